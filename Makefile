@@ -1,0 +1,66 @@
+# labtrawl: everything a user or a developer types. `make` alone shows the list.
+# Names are relative throughout: the path of this folder may contain spaces.
+
+.DEFAULT_GOAL := help
+.PHONY: help install dev browser demo test prove prove-full proof check bench screenshots lock docs clean
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+# Given by the user: make demo ARGS="--once --summary summary.json"
+ARGS ?=
+export GITLAB_TRUTH ?= ../shared/gitlab-truth
+PYTEST := .venv/bin/python -m pytest
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+install: ## set up .venv with the locked dependencies
+	@scripts/bootstrap.sh runtime
+
+dev: ## the same, with the tools of tests and checks
+	@scripts/bootstrap.sh dev
+
+browser: dev
+	@scripts/browser.sh
+
+demo: install ## crawl a GitLab look-alike and show it on the website (ARGS="--help" tells more)
+	@exec .venv/bin/python scripts/foreground.py .venv/bin/labtrawl demo $(ARGS)
+
+test: browser ## all tests with branch coverage, in a browser too
+	@$(PYTEST) -n 2 --dist loadfile -m "not prove and not prove_full and not proof" \
+		--cov --cov-report=term $(ARGS)
+
+prove: dev ## the invariants of the core and their planted bugs, a sample of the points
+	@scripts/strace.sh
+	@$(PYTEST) tests/prove -m prove $(ARGS)
+
+prove-full: dev ## the same, at all points
+	@scripts/strace.sh
+	@$(PYTEST) tests/prove -m "prove or prove_full" $(ARGS)
+
+proof: browser ## the long figures
+	@scripts/strace.sh
+	@$(PYTEST) -m proof $(ARGS)
+
+check: dev ## format, lint, types, floors, generated documents; no tests
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache
+	@.venv/bin/python scripts/reference.py --check
+
+bench: install ## time the crawl of the default world
+	@.venv/bin/python scripts/bench.py $(ARGS)
+
+screenshots: browser ## pictures of the running website (ARGS=SIGN-IN-LINK)
+	@.venv/bin/python scripts/screenshots.py $(ARGS)
+
+docs: dev ## write the reference pages that come from the code
+	@.venv/bin/python scripts/reference.py
+
+lock: dev ## lock the dependencies again (ARGS=--upgrade takes the newest)
+	@scripts/lock.sh $(ARGS)
+
+clean: ## remove .venv and caches; data.private stays
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis \
+		.coverage .coverage.* dist test-results

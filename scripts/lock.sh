@@ -1,0 +1,23 @@
+#!/bin/sh
+# Writes requirements/*.lock: every package with its version and hashes, for Linux and every Python
+# that pyproject.toml allows. The files hold no registry address: they are true for any mirror.
+#   scripts/lock.sh             keeps the versions that are locked as far as pyproject.toml allows
+#   scripts/lock.sh --upgrade   takes the newest
+set -eu
+cd "$(dirname "$0")/.."
+
+write_lock() { # name, options of uv
+    lock="requirements/$1.lock"
+    shift
+    .venv/bin/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header \
+        --no-annotate --no-emit-index-url --no-emit-find-links --python-version 3.11 \
+        --output-file "$lock" "$@" >/dev/null
+    {
+        echo "# Made by \`make lock\` from pyproject.toml. Do not edit."
+        grep -v '^#' "$lock"
+    } >"$lock.new"
+    mv "$lock.new" "$lock"
+}
+
+write_lock runtime --group build "$@"
+write_lock dev --group dev --constraints requirements/runtime.lock "$@"

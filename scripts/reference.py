@@ -1,0 +1,107 @@
+"""Writes the reference pages that come from the code: settings.md and cli.md.
+
+scripts/reference.py writes them; --check writes nothing and fails when one is out of date.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+
+from labtrawl.cli import main as program
+from labtrawl.config import SETTINGS, TABLES, Setting
+
+REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
+MADE = "<!-- Made by `make docs` from the code. Do not edit. -->"
+WIDTH = 88
+
+
+def settings_page() -> str:
+    """Each setting with its type, default, unit, environment names and reason."""
+    parts = [
+        "# Settings",
+        MADE,
+        "A setting comes from its default, then `labtrawl.toml`, then the environment, then a flag; "
+        "the later one wins. An unknown name is an error that names the nearest known one. "
+        "A dot is a table in the file: `website.port` is `port` under `[website]`.",
+        table(SETTINGS),
+    ]
+    for name, rows in TABLES.items():
+        parts += [
+            f"## {name.capitalize()}",
+            f"Each `[[{name}]]` in the file is one of them. Neither environment nor flags reach "
+            "these; `labtrawl init` writes them.",
+            table(rows),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def table(settings: Iterable[Setting]) -> str:
+    """A Markdown table with a row for each setting."""
+    lines = [
+        "| setting | expects | default | environment | why |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    return "\n".join([*lines, *(row(setting) for setting in settings)])
+
+
+def row(setting: Setting) -> str:
+    """One setting as a row; a bar inside a text would end its cell."""
+    unit = f" ({setting.unit})" if setting.unit else ""
+    environment = ", ".join(f"`{name}`" for name in setting.environment)
+    cells = [f"`{setting.name}`", setting.expects + unit, f"`{setting.default}`", environment]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in [*cells, setting.reason]) + " |"
+
+
+def cli_page() -> str:
+    """The help of every command, as the command prints it."""
+    parts = [
+        "# The `labtrawl` command",
+        MADE,
+        "In this folder it is `.venv/bin/labtrawl`; `make demo ARGS=…` runs `labtrawl demo …`.",
+    ]
+    for path, text in commands(root_command(), "labtrawl", None):
+        parts += [f"## {path}", f"```text\n{text}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def root_command() -> click.Group:
+    """The group that the console script runs."""
+    return next(value for value in vars(program).values() if isinstance(value, click.Group))
+
+
+def commands(
+    command: click.Command, path: str, parent: click.Context | None
+) -> Iterator[tuple[str, str]]:
+    """("labtrawl dataset ls", its help) for a command and all below it that are shown."""
+    name = path.rsplit(" ", 1)[-1]
+    context = click.Context(command, parent=parent, info_name=name, terminal_width=WIDTH)
+    yield path, "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
+    if isinstance(command, click.Group):
+        for below in command.list_commands(context):
+            found = command.get_command(context, below)
+            if found is not None and not found.hidden:
+                yield from commands(found, f"{path} {below}", context)
+
+
+def main() -> int:
+    """Write the pages, or with --check say which are out of date."""
+    pages = {"settings.md": settings_page(), "cli.md": cli_page()}
+    changed = [
+        name
+        for name, text in pages.items()
+        if not (REFERENCE / name).is_file() or (REFERENCE / name).read_text() != text
+    ]
+    if "--check" in sys.argv[1:]:
+        for name in changed:
+            print(f"docs/reference/{name} is out of date: run make docs", file=sys.stderr)
+        return 1 if changed else 0
+    for name in changed:
+        (REFERENCE / name).write_text(pages[name])
+        print(f"written: docs/reference/{name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""`labtrawl run crawler`: wires socket, GitLab and dataset together in a supervised process."""
+
+import asyncio
+import contextlib
+import os
+import random
+import secrets
+import socket
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import uvloop
+
+from labtrawl import config, logs
+from labtrawl.cli.origins import http_to, user_agent
+from labtrawl.clock import system_clock
+from labtrawl.config import Settings
+from labtrawl.crawler.discovery import Scope
+from labtrawl.crawler.engine import Engine, Pace
+from labtrawl.crawler.work import Tools, Worker
+from labtrawl.dataset.disk import LocalDisk
+from labtrawl.dataset.layout import dataset_root
+from labtrawl.dataset.sink import SegmentLimits
+from labtrawl.domain.failure import RetryPolicy
+from labtrawl.errors import ConfigError
+from labtrawl.http import Http, Limits, open_http
+from labtrawl.protocol.client import Chance, Dialler, DirectCommunicationClient
+from labtrawl.supervisor.child import Child
+
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@click.command()
+def run() -> None:
+    """Take and run jobs; the supervisor starts this."""
+    uvloop.run(run_crawler())
+
+
+async def run_crawler() -> None:
+    """Take jobs until the supervisor says stop, then drain to a checkpoint."""
+    async with Child.from_environment() as child:
+        settings = config.restore(child.begin.settings)
+        logs.set_up(settings.logs)
+        async with contextlib.AsyncExitStack() as stack:
+            doors = await _open_doors(settings, stack)
+            engine = _engine(child, settings, doors)
+            await stack.enter_async_context(engine.client.running())
+            await child.ready()
+            stop = asyncio.create_task(_pass_on(child.stopping, engine.stopping))
+            await engine.run()
+            stop.cancel()
+
+
+async def _pass_on(asked: asyncio.Event, stopping: asyncio.Event) -> None:
+    await asked.wait()
+    stopping.set()
+
+
+async def _open_doors(settings: Settings, stack: contextlib.AsyncExitStack) -> dict[str, Http]:
+    """Open one door for each instance, by its URL."""
+    limits = Limits(connections=settings.crawler.requests)
+    agent = user_agent(settings)
+    return {
+        instance.url: await stack.enter_async_context(open_http(http_to(instance), limits, agent))
+        for instance in settings.instances
+    }
+
+
+def _engine(child: Child, settings: Settings, doors: dict[str, Http]) -> Engine:
+    clock = system_clock()
+    engine: Engine
+
+    client = DirectCommunicationClient(
+        settings.socket.path,
+        Dialler(
+            name=child.begin.name,
+            token=child.begin.token,
+            pid=os.getpid(),
+            hostname=socket.gethostname(),
+            version=version("labtrawl"),
+            max_jobs=settings.crawler.jobs,
+            holding=lambda: engine.holding(),  # noqa: PLW0108 - made after its client
+        ),
+        clock,
+        Chance(lambda: secrets.token_hex(16), secrets.randbits, random.random),
+        lambda envelope: engine.command(envelope),  # noqa: PLW0108 - as above
+    )
+    tools = _tools(settings, doors, lambda: engine.stopping.is_set())  # noqa: PLW0108
+    worker = Worker(tools, client.send_event, client.send_state)
+    pace = Pace(
+        settings.crawler.jobs,
+        settings.lease.seconds,
+        settings.lease.renew_seconds,
+        settings.heartbeat.seconds,
+    )
+    engine = Engine(client, worker.run, pace, clock, _memory_bytes, worker.requests)
+    return engine
+
+
+def _tools(settings: Settings, doors: dict[str, Http], stopping: Callable[[], bool]) -> Tools:
+    def http_of(url: str) -> Http:
+        if url not in doors:
+            raise ConfigError(f"no instance with the URL {url} is configured any more")
+        return doors[url]
+
+    return Tools(
+        http_of=http_of,
+        disk=LocalDisk(),
+        dataset_root=dataset_root(settings.data_dir),
+        segment=SegmentLimits(settings.segment.max_bytes, settings.segment.max_seconds),
+        scope=Scope(settings.scope.include, settings.scope.exclude),
+        retry=RetryPolicy(
+            settings.retry.attempts, settings.retry.base_seconds, settings.retry.ceiling_seconds
+        ),
+        clock=system_clock(),
+        jitter=random.random,
+        stopping=stopping,
+    )
+
+
+def _memory_bytes() -> int:
+    """Resident memory of this process (proc(5), statm, second field)."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * PAGE_BYTES

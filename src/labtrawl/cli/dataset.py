@@ -1,0 +1,237 @@
+"""`labtrawl dataset`: what was collected. It only reads: the manifest's rows, then the files.
+
+It may run beside a crawl: the rows are one snapshot, and a committed segment never changes.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from labtrawl.cli.options import settings_options
+from labtrawl.config import Settings
+from labtrawl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from labtrawl.store.manifest import SegmentRow
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """One line of `ls`; `area` is empty where all areas are summed up, bytes are on the disk."""
+
+    area: str
+    resource: str
+    areas: int
+    segments: int
+    records: int
+    bytes: int
+
+
+# The first line keeps click from filling the lines up.
+_EXAMPLES = """\b
+Examples:
+  labtrawl dataset ls --areas
+  labtrawl dataset cat --resource issues --bodies | head
+  labtrawl dataset cat --area group/project --history > versions.jsonl
+  labtrawl dataset verify
+"""
+
+
+@click.group(epilog=_EXAMPLES)
+def dataset() -> None:
+    """Look at what was collected; nothing here changes it."""
+
+
+@dataset.command("ls")
+@settings_options
+@click.option("--areas", is_flag=True, help="One line for each area and resource.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def list_resources(settings: Settings, areas: bool, as_json: bool) -> None:
+    """Count records, segments and bytes by resource.
+
+    Records are counted as committed: a record that was read again counts again.
+    """
+    sums = sum_up(_rows(settings), by_area=areas)
+    if as_json:
+        _write(json.dumps(asdict(each)).encode() + b"\n" for each in sums)
+    else:
+        _write(line.encode() + b"\n" for line in table(sums))
+
+
+@dataset.command("cat")
+@settings_options
+@click.option("--resource", help="Only this resource (issues, commits, …).")
+@click.option("--area", help="Only the area with this path and those below it.")
+@click.option(
+    "--newest/--history",
+    default=True,
+    help="The newest state of each object (default), or each version of it, once.",
+)
+@click.option("--bodies", is_flag=True, help="Only GitLab's own objects, without our envelope.")
+def print_records(
+    settings: Settings, resource: str | None, area: str | None, newest: bool, bodies: bool
+) -> None:
+    """Write records as JSON Lines."""
+    import msgspec
+
+    from labtrawl.dataset import reader
+
+    chosen = select(_rows(settings), resource, area)
+    read = reader.newest if newest else reader.read
+    records = read(_root(settings), chosen)
+    if bodies:
+        _write(bytes(record.body) + b"\n" for record in records)
+    else:
+        encoder = msgspec.json.Encoder()
+        _write(encoder.encode(record) + b"\n" for record in records)
+
+
+@dataset.command("users")
+@settings_options
+def print_users(settings: Settings) -> None:
+    """Write the users seen in the records, each once, as JSON Lines."""
+    from labtrawl.dataset.users import users_seen
+
+    seen = users_seen(_root(settings), _rows(settings))
+    _write(json.dumps(asdict(user), ensure_ascii=False).encode() + b"\n" for user in seen)
+
+
+@dataset.command("verify")
+@settings_options
+def verify_files(settings: Settings) -> None:
+    """Read every committed segment and compare it with the manifest; exit 1 for a fault."""
+    from labtrawl.dataset.verify import verify
+
+    found = verify(_root(settings), _rows(settings))
+    for fault in (*found.corrupt, *(f"{name} is missing" for name in found.missing)):
+        click.echo(fault)
+    click.echo(
+        f"{found.segments:,} segments with {found.records:,} records are whole"
+        f" ({readable_bytes(found.bytes)})"
+    )
+    if found.strays:
+        click.echo(
+            f"{len(found.strays):,} files belong to no checkpoint: they are being written, or the"
+            " next start removes them"
+        )
+    if not found.whole:
+        click.echo(f"{len(found.corrupt) + len(found.missing):,} segments are damaged")
+        sys.exit(1)
+
+
+def sum_up(rows: Iterable["SegmentRow"], *, by_area: bool) -> list[Sum]:
+    """Sum rows up by resource, or by area and resource, in alphabetical order."""
+    groups: dict[tuple[str, str], list[SegmentRow]] = defaultdict(list)
+    for row in rows:
+        groups[row.full_path if by_area else "", row.resource].append(row)
+    return [
+        Sum(
+            area,
+            resource,
+            len({(row.instance_id, row.area_kind, row.gitlab_id) for row in group}),
+            len(group),
+            sum(row.records for row in group),
+            sum(row.length for row in group),
+        )
+        for (area, resource), group in sorted(groups.items())
+    ]
+
+
+def select(
+    rows: Sequence["SegmentRow"], resource: str | None, area: str | None
+) -> list["SegmentRow"]:
+    """Choose rows; ConfigError names what there is where a choice fits nothing."""
+    resources = sorted({row.resource for row in rows})
+    if resource is not None and resource not in resources:
+        there = ", ".join(resources) or "nothing yet"
+        raise ConfigError(f"nothing of {resource!r} was collected; there is: {there}")
+    below = None if area is None else area.strip("/") + "/"
+    chosen = [row for row in rows if below is None or f"{row.full_path}/".startswith(below)]
+    if area is not None and not chosen:
+        raise ConfigError(
+            f"nothing of the area {area!r} was collected; `labtrawl dataset ls --areas` lists them"
+        )
+    return [row for row in chosen if resource in (None, row.resource)]
+
+
+def table(sums: Sequence[Sum]) -> list[str]:
+    """Lay sums out in columns, numbers to the right, with a last line for all of them."""
+    head = ("area", "resource", "areas", "segments", "records", "bytes")
+    cells = [head, *(_cells(each) for each in sums), _cells(_total(sums))]
+    if not any(each.area for each in sums):
+        cells = [row[1:] for row in cells]
+    texts = len(cells[0]) - 4
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place < texts else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in cells
+    ]
+
+
+def _cells(each: Sum) -> tuple[str, ...]:
+    counts = (f"{count:,}" for count in (each.areas, each.segments, each.records))
+    return (each.area, each.resource, *counts, readable_bytes(each.bytes))
+
+
+def _total(sums: Sequence[Sum]) -> Sum:
+    segments, records = sum(each.segments for each in sums), sum(each.records for each in sums)
+    most = max((each.areas for each in sums), default=0)
+    return Sum("", "all", most, segments, records, sum(each.bytes for each in sums))
+
+
+def readable_bytes(count: int) -> str:
+    """Say a size in the largest unit that keeps it above one; 1 kB is 1,000 bytes."""
+    size, units = float(count), ("B", "kB", "MB", "GB", "TB")
+    for unit in units:
+        if size < 1000 or unit == units[-1]:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError("the last unit takes everything")
+
+
+def _rows(settings: Settings) -> list["SegmentRow"]:
+    """Read the manifest. ConfigError where the data folder holds no database yet."""
+    from labtrawl.store.engine import database_path, open_store
+    from labtrawl.store.manifest import segments
+
+    path = database_path(settings.data_dir)
+    if not path.is_file():
+        raise ConfigError(
+            f"{settings.data_dir} holds no dataset yet; `labtrawl start` or `make demo` fills it,"
+            " --data-dir names another folder"
+        )
+
+    async def read_all() -> list["SegmentRow"]:
+        async with open_store(path) as store:
+            return list(await store.read(segments))
+
+    return asyncio.run(read_all())
+
+
+def _root(settings: Settings) -> Path:
+    from labtrawl.dataset.layout import dataset_root
+
+    return dataset_root(settings.data_dir)
+
+
+def _write(lines: Iterator[bytes]) -> None:
+    """Write lines to the output until its reader has enough (`| head`), which is no failure."""
+    output = sys.stdout.buffer
+    try:
+        for line in lines:
+            output.write(line)
+        output.flush()
+    except BrokenPipeError:
+        # What is still buffered would fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

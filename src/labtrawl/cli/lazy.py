@@ -1,0 +1,56 @@
+"""Groups that import a command only when it runs, so that `labtrawl --help` stays quick."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A command: where it is ("module:attribute") and its line in the list of commands."""
+
+    target: str
+    summary: str
+    hidden: bool = False
+
+
+class LazyGroup(click.Group):
+    """A group over a table of commands; `before` is called ahead of a command's import."""
+
+    def __init__(
+        self,
+        *args: Any,
+        rows: Mapping[str, Row],
+        before: Callable[[], None] = lambda: None,
+        **more: Any,
+    ) -> None:
+        super().__init__(*args, **more)
+        self._rows = rows
+        self._before = before
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self._rows, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        row = self._rows.get(cmd_name)
+        if row is None:
+            return super().get_command(ctx, cmd_name)
+        self._before()
+        module, attribute = row.target.split(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        command.hidden = row.hidden
+        return command
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """Write the list from the table: nothing is imported for it."""
+        shown = [(name, row.summary) for name, row in self._rows.items() if not row.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(shown)

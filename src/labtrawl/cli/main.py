@@ -1,0 +1,124 @@
+"""The `labtrawl` command: the table of commands, and how failures are told.
+
+An error of ours is one sentence on stderr and exit code 2 (78, EX_CONFIG, where a supervised child
+cannot work with its settings); no traceback. Everything else is a bug and is logged as one.
+"""
+
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+
+import click
+
+from labtrawl import __version__
+from labtrawl.cli.lazy import LazyGroup, Row
+from labtrawl.errors import ConfigError, LabtrawlError
+
+CONFIG_EXIT_CODE = 78
+BUG_EXIT_CODE = 70
+
+_SUPERVISOR = {
+    "start": Row("labtrawl.cli.start:start", "Start website and crawlers, and watch over them."),
+    "stop": Row("labtrawl.cli.stop:stop", "Stop what runs on a data folder."),
+    "restart": Row("labtrawl.cli.stop:restart", "Stop and start one program."),
+    "status": Row("labtrawl.cli.status:status", "Say what runs, and how it is."),
+}
+
+_COMMANDS = {
+    "demo": Row("labtrawl.cli.demo:demo", "Crawl a GitLab look-alike and prove the result."),
+    "init": Row("labtrawl.cli.init:init", "Connect a GitLab of your own."),
+    **_SUPERVISOR,
+    "dataset": Row("labtrawl.cli.dataset:dataset", "List, print and verify what was collected."),
+    "admin": Row("labtrawl.cli.admin:admin", "Print a sign-in link, and other care."),
+    "sandbox": Row("labtrawl.cli.sandbox:sandbox", "Serve a GitLab look-alike; print its truth."),
+    "supervisor": Row("labtrawl.cli.main:supervisor", "The same start, stop, restart, status."),
+    "run": Row("labtrawl.cli.main:run", "What the supervisor starts.", hidden=True),
+}
+
+_PROGRAMS = {
+    "website": Row("labtrawl.cli.website:run", "The website."),
+    "crawler": Row("labtrawl.cli.crawler:run", "A crawler."),
+    "sandbox": Row("labtrawl.cli.sandbox:run", "The GitLab look-alike."),
+}
+
+
+def _protect_child() -> None:
+    """Tie a child to its supervisor before the long imports of its program begin."""
+    from labtrawl.supervisor.child import protect
+
+    protect()
+
+
+@click.group(cls=LazyGroup, rows=_COMMANDS, context_settings={"max_content_width": 100})
+@click.version_option(__version__, message="labtrawl %(version)s")
+def labtrawl() -> None:
+    """Collect what an account may see on a GitLab into a dataset you can trust.
+
+    \b
+    labtrawl demo        try it on a GitLab look-alike
+    labtrawl init        connect a GitLab of your own, then:
+    labtrawl start       collect, and show every job on a website
+    """  # noqa: D301 - click reads \b
+
+
+supervisor = LazyGroup(
+    "supervisor", rows=_SUPERVISOR, help="Start, stop and look at website and crawlers."
+)
+run = LazyGroup("run", rows=_PROGRAMS, before=_protect_child, help="What the supervisor starts.")
+
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    sys.exit(execute(sys.argv[1:]))
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; never raises for what a user can cause."""
+    if platform.system() != "Linux":
+        return _fail(f"labtrawl runs on Linux only, this is {platform.system()}", 2)
+    try:
+        result = labtrawl.main(list(arguments), prog_name="labtrawl", standalone_mode=False)
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        return _reader_went_away()
+    except Exception as error:  # noqa: BLE001 - the last stop; a bug is logged, masked
+        return _explain(error, is_child=arguments[:1] == ["run"])
+    return result if isinstance(result, int) else 0
+
+
+def _explain(error: Exception, *, is_child: bool) -> int:
+    """Tell an error of ours in its sentence, and a bug as a bug."""
+    ours = next(_ours(error), None)
+    if ours is None:
+        from labtrawl import logs
+
+        if not logs.is_set_up():
+            logs.set_up()
+        logs.get("cli").error("unexpected_error", exc_info=error)
+        return BUG_EXIT_CODE
+    supervised = is_child and isinstance(ours, ConfigError)
+    return _fail(str(ours), CONFIG_EXIT_CODE if supervised else 2)
+
+
+def _ours(error: BaseException) -> Iterator[LabtrawlError]:
+    if isinstance(error, LabtrawlError):
+        yield error
+    elif isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _ours(each)
+
+
+def _fail(sentence: str, code: int) -> int:
+    from labtrawl.logs import escape, mask
+
+    click.echo(f"labtrawl: {escape(mask(sentence))}", err=True)
+    return code
+
+
+def _reader_went_away() -> int:
+    """End quietly after `| head`: nothing more can be written, not even at the exit."""
+    sys.stdout = None
+    return 0

@@ -1,0 +1,73 @@
+"""`labtrawl status`: what runs on a data folder, and how it is."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import msgspec
+
+from labtrawl.cli.options import settings_options
+from labtrawl.config import Settings
+from labtrawl.supervisor.control import StatusWanted, ask
+from labtrawl.supervisor.instance import holder_of
+from labtrawl.supervisor.states import ProgramStatus, Status
+
+_ANSWER_SECONDS = 5.0
+NOT_RUNNING = 3
+"""The exit code that init scripts use for "not running" (Linux Standard Base)."""
+
+
+@click.command()
+@settings_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def status(settings: Settings, as_json: bool) -> int:
+    """Say what runs on a data folder, and how it is.
+
+    \b
+    labtrawl status
+    labtrawl status --json | jq .programs
+
+    The exit code is 3 when nothing runs.
+    """  # noqa: D301 - click reads \b
+    holder = holder_of(settings.data_dir)
+    if holder is None:
+        click.echo('{"programs":[]}' if as_json else f"nothing runs on {settings.data_dir}")
+        return NOT_RUNNING
+    whole = asyncio.run(ask(Path(holder.control), StatusWanted(), _ANSWER_SECONDS)).status
+    assert whole is not None, "a status is answered with the status"
+    click.echo(msgspec.json.encode(whole) if as_json else in_words(whole, datetime.now(UTC)))
+    return 0
+
+
+def in_words(whole: Status, now: datetime) -> str:
+    """Return the status as lines for people."""
+    width = max(len(program.name) for program in whole.programs)
+    lines = [f"labtrawl at {whole.address}, data in {whole.data_dir}, pid {whole.pid}"]
+    lines += [_line(program, width, now, whole.address) for program in whole.programs]
+    return "\n".join(lines)
+
+
+def _line(program: ProgramStatus, width: int, now: datetime, address: str) -> str:
+    parts = [
+        f"{program.name:<{width}}  {program.state.value:<8}",
+        f"for {_duration((now - program.since).total_seconds())}",
+    ]
+    if program.pid is not None:
+        parts.append(f"pid {program.pid}")
+    if program.starts > 1:
+        parts.append(f"{program.starts} starts, {program.crashes} crashes")
+    if program.reason:
+        needs_hand = "credentials" in program.reason
+        parts.append(program.reason + (f"; sign in at {address}" if needs_hand else ""))
+    parts += [f"{key}={value}" for key, value in program.details.items()]
+    return "  ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

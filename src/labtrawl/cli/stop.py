@@ -1,0 +1,75 @@
+"""`labtrawl stop` and `labtrawl restart`: orders to the running supervisor."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from labtrawl.cli.options import settings_options
+from labtrawl.clock import system_clock
+from labtrawl.config import Settings
+from labtrawl.errors import Missing
+from labtrawl.supervisor.control import Reply, Request, RestartWanted, StopWanted, ask
+from labtrawl.supervisor.instance import Holder, holder_of
+from labtrawl.supervisor.states import State
+
+# Longer than the grace times of crawler and website after each other.
+_STOP_SECONDS = 60.0
+_RESTART_SECONDS = 60.0
+_POLL_SECONDS = 0.02
+
+
+def running_on(data_dir: Path) -> Holder:
+    """Return who runs on the data folder; Missing when nobody does."""
+    holder = holder_of(data_dir)
+    if holder is None:
+        raise Missing(f"no labtrawl runs on {data_dir}; --data-dir names another folder")
+    return holder
+
+
+@click.command()
+@settings_options
+def stop(settings: Settings) -> int:
+    """Stop what runs on a data folder, and wait for it.
+
+    \b
+    labtrawl stop
+    labtrawl stop --data-dir /srv/labtrawl
+
+    The exit code is 0 after a clean stop, 1 if something had to be killed.
+    """  # noqa: D301 - click reads \b
+    holder = running_on(settings.data_dir)
+    killed = asyncio.run(_stop(holder, settings.data_dir)).killed
+    click.echo(f"stopped; had to be killed: {', '.join(killed)}" if killed else "stopped")
+    return 1 if killed else 0
+
+
+async def _stop(holder: Holder, data_dir: Path) -> Reply:
+    reply = await ask(Path(holder.control), StopWanted(), _STOP_SECONDS)
+    clock = system_clock()
+    async with asyncio.timeout(_STOP_SECONDS):
+        while holder_of(data_dir) == holder:
+            await clock.sleep(_POLL_SECONDS)
+    return reply
+
+
+@click.command()
+@click.argument("name")
+@settings_options
+def restart(settings: Settings, name: str) -> int:
+    """Stop and start one program: website, crawler-1, …; no connection is refused meanwhile.
+
+    \b
+    labtrawl restart website
+    labtrawl restart crawler-1
+    """  # noqa: D301 - click reads \b
+    holder = running_on(settings.data_dir)
+    return asyncio.run(_restart(Path(holder.control), RestartWanted(name)))
+
+
+async def _restart(control: Path, request: Request) -> int:
+    program = (await ask(control, request, _RESTART_SECONDS)).program
+    assert program is not None, "a restart is answered with the program's status"
+    reason = f" ({program.reason})" if program.reason else ""
+    click.echo(f"{program.name} is {program.state.value}{reason}")
+    return 1 if program.state is State.FAILED else 0

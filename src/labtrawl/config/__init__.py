@@ -1,0 +1,50 @@
+"""Settings: what can be set, where it was set, and the frozen values that rooms are handed.
+
+Read once, in `cli`, and handed down; a supervised child gets the same values over its control
+channel. Everybody may import the structs; only `cli` calls `load`.
+"""
+
+from labtrawl.config.layers import CONTROL_VARIABLE
+from labtrawl.config.load import defaults, load
+from labtrawl.config.settings import (
+    Account,
+    AuthSocket,
+    Crawler,
+    Heartbeat,
+    Instance,
+    Lease,
+    Logs,
+    Retry,
+    Scope,
+    Segment,
+    Settings,
+    Socket,
+    Website,
+    dump,
+    restore,
+)
+from labtrawl.config.table import SETTINGS, TABLES, Setting
+
+__all__ = [
+    "CONTROL_VARIABLE",
+    "SETTINGS",
+    "TABLES",
+    "Account",
+    "AuthSocket",
+    "Crawler",
+    "Heartbeat",
+    "Instance",
+    "Lease",
+    "Logs",
+    "Retry",
+    "Scope",
+    "Segment",
+    "Setting",
+    "Settings",
+    "Socket",
+    "Website",
+    "defaults",
+    "dump",
+    "load",
+    "restore",
+]

@@ -1,0 +1,202 @@
+"""Finding what an account is a member of, and proposing a job for each list of each area.
+
+Groups: `/groups?min_access_level=10` gives the groups of which the user is a member with all their
+descendants (app/finders/groups_finder.rb). Projects: `/projects?membership=true`, by keyset.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from labtrawl.crawler.cursor import Cursor
+from labtrawl.crawler.line import Figures, Line
+from labtrawl.domain.area import AreaKind
+from labtrawl.errors import Forbidden, GitLabError, NotFound, RateLimited, UnexpectedReply
+from labtrawl.gitlab.catalog import FEATURES, gap_of, resources_of
+from labtrawl.gitlab.client import GitLab
+from labtrawl.gitlab.pages import Page
+from labtrawl.protocol.messages import PART, DiscoveredArea, DiscoveredJob, LedgerReport
+
+GROUPS = "min_access_level=10&order_by=id&sort=asc&per_page=100"
+PROJECTS = "membership=true&order_by=id&sort=asc&pagination=keyset&per_page=100"
+INSIDE = "order_by=id&sort=asc&per_page=100"
+LEAST_MEMBER = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Path patterns beyond membership: `include` adds (public ones too), `exclude` wins."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def holds(self, full_path: str) -> bool:
+        """Say whether an area that was found is to be collected."""
+        return not any(fnmatchcase(full_path, pattern) for pattern in self.exclude)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list of areas: where it is, what it holds."""
+
+    stage: str
+    kind: AreaKind
+    path: str
+    query: str
+
+
+@dataclass(slots=True)
+class Discovery:
+    """The run of one account's discovery job."""
+
+    gitlab: GitLab
+    line: Line
+    scope: Scope
+    stopping: Callable[[], bool]
+    cursor: Cursor
+    username: str
+
+    async def run(self) -> None:
+        """Report areas and jobs page by page; each page is a checkpoint."""
+        try:
+            async for listing in self._listings():
+                if not await self._read(listing):
+                    await self.line.give_back(self._figures())
+                    return
+            done = Cursor(stage="done", items=self.cursor.items, ended=True)
+            ledger = LedgerReport(expected_by="end of list")
+            await self.line.complete(done.encode(), None, self._figures(), ledger)
+        except GitLabError as error:
+            wait = error.retry_after if isinstance(error, RateLimited) else None
+            figures = self._figures()
+            await self.line.fail(
+                self.line.failure(str(error), error.reason, error.retryable, wait, figures)
+            )
+
+    async def _listings(self) -> AsyncIterator[Listing]:
+        """Yield the lists from the cursor's stage on."""
+        listings = [
+            Listing("groups", AreaKind.GROUP, "groups", GROUPS),
+            Listing("projects", AreaKind.PROJECT, "projects", PROJECTS),
+        ]
+        names = [listing.stage for listing in listings]
+        start = names.index(self.cursor.stage) if self.cursor.stage in names else 0
+        if self.cursor.stage.startswith("include:"):
+            start = len(listings)
+        for listing in listings[start:]:
+            yield listing
+        for pattern in self.scope.include:
+            for listing in await self._included(pattern):
+                yield listing
+
+    async def _included(self, path: str) -> list[Listing]:
+        """Find a group (with all below it) or a project that the operator named."""
+        encoded = quote(path, safe="")
+        try:
+            group = _decode(await self.gitlab.single(f"groups/{encoded}", "with_projects=false"))
+            base = f"groups/{group[0]['id']}"
+            stage = f"include:{path}"
+            return [
+                Listing(f"{stage}:self", AreaKind.GROUP, base, ""),
+                Listing(f"{stage}:groups", AreaKind.GROUP, f"{base}/descendant_groups", INSIDE),
+                Listing(
+                    f"{stage}:projects",
+                    AreaKind.PROJECT,
+                    f"{base}/projects",
+                    f"include_subgroups=true&with_shared=false&{INSIDE}",
+                ),
+            ]
+        except (NotFound, Forbidden):
+            project = _decode(await self.gitlab.single(f"projects/{encoded}"))
+            base = f"projects/{project[0]['id']}"
+            return [Listing(f"include:{path}:self", AreaKind.PROJECT, base, "")]
+
+    async def _read(self, listing: Listing) -> bool:
+        """Read a list to its end; False when the crawler stops first."""
+        same = self.cursor.stage == listing.stage
+        query: str | None = (self.cursor.query if same else None) or listing.query
+        while query is not None:
+            if self.stopping():
+                return False
+            single = listing.stage.endswith(":self")
+            page = await (self.gitlab.single if single else self.gitlab.page)(listing.path, query)
+            await self._report(listing, page)
+            query = page.next_query
+            self.cursor = Cursor(stage=listing.stage, query=query, items=self.cursor.items)
+            if query is not None:
+                await self.line.checkpoint(self.cursor.encode(), None, self._figures())
+            self.line.check()
+        return True
+
+    async def _report(self, listing: Listing, page: Page) -> None:
+        found = [_area(listing.kind, row, self.username) for row in _decode(page)]
+        areas = [area for area in found if self.scope.holds(area.full_path)]
+        self.cursor = Cursor(items=self.cursor.items + len(areas))
+        if areas:
+            await self.line.areas(areas, self._figures())
+        jobs = [job for area in areas for job in jobs_of(area)]
+        for start in range(0, len(jobs), PART):
+            await self.line.jobs(jobs[start : start + PART])
+
+    def _figures(self) -> Figures:
+        tally = self.gitlab.tally
+        return Figures(self.cursor.items, None, tally.requests, tally.retries)
+
+
+def jobs_of(area: DiscoveredArea) -> list[DiscoveredJob]:
+    """Propose a job for each list of an area that can hold something."""
+    return [
+        DiscoveredJob(
+            command=resource.name,
+            area_type=area.type,
+            full_path=area.full_path,
+            gitlab_id=area.gitlab_id,
+            priority=resource.priority,
+        )
+        for resource in resources_of(AreaKind(area.type))
+        if gap_of(resource, area.features, area.empty_repository) is None
+    ]
+
+
+def _decode(page: Page) -> list[dict[str, Any]]:
+    try:
+        return [msgspec.json.decode(row, type=dict[str, Any]) for row in page.rows]
+    except msgspec.MsgspecError as error:
+        raise UnexpectedReply(f"a row of {page.request} is no object: {error}") from error
+
+
+def _area(kind: AreaKind, row: dict[str, Any], username: str) -> DiscoveredArea:
+    path = "full_path" if kind is AreaKind.GROUP else "path_with_namespace"
+    try:
+        full_path = str(row[path])
+        return DiscoveredArea(
+            type=kind,
+            name=str(row["name"]),
+            gitlab_id=int(row["id"]),
+            full_path=full_path,
+            web_url=str(row.get("web_url") or ""),
+            parent_path=full_path.rpartition("/")[0],
+            discovered_by=username,
+            role=_role(row),
+            features={name: str(row[name]) for name in FEATURES if row.get(name) is not None},
+            empty_repository=bool(row.get("empty_repo", False)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnexpectedReply(f"GitLab listed a {kind} without {error}") from error
+
+
+def _role(row: dict[str, Any]) -> int:
+    """The highest access level that a project's own answer tells; groups do not tell it."""
+    permissions = row.get("permissions")
+    if not isinstance(permissions, dict):
+        return LEAST_MEMBER
+    levels = [
+        access.get("access_level", 0)
+        for access in (permissions.get("project_access"), permissions.get("group_access"))
+        if isinstance(access, dict)
+    ]
+    return max([0, *(int(level) for level in levels)])

@@ -1,0 +1,233 @@
+"""The crawler's heart: as many leases as it has room for, kept alive, drained at the end.
+
+1. ask for jobs while there is room; 2. run each under its lease; 3. renew all leases together;
+4. stop a job whose lease is lost or could not be renewed in time; 5. on `stopping`, let each job
+checkpoint and give itself back.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from labtrawl import logs
+from labtrawl.clock import Clock
+from labtrawl.domain.credential import Secret
+from labtrawl.errors import LeaseLost, ProtocolError, StoreError
+from labtrawl.protocol.client import DirectCommunicationClient
+from labtrawl.protocol.messages import (
+    Envelope,
+    Heartbeat,
+    Holding,
+    LeasesRenewed,
+    RenewedLease,
+    RenewLeases,
+    RequestJobs,
+    Task,
+)
+
+log = logs.get("crawler")
+
+REQUEST_SECONDS = 30.0
+PAUSE_SECONDS = 0.5
+# Of a lease's length: how long a crawler works on without having renewed it.
+TRUST = 0.8
+
+_TASKS = msgspec.json.Decoder(list[Task])
+_RENEWED = msgspec.json.Decoder(LeasesRenewed)
+
+
+@dataclass(slots=True)
+class Running:
+    """A job in hand."""
+
+    task: Task
+    token: Secret
+    renewed_at: float
+    dropped: bool = False
+    runner: asyncio.Task[None] | None = None
+
+
+RunTask = Callable[[Running], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much at once, how often; seconds."""
+
+    jobs: int
+    lease_seconds: float
+    renew_seconds: float
+    heartbeat_seconds: float
+
+
+@dataclass(slots=True)
+class Engine:
+    """Runs leases until told to stop."""
+
+    client: DirectCommunicationClient
+    run_task: RunTask
+    pace: Pace
+    clock: Clock
+    memory_bytes: Callable[[], int]
+    requests: Callable[[], int]
+    running: dict[str, Running] = field(default_factory=dict)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _room: asyncio.Event = field(default_factory=asyncio.Event)
+    _processed: int = 0
+    _started_at: float = 0.0
+
+    def holding(self) -> list[Holding]:
+        """Return the leases in hand."""
+        return [
+            Holding(task_id=task_id, epoch=running.task.lease.epoch)
+            for task_id, running in self.running.items()
+            if not running.dropped
+        ]
+
+    def command(self, envelope: Envelope) -> None:
+        """Take a message of the website that answers no request."""
+        if envelope.key == "shutdown":
+            log.info("website_asks_to_stop")
+            self.stopping.set()
+
+    async def run(self) -> None:
+        """Work until `stopping` is set and all jobs in hand are checkpointed."""
+        self._started_at = self.clock.monotonic()
+        async with asyncio.TaskGroup() as group:
+            beats = [group.create_task(self._renew_all()), group.create_task(self._beat())]
+            claims = group.create_task(self._claim_all(group))
+            await self.stopping.wait()
+            claims.cancel()
+            await self._drained()
+            for beat in beats:
+                beat.cancel()
+
+    async def _drained(self) -> None:
+        runners = [running.runner for running in self.running.values() if running.runner]
+        if runners:
+            await asyncio.wait(runners)
+
+    async def _claim_all(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            self._room.clear()
+            room = self.pace.jobs - len(self.running)
+            if room <= 0:
+                await self._room.wait()
+                continue
+            tasks = await self._claim(room)
+            for task in tasks:
+                self._start(task, group)
+            if not tasks:
+                await self.clock.sleep(PAUSE_SECONDS)
+
+    async def _claim(self, limit: int) -> list[Task]:
+        try:
+            answer = await self.client.request(
+                "jobRequest", "request_jobs", RequestJobs(limit=limit), REQUEST_SECONDS
+            )
+        except (TimeoutError, StoreError, ProtocolError) as error:
+            log.info("no_jobs", error=str(error) or type(error).__name__)
+            return []
+        if answer.key != "jobs_available":
+            return []
+        return _TASKS.decode(answer.payload)
+
+    def _start(self, task: Task, group: asyncio.TaskGroup) -> None:
+        before = self.running.get(task.task_id)
+        token = Secret(task.credentials.access_token)
+        running = Running(task, token, self.clock.monotonic())
+        self.running[task.task_id] = running
+        running.runner = group.create_task(self._run(running, before), name=f"job-{task.task_id}")
+
+    async def _run(self, running: Running, before: Running | None) -> None:
+        """Run a job; first wait until a dropped run of the same job has let go of its files."""
+        task = running.task
+        if before is not None and before.runner is not None:
+            await asyncio.wait([before.runner])
+        log.debug("job_started", job=task.task_id, resource=task.resource_type)
+        try:
+            await self.run_task(running)
+            self._processed += 1
+        except LeaseLost as error:
+            log.warning("lease_lost", job=task.task_id, error=str(error))
+        except asyncio.CancelledError:
+            if not running.dropped:
+                raise
+            log.warning("job_dropped", job=task.task_id)
+        finally:
+            if self.running.get(task.task_id) is running:
+                self.client.forget(task.task_id)
+                del self.running[task.task_id]
+            self._room.set()
+
+    async def _renew_all(self) -> None:
+        while True:
+            await self.clock.sleep(self.pace.renew_seconds)
+            if self.running:
+                await self._renew()
+            self._drop_stale()
+
+    async def _renew(self) -> None:
+        asked_at = self.clock.monotonic()
+        try:
+            answer = await self.client.request(
+                "jobRequest",
+                "renew_leases",
+                RenewLeases(leases=self.holding()),
+                self.pace.renew_seconds,
+            )
+        except (TimeoutError, StoreError, ProtocolError) as error:
+            log.warning("renewal_failed", error=str(error) or type(error).__name__)
+            return
+        for renewed in _RENEWED.decode(answer.payload).leases:
+            self._apply(renewed, asked_at)
+
+    def _apply(self, renewed: RenewedLease, asked_at: float) -> None:
+        running = self.running.get(renewed.task_id)
+        if running is None:
+            return
+        if renewed.lost:
+            self._drop(running)
+            return
+        running.renewed_at = asked_at
+        if renewed.access_token is not None:
+            running.token = Secret(renewed.access_token)
+
+    def _drop_stale(self) -> None:
+        """Rule 1 of leases: by one's own monotonic clock, stop before the lease can have ended."""
+        limit = self.clock.monotonic() - TRUST * self.pace.lease_seconds
+        for running in [one for one in self.running.values() if one.renewed_at < limit]:
+            self._drop(running)
+
+    def _drop(self, running: Running) -> None:
+        if not running.dropped and running.runner is not None:
+            running.dropped = True
+            running.runner.cancel()
+
+    async def _beat(self) -> None:
+        minute: list[tuple[float, int]] = []
+        while True:
+            now = self.clock.monotonic()
+            minute = [(at, count) for at, count in minute if at > now - 60] + [
+                (now, self.requests())
+            ]
+            self.client.send_heartbeat(self._heartbeat(minute))
+            with contextlib.suppress(TimeoutError):
+                await self.clock.sleep(self.pace.heartbeat_seconds)
+
+    def _heartbeat(self, minute: list[tuple[float, int]]) -> Heartbeat:
+        elapsed = max(minute[-1][0] - minute[0][0], 1.0)
+        busy = any(one.task.command != "discovery" for one in self.running.values())
+        finding = "discovering" if self.running else "idle"
+        return Heartbeat(
+            timestamp=self.clock.now_ms(),
+            active_jobs=len(self.running),
+            total_processed=self._processed,
+            system_status="processing" if busy else finding,
+            memory_usage=self.memory_bytes(),
+            uptime=self.clock.monotonic() - self._started_at,
+            requests_per_minute=(minute[-1][1] - minute[0][1]) * 60 / elapsed,
+        )

@@ -1,0 +1,129 @@
+"""One job's line to the website: what it reports, under its lease, in order."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from labtrawl.dataset.sink import Segment
+from labtrawl.protocol.messages import (
+    DiscoveredArea,
+    DiscoveredJob,
+    JobsDiscovered,
+    LedgerReport,
+    ProgressUpdate,
+    Record,
+    SegmentReport,
+)
+
+Answer = asyncio.Future[dict[str, Any]]
+SendEvent = Callable[[str, Record, str], Awaitable[Answer]]
+SendState = Callable[[str, str, Record], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How far the job is."""
+
+    processed_items: int = 0
+    total_items: int | None = None
+    requests: int = 0
+    retries: int = 0
+
+
+@dataclass(slots=True)
+class Line:
+    """Reports of one leased job. Events are not dropped; `settle` says when they all took effect."""
+
+    task_id: str
+    epoch: int
+    send_event: SendEvent
+    send_state: SendState
+    now_ms: Callable[[], int]
+    _answers: list[Answer] = field(default_factory=list)
+
+    async def checkpoint(self, cursor: str, segment: Segment | None, figures: Figures) -> None:
+        """Commit a closed segment and the cursor behind it, in one transaction."""
+        await self._event(self._progress("processing", figures, cursor=cursor, **_named(segment)))
+
+    async def complete(
+        self, cursor: str, segment: Segment | None, figures: Figures, ledger: LedgerReport
+    ) -> None:
+        """Commit the last segment and end the job; returns when that is durable."""
+        await self._event(
+            self._progress("completed", figures, cursor=cursor, ledger=ledger, **_named(segment))
+        )
+        await self.settle()
+
+    async def fail(self, report: ProgressUpdate) -> None:
+        """End the attempt with a reason; returns when that is durable."""
+        await self._event(report)
+        await self.settle()
+
+    async def give_back(self, figures: Figures) -> None:
+        """Let another crawler go on from the last checkpoint; returns when that is durable."""
+        await self._event(self._progress("paused", figures, reason="drain"))
+        await self.settle()
+
+    async def areas(self, areas: list[DiscoveredArea], figures: Figures) -> None:
+        """Report areas as discovery saw them."""
+        await self._event(self._progress("new_areas_discovered", figures, areas=areas))
+
+    async def jobs(self, jobs: list[DiscoveredJob]) -> None:
+        """Propose jobs; the website stores those that nobody had before."""
+        discovered = JobsDiscovered(task_id=self.task_id, epoch=self.epoch, jobs=jobs)
+        self._answers.append(await self.send_event("JOBS_DISCOVERED", discovered, self.task_id))
+
+    def failure(
+        self, error: str, reason: str, retryable: bool, wait: float | None, figures: Figures
+    ) -> ProgressUpdate:
+        """Build the report of a failed attempt."""
+        return self._progress(
+            "failed",
+            figures,
+            error=error,
+            reason=reason,
+            retryable=retryable,
+            retry_after_seconds=wait,
+        )
+
+    def tell(self, stage: str, figures: Figures) -> None:
+        """Show how far the job is; only the newest counts, none of it is kept."""
+        update = self._progress("processing", figures, stage=stage)
+        self.send_state("progressUpdate", "PROGRESS_UPDATE", update)
+
+    async def settle(self) -> None:
+        """Wait until all events took effect; raises LeaseLost where the job is no longer ours."""
+        answers, self._answers = self._answers, []
+        await asyncio.gather(*answers)
+
+    def check(self) -> None:
+        """Raise what an event was refused with, without waiting."""
+        for answer in [answer for answer in self._answers if answer.done()]:
+            self._answers.remove(answer)
+            answer.result()
+
+    async def _event(self, update: ProgressUpdate) -> None:
+        self._answers.append(await self.send_event("PROGRESS_UPDATE", update, self.task_id))
+
+    def _progress(self, status: str, figures: Figures, **fields: Any) -> ProgressUpdate:
+        return ProgressUpdate(
+            task_id=self.task_id,
+            epoch=self.epoch,
+            status=status,
+            timestamp=self.now_ms(),
+            processed_items=figures.processed_items,
+            total_items=figures.total_items,
+            requests=figures.requests,
+            retries=figures.retries,
+            **fields,
+        )
+
+
+def _named(segment: Segment | None) -> dict[str, list[SegmentReport]]:
+    if segment is None:
+        return {}
+    report = SegmentReport(
+        name=segment.name, length=segment.length, sha256=segment.sha256, records=segment.records
+    )
+    return {"segments": [report]}

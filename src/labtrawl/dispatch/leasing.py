@@ -1,0 +1,76 @@
+"""What time does to jobs: leases that ran out, retries that are due, disks that have room again."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from labtrawl import logs
+from labtrawl.clock import Clock
+from labtrawl.dataset.disk import Disk
+from labtrawl.dataset.sweep import list_segments, sweep
+from labtrawl.domain.failure import RetryPolicy
+from labtrawl.domain.job import HoldReason
+from labtrawl.errors import DatasetError, StoreError
+from labtrawl.store import jobs, manifest
+from labtrawl.store.engine import Store
+
+log = logs.get("backend.leasing")
+
+TICK_SECONDS = 0.5
+SWEEP_SECONDS = 60.0
+# Room that must be free before jobs held for the disk go on.
+FREE_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Leasing:
+    """The periodic side of dispatch; one a database."""
+
+    store: Store
+    retry: RetryPolicy
+    clock: Clock
+    disk: Disk
+    dataset_root: Path
+    free_bytes: Callable[[], int]
+
+    async def run(self) -> None:
+        """Look after time for ever; a failing database is tried again at the next tick."""
+        swept_at = -SWEEP_SECONDS
+        while True:
+            try:
+                await self.tick()
+                if self.clock.monotonic() - swept_at >= SWEEP_SECONDS:
+                    swept_at = self.clock.monotonic()
+                    await self.sweep()
+            except (StoreError, DatasetError) as error:
+                log.error("tick_failed", error=str(error))
+            await self.clock.sleep(TICK_SECONDS)
+
+    async def tick(self) -> None:
+        """Free expired leases, make due what waited, resume what the disk held."""
+        if not await self.store.read(jobs.needs_care):
+            return
+        has_room = self.free_bytes() >= FREE_BYTES
+        freed = await self.store.write(lambda connection: self._care(connection, has_room))
+        if freed:
+            log.warning("leases_expired", jobs=freed)
+
+    def _care(self, connection: Connection, has_room: bool) -> int:
+        jobs.make_due(connection)
+        if has_room:
+            jobs.resume(connection, HoldReason.DISK)
+        return jobs.rescue_expired(connection, self.retry)
+
+    async def sweep(self) -> None:
+        """Remove segments that no manifest row names and no living lease may be writing.
+
+        The files are listed before the snapshot: what is written later is not looked at.
+        """
+        found = await asyncio.to_thread(list_segments, self.disk, self.dataset_root)
+        named, leases = await self.store.read(lambda c: (manifest.names(c), jobs.live_leases(c)))
+        removed = await asyncio.to_thread(sweep, self.disk, self.dataset_root, found, named, leases)
+        if removed:
+            log.info("orphans_removed", segments=len(removed))

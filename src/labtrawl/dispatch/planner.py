@@ -1,0 +1,66 @@
+"""From what a crawler discovered to rows: areas, who sees them, ledger rows, jobs that nobody had."""
+
+from sqlalchemy import Connection
+
+from labtrawl.domain.area import AreaKind, FoundArea
+from labtrawl.domain.job import HoldReason
+from labtrawl.gitlab import catalog
+from labtrawl.protocol.messages import DiscoveredArea, DiscoveredJob
+from labtrawl.store import areas, jobs, ledger
+from labtrawl.store.accounts import VerifiedAccount
+from labtrawl.store.accounts import record as record_account
+
+DISCOVERY_PRIORITY = 10
+
+
+def plan_account(connection: Connection, account: VerifiedAccount) -> int:
+    """Record an account that its GitLab accepted and queue its discovery once; return its id."""
+    instance_id, account_id = record_account(connection, account)
+    area_id = areas.record(
+        connection,
+        instance_id,
+        FoundArea(AreaKind.USER, account.gitlab_user_id, f"@{account.username}", account.username),
+    )
+    areas.grant(connection, area_id, account_id, 0)
+    jobs.resume(connection, HoldReason.CREDENTIAL, account_id)
+    jobs.enqueue_first(
+        connection, jobs.NewJob(area_id, catalog.DISCOVERY, priority=DISCOVERY_PRIORITY)
+    )
+    return account_id
+
+
+def record_area(
+    connection: Connection, instance_id: int, account_id: int, found: DiscoveredArea
+) -> None:
+    """Store an area, the account's role in it, and a ledger row for each of its resources."""
+    kind = AreaKind(found.type)
+    area_id = areas.record(
+        connection,
+        instance_id,
+        FoundArea(
+            kind, found.gitlab_id, found.full_path, found.name, found.web_url, found.parent_path
+        ),
+    )
+    areas.grant(connection, area_id, account_id, found.role)
+    for resource in catalog.resources_of(kind):
+        ledger.open_row(connection, area_id, resource.name, None)
+        reason = catalog.gap_of(resource, found.features, found.empty_repository)
+        if reason is not None:
+            entry = ledger.Entry(expected_by="project settings", reason=reason)
+            ledger.explain_if_empty(connection, area_id, resource.name, entry)
+
+
+def queue_job(
+    connection: Connection, instance_id: int, parent_id: int, found: DiscoveredJob
+) -> bool:
+    """Queue a proposed job unless that (area, resource) ever had one; say whether it is new."""
+    if catalog.find(found.area_type, found.command) is None:
+        return False
+    area_id = areas.find(connection, instance_id, found.area_type, found.gitlab_id)
+    if area_id is None:
+        return False
+    new = jobs.NewJob(area_id, found.command, found.priority, parent_id)
+    job_id = jobs.enqueue_first(connection, new)
+    if job_id is not None:
+        ledger.open_row(connection, area_id, found.command, job_id)
+    return job_id is not None

@@ -1,0 +1,35 @@
+"""Why something is not there: the closed set of reasons, and when to try again."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class GapReason(StrEnum):
+    """Why a ledger row has less than GitLab holds. A gap without one of these is unexplained."""
+
+    FEATURE_OFF = "feature_off"
+    EMPTY_REPOSITORY = "empty_repository"
+    FORBIDDEN = "forbidden"
+    TIER = "tier"
+    CAP = "cap"
+    DELETED = "deleted"
+    FAILED = "failed"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how long to wait: full jitter under a doubling ceiling, in seconds."""
+
+    attempts: int = 5
+    base_seconds: float = 0.5
+    ceiling_seconds: float = 60.0
+
+    def delay(self, attempt: int, random: float) -> float:
+        """Seconds before try number `attempt` + 1 (attempt counts from 1, random in 0 … 1)."""
+        ceiling: float = min(self.ceiling_seconds, self.base_seconds * 2.0 ** (attempt - 1))
+        return ceiling * random
+
+    def may_retry(self, attempt: int) -> bool:
+        """Say whether a further try is allowed after `attempt` tries."""
+        return attempt < self.attempts

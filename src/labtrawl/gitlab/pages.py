@@ -1,0 +1,93 @@
+"""One page of a list: its rows as raw JSON, and where the next one is.
+
+A page ends the list only when GitLab names no next one: short pages are normal, totals are missing
+above 10,000 rows (doc/api/rest/_index.md, "Pagination").
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import msgspec
+
+from labtrawl.errors import UnexpectedReply
+from labtrawl.http import Answer
+
+_LINK = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
+_ROWS = msgspec.json.Decoder(list[msgspec.Raw])
+_ROW = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows as GitLab sent them; `next_query` is None on the last page, `total` where it is known."""
+
+    rows: list[msgspec.Raw]
+    next_query: str | None
+    total: int | None
+    request: str
+    sha256: str
+    fetched_at: str
+
+
+def read_page(answer: Answer, request: str, query: str, fetched_at: str) -> Page:
+    """Read a list; UnexpectedReply for what is no JSON array of objects."""
+    try:
+        rows = _ROWS.decode(answer.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UnexpectedReply(f"GitLab answered {request} with no list: {error}") from error
+    _check_objects(rows, request)
+    total = answer.headers.get("x-total", "")
+    return Page(
+        rows,
+        next_query(answer, query, request),
+        int(total) if total.isdigit() else None,
+        request,
+        hashlib.sha256(answer.body).hexdigest(),
+        fetched_at,
+    )
+
+
+def read_single(answer: Answer, request: str, fetched_at: str) -> Page:
+    """Read one object as a page of one row; UnexpectedReply for anything else."""
+    row = msgspec.Raw(answer.body)
+    try:
+        _ROW.decode(answer.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UnexpectedReply(f"GitLab answered {request} with no object: {error}") from error
+    return Page([row], None, 1, request, hashlib.sha256(answer.body).hexdigest(), fetched_at)
+
+
+def _check_objects(rows: list[msgspec.Raw], request: str) -> None:
+    for row in rows:
+        if bytes(memoryview(row)[:1]) != b"{":
+            raise UnexpectedReply(f"GitLab answered {request} with a list of something else")
+
+
+def next_query(answer: Answer, query: str, request: str) -> str | None:
+    """Return the query of the next page, or None.
+
+    Of `Link` only the query is used: its host is the server's idea of its own name, and a token
+    never goes where a header points.
+    """
+    found = _LINK.search(answer.headers.get("link", ""))
+    if found:
+        following = urlsplit(found.group(1)).query
+    elif page := answer.headers.get("x-next-page", ""):
+        following = with_parameter(query, "page", page)
+    else:
+        return None
+    if _same(following, query):
+        raise UnexpectedReply(f"GitLab names a page as its own next one: {request}")
+    return following
+
+
+def with_parameter(query: str, name: str, value: str) -> str:
+    """Set one parameter of a query."""
+    pairs = [(key, old) for key, old in parse_qsl(query, keep_blank_values=True) if key != name]
+    return urlencode([*pairs, (name, value)])
+
+
+def _same(one: str, other: str) -> bool:
+    return sorted(parse_qsl(one)) == sorted(parse_qsl(other))

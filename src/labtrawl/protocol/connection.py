@@ -1,0 +1,106 @@
+"""One peer on one stream: bytes in, messages out, and who the kernel says is at the other end."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from labtrawl.errors import PeerGone
+from labtrawl.protocol.codec import Decoder, Refused, encode
+from labtrawl.protocol.messages import Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class PeerIdentity:
+    """What SO_PEERCRED says (unix(7)): it cannot be forged by the peer."""
+
+    pid: int
+    uid: int
+
+
+class Listener(Protocol):
+    """Who gets what a connection brings."""
+
+    def message_received(self, envelope: Envelope) -> None:
+        """A whole message came."""
+
+    def refused(self, refusal: Refused) -> None:
+        """Bytes came that were no message."""
+
+    def connection_ended(self) -> None:
+        """The peer is gone; called once."""
+
+
+class Connection(asyncio.Protocol):
+    """A stream of messages. `open` says whether sending makes sense; sending never blocks."""
+
+    def __init__(self, attach: Callable[["Connection"], Listener]) -> None:
+        self._attach = attach
+        self._decoder = Decoder()
+        self._listener: Listener | None = None
+        self._transport: asyncio.Transport | None = None
+        self._writable = asyncio.Event()
+        self.received_at = 0.0
+        self.open = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the event loop."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._writable.set()
+        self.open = True
+        self.received_at = asyncio.get_running_loop().time()
+        self._listener = self._attach(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the event loop."""
+        self.received_at = asyncio.get_running_loop().time()
+        for found in self._decoder.feed(data):
+            if self._listener is None or not self.open:
+                return
+            if isinstance(found, Refused):
+                self._listener.refused(found)
+            else:
+                self._listener.message_received(found)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Called by the event loop."""
+        self.open = False
+        self._writable.set()
+        if self._listener is not None:
+            self._listener.connection_ended()
+
+    def pause_writing(self) -> None:
+        """Called by the event loop when the peer reads too slowly."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """Called by the event loop."""
+        self._writable.set()
+
+    def send(self, envelope: Envelope) -> None:
+        """Hand a message to the stream; raises PeerGone where there is none."""
+        if not self.open or self._transport is None:
+            raise PeerGone("the connection is closed")
+        self._transport.write(encode(envelope))
+
+    async def drained(self) -> None:
+        """Wait until the peer takes more."""
+        await self._writable.wait()
+
+    def close(self) -> None:
+        """End the connection; what was handed over is still sent."""
+        self.open = False
+        if self._transport is not None:
+            self._transport.close()
+
+    def peer(self) -> PeerIdentity:
+        """Return who is at the other end of a Unix socket, as the kernel tells."""
+        if self._transport is None:
+            raise PeerGone("the connection is closed")
+        connected = self._transport.get_extra_info("socket")
+        raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        pid, uid, _gid = struct.unpack("3i", raw)
+        return PeerIdentity(pid, uid)

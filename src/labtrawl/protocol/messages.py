@@ -1,0 +1,301 @@
+"""The typed records of the wire protocol; names are camelCase on the wire, snake_case here.
+
+Unknown fields and keys are ignored, never fatal: an older or newer peer must work.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+PROTOCOL: Final = 2
+ANY_CRAWLER: Final = "external-crawler"
+WEB_SERVER: Final = "web-server"
+EVERYBODY: Final = "*"
+# Lists are sent in parts: a message stays far below the limit of a line.
+PART: Final = 500
+
+
+class Record(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
+    """What all payloads share."""
+
+
+class Envelope(Record, rename="camel", frozen=True, kw_only=True):
+    """A message: who, to whom, what, and the payload as raw JSON."""
+
+    origin: str
+    destination: str = EVERYBODY
+    type: str
+    key: str
+    payload: msgspec.Raw = msgspec.Raw(b"null")
+    timestamp: int | float | str = 0
+    id: str | None = None
+    reply_to: str | None = None
+    trace: str | None = None
+
+
+class Challenge(Record, kw_only=True):
+    """The listener's first words on a new connection."""
+
+    nonce: str
+    protocol: int = PROTOCOL
+
+
+class Holding(Record, kw_only=True):
+    """A lease that the sender believes to have."""
+
+    task_id: str
+    epoch: int
+
+
+class Register(Record, kw_only=True):
+    """Who dials, proved by an HMAC under a secret that both ends have."""
+
+    id: str
+    pid: int = 0
+    type: str = "crawler"
+    version: str = ""
+    protocol: int = 1
+    hostname: str = ""
+    labels: list[str] = []
+    max_jobs: int = 1
+    nonce: str = ""
+    proof: str = ""
+    holding: list[Holding] = []
+
+
+class Registered(Record, kw_only=True):
+    """The listener accepts, and proves itself in the same way."""
+
+    client_id: str
+    protocol: int
+    heartbeat_interval_ms: int
+    server_time: int
+    proof: str
+    released: list[str] = []
+
+
+class Rejected(Record, kw_only=True):
+    """The listener refuses; `retryable` says whether dialling again can help."""
+
+    reason: str
+    retryable: bool = False
+
+
+class Heartbeat(Record, kw_only=True):
+    """A sign of life with a few figures."""
+
+    timestamp: int
+    active_jobs: int = 0
+    total_processed: int = 0
+    system_status: str = "idle"
+    memory_usage: int = 0
+    uptime: float = 0.0
+    requests_per_minute: float = 0.0
+
+
+class RequestJobs(Record, kw_only=True):
+    """A crawler has room; the same `request_id` gets the same jobs again."""
+
+    request_id: str = ""
+    limit: int = 1
+    resource: str | None = None
+
+
+class Lease(Record, kw_only=True):
+    """The right to work on a job: a fence number and an end by the database's clock (ms)."""
+
+    epoch: int
+    expires_at: int
+
+
+class Credentials(Record, kw_only=True):
+    """A short-lived access token; never a refresh token."""
+
+    access_token: str
+    token_type: str = "bearer"  # noqa: S105 - the kind of token, not one
+
+    def __repr__(self) -> str:
+        return "Credentials(…)"
+
+
+class OutputConfig(Record, kw_only=True):
+    """Where segments go."""
+
+    storage_type: str = "filesystem"
+    base_path: str = ""
+    format: str = "jsonl.zst"
+
+
+class Segments(Record, kw_only=True):
+    """How the next segment of this lease is called: prefix and number."""
+
+    prefix: str
+    next: int
+
+
+class CustomParameters(Record, kw_only=True):
+    """Where a job goes on."""
+
+    resume_state: str | None = None
+
+
+class Task(Record, kw_only=True):
+    """A leased job with everything that it takes to run it."""
+
+    task_id: str
+    command: str
+    gitlab_api_url: str
+    credentials: Credentials
+    resource_type: str
+    resource_id: str
+    full_path: str
+    data_types: list[str]
+    last_processed_id: str | None = None
+    output_config: OutputConfig = OutputConfig()
+    custom_parameters: CustomParameters = CustomParameters()
+    lease: Lease
+    priority: int = 0
+    attempt: int = 1
+    account_id: str = ""
+    provider_id: str = ""
+    policy: str = "as_is"
+    segments: Segments
+    gitlab_version: str = ""
+    processed_items: int = 0
+
+
+class JobsError(Record, kw_only=True):
+    """A request for jobs could not be answered."""
+
+    error: str
+    request_id: str = ""
+
+
+class RenewLeases(Record, kw_only=True):
+    """The leases that a crawler wants to keep."""
+
+    leases: list[Holding]
+
+
+class RenewedLease(Record, kw_only=True):
+    """What became of one lease: its new end and what the website wants, or lost."""
+
+    task_id: str
+    expires_at: int | None = None
+    wanted: str = "run"
+    access_token: str | None = None
+    lost: bool = False
+
+    def __repr__(self) -> str:
+        return f"RenewedLease({self.task_id}, {self.wanted}, lost={self.lost})"
+
+
+class LeasesRenewed(Record, kw_only=True):
+    """The answer to `renew_leases`."""
+
+    leases: list[RenewedLease]
+
+
+class SegmentReport(Record, kw_only=True):
+    """A closed and durable file that a progress update commits."""
+
+    name: str
+    length: int
+    sha256: str
+    records: int
+
+
+class LedgerReport(Record, kw_only=True):
+    """What a list says of its own completeness."""
+
+    expected: int | None = None
+    expected_by: str = ""
+    reason: str | None = None
+    detail: str = ""
+
+
+class DiscoveredArea(Record, kw_only=True):
+    """An area that a crawler found."""
+
+    type: str
+    name: str
+    gitlab_id: int
+    full_path: str
+    web_url: str = ""
+    description: str = ""
+    parent_path: str = ""
+    discovered_by: str = ""
+    role: int = 0
+    features: dict[str, str] = {}
+    empty_repository: bool = False
+
+
+class ProgressUpdate(Record, kw_only=True):
+    """How far a job is, and what this update commits."""
+
+    task_id: str
+    status: str
+    timestamp: int | str
+    epoch: int = 0
+    processed_items: int = 0
+    total_items: int | None = None
+    current_data_type: str = ""
+    stage: str = ""
+    message: str = ""
+    error: str = ""
+    reason: str = ""
+    retryable: bool = False
+    retry_after_seconds: float | None = None
+    cursor: str | None = None
+    segments: list[SegmentReport] = []
+    ledger: LedgerReport | None = None
+    areas: list[DiscoveredArea] = []
+    requests: int = 0
+    retries: int = 0
+
+
+class DiscoveredJob(Record, kw_only=True):
+    """A job that a crawler proposes; the website decides and stores it."""
+
+    command: str
+    full_path: str
+    gitlab_id: int
+    priority: int = 0
+    area_type: str = "project"
+
+
+class JobsDiscovered(Record, kw_only=True):
+    """Jobs that a crawler discovered while it ran a task."""
+
+    task_id: str
+    epoch: int
+    jobs: list[DiscoveredJob]
+
+
+class Ack(Record, kw_only=True):
+    """What took effect and is durable: cumulative for each job, single ids beside."""
+
+    up_to: dict[str, str] = {}
+    ids: list[str] = []
+    results: dict[str, dict[str, Any]] = {}
+
+
+class ErrorReport(Record, kw_only=True):
+    """Why a message was refused."""
+
+    code: str
+    message: str
+    reply_to: str | None = None
+
+
+class Command(Record, kw_only=True):
+    """What the website wants of a crawler, or of one of its jobs."""
+
+    task_id: str | None = None
+
+
+class Shutdown(Record, kw_only=True):
+    """The website asks the crawler to end."""
+
+    signal: str | None = None
+    grace_seconds: float = 10.0

@@ -1,0 +1,72 @@
+"""Messages that must take effect: kept until acknowledged, sent again after a reconnect."""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from labtrawl.protocol.messages import Ack, Envelope
+
+WINDOW = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A sent message and the promise of its answer."""
+
+    envelope: Envelope
+    task_id: str
+    answer: asyncio.Future[dict[str, Any]]
+
+
+class Outbox:
+    """The unacknowledged events of one origin, in the order sent; at most `WINDOW` of them.
+
+    Whoever sends when it is full waits: that stops the fetching, nothing is dropped.
+    """
+
+    def __init__(self, window: int = WINDOW) -> None:
+        self._pending: OrderedDict[str, Pending] = OrderedDict()
+        self._room = asyncio.Semaphore(window)
+
+    async def add(self, envelope: Envelope, task_id: str) -> asyncio.Future[dict[str, Any]]:
+        """Keep a message; return the future of what the website answers."""
+        await self._room.acquire()
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        if envelope.id is None:
+            raise ValueError("an event needs an id")
+        self._pending[envelope.id] = Pending(envelope, task_id, answer)
+        return answer
+
+    def acknowledge(self, ack: Ack) -> None:
+        """Let go of what took effect."""
+        for message_id in [m for m, p in self._pending.items() if _is_acked(m, p, ack)]:
+            pending = self._pop(message_id)
+            if pending and not pending.answer.done():
+                pending.answer.set_result(ack.results.get(message_id, {}))
+
+    def refuse(self, message_id: str, error: Exception) -> None:
+        """Let go of a message that the website will never apply."""
+        pending = self._pop(message_id)
+        if pending and not pending.answer.done():
+            pending.answer.set_exception(error)
+
+    def forget(self, task_id: str, error: Exception) -> None:
+        """Drop all messages about a job whose lease is gone: they could change nothing."""
+        for message_id in [m for m, p in self._pending.items() if p.task_id == task_id]:
+            self.refuse(message_id, error)
+
+    def unsent(self) -> list[Envelope]:
+        """Return everything not yet acknowledged, oldest first."""
+        return [pending.envelope for pending in self._pending.values()]
+
+    def _pop(self, message_id: str) -> Pending | None:
+        pending = self._pending.pop(message_id, None)
+        if pending is not None:
+            self._room.release()
+        return pending
+
+
+def _is_acked(message_id: str, pending: Pending, ack: Ack) -> bool:
+    up_to = ack.up_to.get(pending.task_id)
+    return message_id in ack.ids or (up_to is not None and message_id <= up_to)

@@ -1,0 +1,59 @@
+"""Who a request comes from, and whether the token suffices.
+
+Entered by the app. Words of the refusals: ``lib/api/api_guard.rb`` of GitLab 19.3.
+"""
+
+from labtrawl.sandbox.access import Access, Viewer
+from labtrawl.sandbox.model import Account, World
+from labtrawl.sandbox.wire import Refused, Request
+
+_EXPIRED = "Token is expired. You can either do re-authorization or token refresh."
+_REVOKED = "Token was revoked. You have to re-authorize from the user."
+_USER_PATHS = ("user", "users", "version", "metadata")
+_READERS = frozenset({"api", "read_api"})
+
+
+class Gatekeeper:
+    """Knows every token of the world."""
+
+    def __init__(self, world: World, access: Access) -> None:
+        self._access = access
+        self._accounts = {account.token: account for account in world.accounts}
+        self._accounts |= {account.token: account for account in world.spoilt_tokens}
+
+    def account(self, request: Request) -> Account | None:
+        """The account of the request's token, good or spoilt; None without a token.
+
+        Raises Refused (401) for an unknown token.
+        """
+        token = request.headers.get(b"private-token", b"").decode("latin-1")
+        if not token:
+            scheme, _, rest = request.headers.get(b"authorization", b"").partition(b" ")
+            token = rest.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
+        if not token:
+            return None
+        account = self._accounts.get(token)
+        if account is None:
+            raise Refused(401, {"message": "401 Unauthorized"})
+        return account
+
+    def viewer(self, account: Account | None, request: Request) -> Viewer:
+        """The viewer behind the account. Raises Refused (401, 403) for a token that won't do."""
+        if account is None:
+            return Viewer()
+        if account.revoked or account.expired:
+            words = _REVOKED if account.revoked else _EXPIRED
+            raise Refused(401, {"error": "invalid_token", "error_description": words})
+        first = request.segments[0] if request.segments else ""
+        enough = _READERS | {"read_user"} if first in _USER_PATHS else _READERS
+        if first != "personal_access_tokens" and not enough & set(account.scopes):
+            raise Refused(
+                403,
+                {
+                    "error": "insufficient_scope",
+                    "error_description": "The request requires higher privileges than provided "
+                    "by the access token.",
+                    "scope": " ".join(sorted(enough)),
+                },
+            )
+        return self._access.viewer(account)

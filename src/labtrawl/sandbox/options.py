@@ -1,0 +1,26 @@
+"""How a world is served: what a caller may set.
+
+Entered by whoever starts a server.
+"""
+
+from dataclasses import dataclass
+
+from labtrawl.sandbox.faults import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`external_url`: where links point (empty: the address listened on); its path, if any, is
+    the sub-path GitLab lives under. `link_host`: another scheme and host for ``Link`` headers
+    alone. `rate_limit_per_minute`: per user, 0 = off. `short_pages`: notes and events come in
+    pages with holes. `keep_alive_seconds`: how long an idle connection stays open."""
+
+    external_url: str = ""
+    latency_ms: float = 0.0
+    rate_limit_per_minute: int = 0
+    short_pages: bool = False
+    link_host: str = ""
+    faults: tuple[Fault, ...] = ()
+    version: str = "19.3.0-ee"
+    enterprise: bool = True
+    keep_alive_seconds: int = 30

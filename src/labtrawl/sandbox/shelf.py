@@ -1,0 +1,209 @@
+"""The world's lists as one viewer gets them, encoded on first use and kept.
+
+Entered by the routes and by `truth`; both therefore speak of the same rows.
+"""
+
+from collections.abc import Callable, Iterable
+
+from labtrawl.sandbox import entities, entities_planning
+from labtrawl.sandbox.access import Access, Viewer, sees_issue, sees_note
+from labtrawl.sandbox.entities import Body
+from labtrawl.sandbox.listing import Listing, Row, encoded
+from labtrawl.sandbox.model import (
+    Group,
+    Issue,
+    Membership,
+    MergeRequest,
+    Milestone,
+    Project,
+    World,
+)
+from labtrawl.sandbox.wire import encode_json
+
+
+class Shelf:
+    """Listings of one world served under one address (`base`, no slash at its end)."""
+
+    def __init__(self, world: World, base: str) -> None:
+        self.world = world
+        self.base = base
+        self.access = Access(world)
+        self.people = entities.People(base)
+        self._kept: dict[tuple[object, ...], Listing] = {}
+        self._milestones: dict[int, Body] = {}
+
+    def keep(self, key: tuple[object, ...], make: Callable[[], Listing]) -> Listing:
+        """The listing kept under `key`, made on first use."""
+        found = self._kept.get(key)
+        if found is None:
+            found = self._kept[key] = make()
+        return found
+
+    def group(self, group: Group) -> bytes:
+        """``GET /groups/:id?with_projects=false``."""
+        return encode_json(entities.group_detail(self.base, group))
+
+    def groups(self) -> Listing:
+        """All groups of the instance as rows of ``GET /groups``."""
+        groups = self.world.groups
+        return self.keep(
+            ("groups",), lambda: encoded((g, entities.group_body(self.base, g)) for g in groups)
+        )
+
+    def project_body(self, viewer: Viewer, project: Project) -> Body:
+        """A project as the viewer gets it, alone or in a list."""
+        group = self.access.groups.get(project.namespace_id)
+        if viewer.user is None:
+            return entities.project_simple(self.base, project, group)
+        me = viewer.user.id
+        direct = max((m.access_level for m in project.members if m.user.id == me), default=0)
+        permissions = entities.permissions_body(
+            direct, viewer.group_levels.get(group.id, 0) if group else 0
+        )
+        return entities.project_body(self.people, project, group, permissions)
+
+    def projects(self, viewer: Viewer, *, simple: bool = False) -> Listing:
+        """All projects that the viewer may know of, in the order of their ids."""
+        me = viewer.user.id if viewer.user else 0
+        return self.keep(("projects", me, simple), lambda: self._projects(viewer, simple))
+
+    def _projects(self, viewer: Viewer, simple: bool) -> Listing:
+        seen = sorted(
+            (p for p in self.world.projects if p.visibility == "public" or viewer.level(p)),
+            key=lambda project: project.id,
+        )
+        if simple:
+            groups = self.access.groups
+            return encoded(
+                (p, entities.project_simple(self.base, p, groups.get(p.namespace_id))) for p in seen
+            )
+        return encoded((project, self.project_body(viewer, project)) for project in seen)
+
+    def members(self, place: Group | Project) -> Listing:
+        """Direct members of a group or project, by user id."""
+        return self.keep(("members", place.id, type(place)), lambda: self._members(place.members))
+
+    def all_members(self, place: Group | Project) -> Listing:
+        """Direct and inherited members, each user once with the highest level."""
+        return self.keep(
+            ("members/all", place.id, type(place)),
+            lambda: self._members(self._inherited(place)),
+        )
+
+    def _members(self, members: Iterable[Membership]) -> Listing:
+        ordered = sorted(members, key=lambda member: member.user.id)
+        return encoded((member, self.people.member(member)) for member in ordered)
+
+    def _inherited(self, place: Group | Project) -> list[Membership]:
+        highest: dict[int, Membership] = {}
+        above = place.namespace_id if isinstance(place, Project) else place.parent_id
+        for members in (place.members, *(group.members for group in self.access.lineage(above))):
+            for member in members:
+                known = highest.get(member.user.id)
+                if known is None or known.access_level < member.access_level:
+                    highest[member.user.id] = member
+        return list(highest.values())
+
+    def labels(self, place: Group | Project, *, ancestors: bool) -> Listing:
+        """Labels of a place by name; `ancestors` adds those of the groups above."""
+        return self.keep(
+            ("labels", place.id, type(place), ancestors), lambda: self._labels(place, ancestors)
+        )
+
+    def _labels(self, place: Group | Project, ancestors: bool) -> Listing:
+        own = {label.id for label in place.labels}
+        labels = list(place.labels)
+        above = place.namespace_id if isinstance(place, Project) else place.parent_id
+        for group in self.access.lineage(above) if ancestors else ():
+            labels += group.labels
+        labels.sort(key=lambda label: (label.name, label.id))
+        if isinstance(place, Project):
+            counts = label_counts(place)
+            return encoded(
+                (
+                    x,
+                    entities_planning.project_label_body(
+                        x, counts.get(x.name, (0, 0, 0)), x.id in own
+                    ),
+                )
+                for x in labels
+            )
+        totals = self._group_label_counts(place)
+        return encoded(
+            (x, entities_planning.label_body(x, totals.get(x.name, (0, 0, 0)))) for x in labels
+        )
+
+    def _group_label_counts(self, group: Group) -> dict[str, tuple[int, int, int]]:
+        totals: dict[str, tuple[int, int, int]] = {}
+        for project in self.world.projects:
+            if group in self.access.lineage(project.namespace_id):
+                for name, counts in label_counts(project).items():
+                    old = totals.get(name, (0, 0, 0))
+                    totals[name] = (old[0] + counts[0], old[1] + counts[1], old[2] + counts[2])
+        return totals
+
+    def milestone_body(self, milestone: Milestone) -> Body:
+        """A milestone inside another object or as a row."""
+        found = self._milestones.get(milestone.id)
+        if found is None:
+            found = entities_planning.milestone_body(self.base, milestone, self._home(milestone))
+            self._milestones[milestone.id] = found
+        return found
+
+    def _home(self, milestone: Milestone) -> str:
+        if milestone.project_id is not None:
+            return self.access.projects[milestone.project_id].full_path
+        return self.access.groups[milestone.group_id or 0].full_path
+
+    def milestones(self, place: Group | Project) -> Listing:
+        """A place's own milestones, newest first."""
+        ordered = sorted(place.milestones, key=lambda milestone: -milestone.id)
+        return self.keep(
+            ("milestones", place.id, type(place)),
+            lambda: encoded((m, self.milestone_body(m)) for m in ordered),
+        )
+
+    def issues(self, viewer: Viewer, project: Project) -> Listing:
+        """The issues that the viewer may see."""
+        everything = self.keep(("issues", project.id), lambda: self._issues(project))
+        seen = [row for row in everything.rows if sees_issue(viewer, project, row.item)]
+        if len(seen) == len(everything.rows):
+            return everything
+        me = viewer.user.id if viewer.user else 0
+        return self.keep(("issues", project.id, me), lambda: Listing(seen))
+
+    def _issues(self, project: Project) -> Listing:
+        return encoded((issue, self._issue_body(project, issue)) for issue in project.issues)
+
+    def _issue_body(self, project: Project, issue: Issue) -> Body:
+        milestone = self.milestone_body(issue.milestone) if issue.milestone else None
+        return entities_planning.issue_body(self.people, project, issue, milestone)
+
+    def notes(self, viewer: Viewer, project: Project, item: Issue | MergeRequest) -> Listing:
+        """Notes of an issue or merge request, oldest first, with holes for the unreadable ones."""
+        kind = type(item).__name__
+        whole = self.keep(("notes", project.id, kind, item.id), lambda: self._notes(project, item))
+        rows = [
+            row if sees_note(viewer, project, row.item) else Row(row.item, None)
+            for row in whole.rows
+        ]
+        return Listing(rows) if any(row.body is None for row in rows) else whole
+
+    def _notes(self, project: Project, item: Issue | MergeRequest) -> Listing:
+        noteable = (type(item).__name__, item.id, item.iid)
+        return encoded(
+            (note, entities_planning.note_body(self.people, project, note, noteable))
+            for note in item.notes
+        )
+
+
+def label_counts(project: Project) -> dict[str, tuple[int, int, int]]:
+    """For each label name: open issues, closed issues, open merge requests of the project."""
+    counts: dict[str, list[int]] = {}
+    for issue in project.issues:
+        for name in issue.labels:
+            counts.setdefault(name, [0, 0, 0])[issue.state != "opened"] += 1
+    for request in project.merge_requests:
+        for name in request.labels if request.state == "opened" else ():
+            counts.setdefault(name, [0, 0, 0])[2] += 1
+    return {name: (row[0], row[1], row[2]) for name, row in counts.items()}

@@ -1,0 +1,54 @@
+"""Areas and who sees them."""
+
+from sqlalchemy import Connection
+
+from labtrawl.domain.area import FoundArea
+from labtrawl.store.engine import NOW_MS
+
+
+def record(connection: Connection, instance_id: int, found: FoundArea) -> int:
+    """Insert an area or bring its name and path up to date; return its id.
+
+    Identity is (instance, kind, GitLab id): a rename or a transfer keeps the area.
+    """
+    area_id: int = connection.exec_driver_sql(
+        "INSERT INTO area (instance_id, kind, gitlab_id, full_path, name, web_url, parent_path,"
+        f" discovered_at, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, {NOW_MS}, {NOW_MS})"
+        " ON CONFLICT (instance_id, kind, gitlab_id) DO UPDATE SET full_path = excluded.full_path,"
+        " name = excluded.name, web_url = excluded.web_url, parent_path = excluded.parent_path,"
+        " seen_at = excluded.seen_at RETURNING id",
+        (
+            instance_id,
+            found.kind,
+            found.gitlab_id,
+            found.full_path,
+            found.name,
+            found.web_url,
+            found.parent_path,
+        ),
+    ).scalar_one()
+    connection.exec_driver_sql(
+        f"INSERT INTO area_path (area_id, full_path, seen_from) VALUES (?, ?, {NOW_MS})"
+        " ON CONFLICT DO NOTHING",
+        (area_id, found.full_path),
+    )
+    return area_id
+
+
+def grant(connection: Connection, area_id: int, account_id: int, role: int) -> None:
+    """Record that an account sees an area, with its access level."""
+    connection.exec_driver_sql(
+        "INSERT INTO area_access (area_id, account_id, role, seen_at)"
+        f" VALUES (?, ?, ?, {NOW_MS}) ON CONFLICT (area_id, account_id)"
+        " DO UPDATE SET role = excluded.role, seen_at = excluded.seen_at",
+        (area_id, account_id, role),
+    )
+
+
+def find(connection: Connection, instance_id: int, kind: str, gitlab_id: int) -> int | None:
+    """Return the id of an area that is known."""
+    row = connection.exec_driver_sql(
+        "SELECT id FROM area WHERE instance_id = ? AND kind = ? AND gitlab_id = ?",
+        (instance_id, kind, gitlab_id),
+    ).first()
+    return row[0] if row else None

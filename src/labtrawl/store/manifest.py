@@ -1,0 +1,69 @@
+"""The manifest: which segments the dataset is made of. A file that no row names does not count."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from labtrawl.store.engine import NOW_MS
+
+
+@dataclass(frozen=True, slots=True)
+class NewSegment:
+    """A closed, durable file that a checkpoint commits."""
+
+    name: str
+    length: int
+    sha256: str
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """A committed segment with its place in the dataset."""
+
+    name: str
+    length: int
+    sha256: str
+    records: int
+    job_id: int
+    fence: int
+    instance_id: int
+    area_kind: str
+    gitlab_id: int
+    full_path: str
+    resource: str
+    created_at: int
+
+
+def commit(connection: Connection, job_id: int, fence: int, segments: Iterable[NewSegment]) -> None:
+    """Insert the rows of a job's segments; its area and resource come with the job."""
+    for new in segments:
+        connection.exec_driver_sql(
+            "INSERT INTO segment (job_id, area_id, resource, fence, name, length, sha256, records,"
+            f" created_at) SELECT id, area_id, resource, ?, ?, ?, ?, ?, {NOW_MS} FROM job"
+            " WHERE id = ?",
+            (fence, new.name, new.length, new.sha256, new.records, job_id),
+        )
+
+
+SEGMENTS = """
+SELECT s.name, s.length, s.sha256, s.records, s.job_id, s.fence, a.instance_id, a.kind,
+  a.gitlab_id, a.full_path, s.resource, s.created_at
+FROM segment AS s JOIN area AS a ON a.id = s.area_id
+WHERE (? IS NULL OR s.resource = ?) AND (? IS NULL OR a.full_path = ?)
+ORDER BY s.id
+"""
+
+
+def segments(
+    connection: Connection, resource: str | None = None, full_path: str | None = None
+) -> Sequence[SegmentRow]:
+    """Return the committed segments in the order of their commit."""
+    rows = connection.exec_driver_sql(SEGMENTS, (resource, resource, full_path, full_path)).all()
+    return [SegmentRow(*row) for row in rows]
+
+
+def names(connection: Connection) -> set[str]:
+    """Return the names of all committed segments."""
+    return {row[0] for row in connection.exec_driver_sql("SELECT name FROM segment").all()}

@@ -1,0 +1,245 @@
+"""The tables. Constraints keep the promises, not code; each says why it is there.
+
+Instants are milliseconds since the epoch, UTC, by the database's own clock.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+instance = Table(
+    "instance",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    # The URL is an attribute, not the identity: a GitLab may move to another address.
+    Column("url", Text, nullable=False),
+    Column("version", Text, nullable=False, server_default=""),
+    Column("added_at", BigInteger, nullable=False),
+)
+
+account = Table(
+    "account",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("instance_id", ForeignKey("instance.id"), nullable=False),
+    Column("gitlab_user_id", Integer, nullable=False),
+    Column("username", Text, nullable=False),
+    Column("scopes", Text, nullable=False, server_default=""),
+    # Encrypted, bound to this account's origin; never in clear.
+    Column("token", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("verified_at", BigInteger, nullable=False),
+    # One account is one GitLab user, whatever it is called today.
+    UniqueConstraint("instance_id", "gitlab_user_id"),
+    CheckConstraint("state IN ('active', 'refused')", name="state"),
+)
+
+area = Table(
+    "area",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("instance_id", ForeignKey("instance.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("gitlab_id", Integer, nullable=False),
+    Column("full_path", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("web_url", Text, nullable=False, server_default=""),
+    Column("parent_path", Text, nullable=False, server_default=""),
+    Column("discovered_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    # Identity is (instance, kind, numeric id): a rename keeps the area and its history.
+    UniqueConstraint("instance_id", "kind", "gitlab_id"),
+    CheckConstraint("kind IN ('instance', 'group', 'project', 'user')", name="kind"),
+    Index("ix_area_full_path", "full_path", "id"),
+)
+
+# The order of the tree (store/pages/areas.py): a parent, then all that is below it.
+Index("ix_area_tree", func.replace(area.c.full_path, "/", " "), area.c.id)
+
+area_path = Table(
+    "area_path",
+    metadata,
+    Column("area_id", ForeignKey("area.id"), nullable=False),
+    Column("full_path", Text, nullable=False),
+    Column("seen_from", BigInteger, nullable=False),
+    # Every path that an area ever had, with the instant it was first seen under it.
+    PrimaryKeyConstraint("area_id", "full_path"),
+)
+
+area_access = Table(
+    "area_access",
+    metadata,
+    Column("area_id", ForeignKey("area.id"), nullable=False),
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("role", Integer, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("area_id", "account_id"),
+    Index("ix_area_access_account_id", "account_id", "area_id"),
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("area_id", ForeignKey("area.id"), nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("hold_reason", Text),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("run_after", BigInteger),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("fence", Integer, nullable=False, server_default="0"),
+    Column("lease_holder", Text),
+    Column("lease_expires_at", BigInteger),
+    Column("claim_id", Text),
+    Column("account_id", ForeignKey("account.id")),
+    Column("parent_id", ForeignKey("job.id")),
+    Column("cursor", Text),
+    Column("next_segment", Integer, nullable=False, server_default="1"),
+    Column("processed_items", Integer, nullable=False, server_default="0"),
+    Column("total_items", Integer),
+    Column("requests", Integer, nullable=False, server_default="0"),
+    Column("retries", Integer, nullable=False, server_default="0"),
+    Column("stage", Text, nullable=False, server_default=""),
+    Column("error_reason", Text),
+    Column("error_message", Text),
+    # The highest message id applied to this job by its present holder, and what it answered.
+    Column("applied_origin", Text),
+    Column("applied_id", Text),
+    Column("applied_result", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    Column("updated_at", BigInteger, nullable=False),
+    # Grows with every committed change: viewers ask for what changed after the last they saw.
+    Column("change", Integer, nullable=False),
+    CheckConstraint(
+        "state IN ('queued', 'running', 'held', 'completed', 'failed', 'cancelled')", name="state"
+    ),
+    # A running job has a lease and no other has: nobody works without one.
+    CheckConstraint(
+        "(state = 'running') = (lease_holder IS NOT NULL AND lease_expires_at IS NOT NULL)",
+        name="lease",
+    ),
+    CheckConstraint("(state = 'held') = (hold_reason IS NOT NULL)", name="hold"),
+    CheckConstraint("(state = 'failed') = (error_reason IS NOT NULL)", name="error"),
+    Index("ix_job_change", "change"),
+    Index("ix_job_state", "state", "id"),
+    Index("ix_job_resource", "resource", "id"),
+    # The list of jobs filtered by both stays a search, however many there are of either.
+    Index("ix_job_resource_state", "resource", "state", "id"),
+    Index("ix_job_area_id", "area_id", "resource", "id"),
+    Index("ix_job_parent_id", "parent_id", "id"),
+)
+
+OPEN = "state IN ('queued', 'running', 'held')"
+# One open job for each (area, resource), however many accounts and discoveries name it.
+Index(
+    "uq_job_open",
+    job.c.area_id,
+    job.c.resource,
+    unique=True,
+    sqlite_where=text(OPEN),
+    postgresql_where=text(OPEN),
+)
+DUE = "state = 'queued' AND run_after IS NULL"
+# The claim reads due jobs only, best first.
+Index(
+    "ix_job_due",
+    job.c.priority.desc(),
+    job.c.id,
+    sqlite_where=text(DUE),
+    postgresql_where=text(DUE),
+)
+LATER = "run_after IS NOT NULL"
+Index("ix_job_run_after", job.c.run_after, sqlite_where=text(LATER), postgresql_where=text(LATER))
+RUNNING = "state = 'running'"
+Index(
+    "ix_job_lease_expires_at",
+    job.c.lease_expires_at,
+    sqlite_where=text(RUNNING),
+    postgresql_where=text(RUNNING),
+)
+
+segment = Table(
+    "segment",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job_id", ForeignKey("job.id"), nullable=False),
+    Column("area_id", ForeignKey("area.id"), nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("name", Text, nullable=False, unique=True),
+    Column("length", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("records", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("ix_segment_area_id", "area_id", "resource", "id"),
+    Index("ix_segment_job_id", "job_id", "id"),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("area_id", ForeignKey("area.id"), nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("job_id", ForeignKey("job.id")),
+    # None where GitLab gives no number; then the end of the list is the proof.
+    Column("expected", Integer),
+    Column("expected_by", Text, nullable=False, server_default=""),
+    Column("collected", Integer, nullable=False, server_default="0"),
+    Column("reason", Text),
+    Column("detail", Text, nullable=False, server_default=""),
+    # Set when the list was read to its end.
+    Column("completed_at", BigInteger),
+    Column("updated_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("area_id", "resource"),
+    CheckConstraint(
+        "reason IN ('feature_off', 'empty_repository', 'forbidden', 'tier', 'cap', 'deleted',"
+        " 'failed', 'changed')",
+        name="reason",
+    ),
+)
+
+admin_link = Table(
+    "admin_link",
+    metadata,
+    # Only the hash is kept: who reads the database cannot sign in with it.
+    Column("token_sha256", Text, primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("token_sha256", Text, primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+)

@@ -1,0 +1,123 @@
+"""Sign-in links and sessions. Only hashes are kept: who reads the database cannot sign in with it.
+
+For the website and the cli. Instants are the database's own, in milliseconds.
+"""
+
+import hashlib
+import secrets
+from enum import StrEnum
+
+from sqlalchemy import Connection
+
+from labtrawl.store.engine import NOW_MS
+
+LINK_SECONDS = 15 * 60
+IDLE_SECONDS = 30 * 60
+SESSION_SECONDS = 8 * 3600
+# A session in use is written down at most this often: a page view costs no fsync.
+TOUCH_SECONDS = 60
+KEEP_SECONDS = 24 * 3600
+
+
+class LinkState(StrEnum):
+    """What became of a sign-in link."""
+
+    FRESH = "fresh"
+    USED = "used"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+class SessionState(StrEnum):
+    """Whether a session may be used; `stale` asks for a `touch`."""
+
+    VALID = "valid"
+    STALE = "stale"
+    ENDED = "ended"
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def create_link(connection: Connection) -> str:
+    """Return a new token of 256 bits for one sign-in within 15 minutes; sweeps what is long over."""
+    _sweep(connection)
+    token = secrets.token_urlsafe(32)
+    connection.exec_driver_sql(
+        "INSERT INTO admin_link (token_sha256, created_at, expires_at)"
+        f" VALUES (?, {NOW_MS}, {NOW_MS} + ?)",
+        (_hash(token), LINK_SECONDS * 1000),
+    )
+    return token
+
+
+def _sweep(connection: Connection) -> None:
+    for table in ("admin_link", "session"):
+        connection.exec_driver_sql(
+            f"DELETE FROM {table} WHERE expires_at < {NOW_MS} - ?",  # noqa: S608 - two constants
+            (KEEP_SECONDS * 1000,),
+        )
+
+
+def link_state(connection: Connection, token: str) -> LinkState:
+    """Say what a link is good for, without using it up."""
+    row = connection.exec_driver_sql(
+        f"SELECT used_at IS NOT NULL, expires_at <= {NOW_MS} FROM admin_link"
+        " WHERE token_sha256 = ?",
+        (_hash(token),),
+    ).first()
+    if row is None:
+        return LinkState.UNKNOWN
+    used, expired = row
+    return LinkState.USED if used else LinkState.EXPIRED if expired else LinkState.FRESH
+
+
+def use_link(connection: Connection, token: str) -> LinkState:
+    """Use a link up; FRESH means that it was good and this caller alone has it."""
+    used = connection.exec_driver_sql(
+        f"UPDATE admin_link SET used_at = {NOW_MS}"
+        f" WHERE token_sha256 = ? AND used_at IS NULL AND expires_at > {NOW_MS}",
+        (_hash(token),),
+    ).rowcount
+    return LinkState.FRESH if used else link_state(connection, token)
+
+
+def create_session(connection: Connection) -> str:
+    """Return the token of a new session: 30 minutes idle, 8 hours at most."""
+    token = secrets.token_urlsafe(32)
+    connection.exec_driver_sql(
+        "INSERT INTO session (token_sha256, created_at, seen_at, expires_at)"
+        f" VALUES (?, {NOW_MS}, {NOW_MS}, {NOW_MS} + ?)",
+        (_hash(token), SESSION_SECONDS * 1000),
+    )
+    return token
+
+
+def check_session(connection: Connection, token: str) -> SessionState:
+    """Say whether a session is still good; changes nothing."""
+    row = connection.exec_driver_sql(
+        f"SELECT seen_at < {NOW_MS} - ? FROM session WHERE token_sha256 = ?"
+        f" AND revoked_at IS NULL AND expires_at > {NOW_MS} AND seen_at > {NOW_MS} - ?",
+        (TOUCH_SECONDS * 1000, _hash(token), IDLE_SECONDS * 1000),
+    ).first()
+    if row is None:
+        return SessionState.ENDED
+    return SessionState.STALE if row[0] else SessionState.VALID
+
+
+def touch(connection: Connection, token: str) -> None:
+    """Note that a session is in use; one that has ended stays ended."""
+    connection.exec_driver_sql(
+        f"UPDATE session SET seen_at = {NOW_MS} WHERE token_sha256 = ? AND revoked_at IS NULL"
+        f" AND expires_at > {NOW_MS} AND seen_at > {NOW_MS} - ?",
+        (_hash(token), IDLE_SECONDS * 1000),
+    )
+
+
+def revoke(connection: Connection, token: str) -> None:
+    """End a session at once."""
+    connection.exec_driver_sql(
+        f"UPDATE session SET revoked_at = {NOW_MS} WHERE token_sha256 = ? AND revoked_at IS NULL",
+        (_hash(token),),
+    )

@@ -1,0 +1,117 @@
+"""What the children write: cut into lines, masked, named, shown and kept in rotated files."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal, TextIO
+
+import msgspec
+
+from labtrawl import logs
+
+MAX_LINE_BYTES = 64 * 1024
+_JSON = msgspec.json.Decoder(dict[str, object])
+
+
+class LineSplitter:
+    """Bytes in, lines out; a line over the limit comes in pieces, memory stays bounded."""
+
+    def __init__(self, limit: int = MAX_LINE_BYTES) -> None:
+        self._rest = b""
+        self._limit = limit
+
+    def feed(self, chunk: bytes) -> Iterator[str]:
+        """Yield the lines that are complete now."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        while len(self._rest) > self._limit:
+            lines.append(self._rest[: self._limit])
+            self._rest = self._rest[self._limit :]
+        for line in lines:
+            yield line.decode("utf-8", errors="backslashreplace").rstrip("\r")
+
+    def rest(self) -> Iterator[str]:
+        """Yield what was not ended by a newline; call it at the end."""
+        if self._rest:
+            yield from self.feed(b"\n")
+
+
+class LogFile:
+    """A file that moves aside when it is full: name.log, name.log.1, name.log.2."""
+
+    def __init__(self, path: Path, max_bytes: int = 10 * 1024 * 1024, keep: int = 3) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._keep = keep
+
+    def append(self, line: str) -> None:
+        """Add one line; OSError when the disk refuses."""
+        data = line.encode("utf-8", errors="backslashreplace") + b"\n"
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._size() + len(data) > self._max_bytes:
+            self._rotate()
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        descriptor = os.open(self._path, flags, 0o600)
+        try:
+            os.write(descriptor, data)
+        finally:
+            os.close(descriptor)
+
+    def _size(self) -> int:
+        try:
+            return self._path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _rotate(self) -> None:
+        for number in range(self._keep - 1, 0, -1):
+            older = self._path.with_name(f"{self._path.name}.{number}")
+            newer = self._path.with_name(
+                f"{self._path.name}.{number - 1}" if number > 1 else self._path.name
+            )
+            if newer.exists():
+                newer.replace(older)
+
+
+class Output:
+    """Where all children's lines go: the supervisor's own stderr, and a file for each."""
+
+    def __init__(
+        self, folder: Path, stream: TextIO | None, form: Literal["console", "json"]
+    ) -> None:
+        """Without a `stream` the lines are only kept."""
+        self._folder = folder
+        self._stream = stream
+        self._form = form
+        self._files: dict[str, LogFile] = {}
+        self._write_failed = False
+
+    def take(self, name: str, line: str) -> None:
+        """Show and keep one line of a program; losing the terminal or the disk loses lines only."""
+        masked = logs.mask(line)
+        self._attempt("terminal", lambda: self._show(name, masked))
+        file = self._files.setdefault(name, LogFile(self._folder / f"{name}.log"))
+        self._attempt("disk", lambda: file.append(logs.escape(masked)))
+
+    def _attempt(self, where: str, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            if not self._write_failed:
+                self._write_failed = True
+                logs.get("supervisor").warning("output_lost", where=where, error=error.strerror)
+
+    def _show(self, name: str, line: str) -> None:
+        if self._stream is None:
+            return
+        shown = wrapped(name, line) if self._form == "json" else f"{name:<10} | {logs.escape(line)}"
+        self._stream.write(shown + "\n")
+        self._stream.flush()
+
+
+def wrapped(name: str, line: str) -> str:
+    """Return a child's line as one JSON object that names the program."""
+    try:
+        event = _JSON.decode(line)
+    except msgspec.MsgspecError:
+        event = {"level": "info", "event": "output", "text": line}
+    return msgspec.json.encode({"program": name, **event}).decode("utf-8")

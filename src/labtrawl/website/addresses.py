@@ -1,0 +1,63 @@
+"""Addresses of pages: a filter and a place in, the query that a link carries out."""
+
+from urllib.parse import urlencode
+
+from labtrawl.store.pages.areas import AreaFilter, AreaKey
+from labtrawl.store.pages.jobs import JobFilter
+from labtrawl.store.pages.keyset import Place
+
+
+def _address(path: str, query: dict[str, object]) -> str:
+    given = {key: value for key, value in query.items() if value not in {None, ""}}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def _filter(wanted: JobFilter) -> dict[str, object]:
+    return {
+        "state": wanted.state.value if wanted.state else None,
+        "resource": wanted.resource,
+        "kind": wanted.kind.value if wanted.kind else None,
+        "area": wanted.area,
+    }
+
+
+def jobs_address(wanted: JobFilter, place: Place[int] = Place()) -> str:  # noqa: B008 - frozen
+    """Return the address of a page of the list of jobs."""
+    query = {**_filter(wanted), "after": place.after, "before": place.before}
+    return _address("/jobs", query)
+
+
+def live_jobs_address(wanted: JobFilter, ids: list[int], is_first: bool, since: int) -> str:
+    """Return the address of the stream of a page of the list of jobs."""
+    rows = ",".join(str(each) for each in ids)
+    first = "1" if is_first else None
+    return _address("/live", {"view": "jobs", "since": since, "first": first, **_filter(wanted), "ids": rows})
+
+
+def job_address(job_id: int, place: Place[int] = Place()) -> str:  # noqa: B008 - frozen
+    """Return the address of a job's page, with a page of its children."""
+    return _address(f"/jobs/{job_id}", {"after": place.after, "before": place.before})
+
+
+def live_job_address(job_id: int, place: Place[int], since: int) -> str:
+    """Return the address of the stream of a job's page."""
+    return _address(
+        "/live",
+        {
+            "view": "job",
+            "since": since,
+            "job": job_id,
+            "after": place.after,
+            "before": place.before,
+        },
+    )
+
+
+def areas_address(path: str, wanted: AreaFilter, place: Place[AreaKey]) -> str:
+    """Return the address of a page of the tree, or of the coverage (both list areas)."""
+    kind = wanted.kind.value if wanted.kind else None
+    query: dict[str, object] = {"kind": kind, "path": wanted.path}
+    for name, key in (("after", place.after), ("before", place.before)):
+        if key is not None:
+            query[name] = f"{key.id}:{key.full_path}"
+    return _address(path, query)

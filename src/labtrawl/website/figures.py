@@ -1,0 +1,68 @@
+"""The figures of the overview; sums over everything are kept a while, for all viewers together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from labtrawl.store.pages.overview import Now, Totals, now, totals
+from labtrawl.website.site import CrawlerView, Site
+
+# Sums may cost a twentieth of one core at most, and are never older than this when they are cheap.
+SHARE = 20
+FRESH_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All that the overview shows, at one instant."""
+
+    totals: Totals
+    now: Now
+    crawlers: Sequence[CrawlerView]
+    at: datetime
+
+    @property
+    def known(self) -> int:
+        """Jobs known so far."""
+        return sum(self.totals.jobs.values())
+
+    @property
+    def done(self) -> int:
+        """Jobs that need nothing more."""
+        return self.totals.jobs["completed"] + self.totals.jobs["cancelled"]
+
+    @property
+    def open(self) -> int:
+        """Jobs that are still to be done."""
+        jobs = self.totals.jobs
+        return jobs["queued"] + jobs["running"] + jobs["held"]
+
+    @property
+    def requests_per_minute(self) -> int:
+        """Requests of all crawlers together."""
+        return sum(crawler.requests_per_minute for crawler in self.crawlers)
+
+
+class Figures:
+    """Reads the overview."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._kept: Totals | None = None
+        self._due = 0.0
+
+    async def overview(self) -> Overview:
+        """Return the figures as they are now."""
+        at = self._site.clock.now()
+        milliseconds = self._site.clock.now_ms()
+        happening = await self._site.store.read(lambda connection: now(connection, milliseconds))
+        return Overview(await self._totals(), happening, self._site.crawlers(), at)
+
+    async def _totals(self) -> Totals:
+        monotonic = self._site.clock.monotonic
+        started = monotonic()
+        if self._kept is None or started >= self._due:
+            self._kept = await self._site.store.read(totals)
+            cost = monotonic() - started
+            self._due = monotonic() + max(FRESH_SECONDS, SHARE * cost)
+        return self._kept

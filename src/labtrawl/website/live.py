@@ -1,0 +1,114 @@
+"""The hub: one for the process. It reads what changed once for all viewers, renders a changed row
+once, and leaves each viewer only what is on its screen.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from labtrawl.store.pages.live import OverviewView, View, read
+from labtrawl.website.figures import Figures
+from labtrawl.website.render import Renderer
+from labtrawl.website.screens import Screens
+from labtrawl.website.site import Site
+
+# At most five messages a second for a viewer; what comes faster is coalesced.
+TICK_SECONDS = 0.2
+# Crawlers and rates move without a commit: the overview is looked at again after this.
+STILL_SECONDS = 2.0
+
+
+class Viewer:
+    """One open page: what it shows, how far it is, and what waits to be sent to it."""
+
+    def __init__(self, view: View, since: int) -> None:
+        self.view = view
+        self.since = since
+        self._waiting: dict[str, str] = {}
+        self._sent: dict[str, str] = {}
+        self._event = asyncio.Event()
+        self.closed = False
+
+    def put(self, target: str, html: str) -> None:
+        """Replace what waits for `target`; the same as was sent last is not sent again."""
+        if self._sent.get(target) == html and target not in self._waiting:
+            return
+        self._waiting[target] = html
+        self._event.set()
+
+    def close(self) -> None:
+        """End the viewer's stream."""
+        self.closed = True
+        self._event.set()
+
+    async def take(self, timeout_seconds: float) -> Mapping[str, str]:
+        """Return what waits, by target; empty after `timeout_seconds` or when closed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._event.wait()
+        taken, self._waiting = self._waiting, {}
+        if not self.closed:
+            self._event.clear()
+        self._sent |= taken
+        return taken
+
+
+class Hub:
+    """All viewers of this process."""
+
+    def __init__(self, site: Site, renderer: Renderer, figures: Figures) -> None:
+        self._site = site
+        self._renderer = renderer
+        self._figures = figures
+        self._viewers: set[Viewer] = set()
+        # One reading after the other: an older state never overtakes a newer one.
+        self._lock = asyncio.Lock()
+        self._closed = False
+
+    @property
+    def viewers(self) -> int:
+        """How many pages are open."""
+        return len(self._viewers)
+
+    async def join(self, viewer: Viewer) -> None:
+        """Add a viewer and bring it up to date from where it was."""
+        if self._closed:
+            viewer.close()
+            return
+        self._viewers.add(viewer)
+        await self._update([viewer])
+
+    def leave(self, viewer: Viewer) -> None:
+        """Forget a viewer."""
+        self._viewers.discard(viewer)
+
+    def close(self) -> None:
+        """End all streams; those that come later end at once."""
+        self._closed = True
+        for viewer in self._viewers:
+            viewer.close()
+
+    async def run(self) -> None:
+        """Follow the commits until cancelled."""
+        while True:
+            ticket = self._site.store.changes.ticket()
+            await self._update(sorted(self._viewers, key=id))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STILL_SECONDS):
+                    await ticket.wait()
+            await self._site.clock.sleep(TICK_SECONDS)
+
+    async def _update(self, viewers: Sequence[Viewer]) -> None:
+        if not viewers:
+            return
+        async with self._lock:
+            views = {viewer.view for viewer in viewers}
+            since = min(viewer.since for viewer in viewers)
+            reading = await self._site.store.read(lambda connection: read(connection, views, since))
+            screens = Screens(self._renderer, reading)
+            if OverviewView() in views:
+                screens.add_overview(await self._figures.overview())
+            for viewer in viewers:
+                for target, html in screens.of(viewer.view, viewer.since):
+                    viewer.put(target, html)
+                viewer.since = max(viewer.since, reading.top)

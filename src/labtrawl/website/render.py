@@ -1,0 +1,114 @@
+"""Templates and their filters. Everything is escaped; what GitLab wrote cannot become markup."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from labtrawl import __version__
+from labtrawl.website import words
+from labtrawl.website.assets import Asset
+
+# Control characters have no place on a page; a tab and a line break have.
+CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
+def clean(value: object) -> object:
+    """Make what a template writes harmless: texts lose their control characters."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return CONTROLS.sub("\N{REPLACEMENT CHARACTER}", value)
+    return value
+
+
+def number(value: float | None) -> str:
+    """Write a number with thousands marks."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def size(value: int) -> str:
+    """Write a number of bytes for people."""
+    amount = float(value)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:,.0f} {unit}" if unit == "B" else f"{amount:,.1f} {unit}"
+        amount /= 1024
+    return f"{amount:,.1f} TiB"
+
+
+def instant(value: datetime | int | None, form: str = "%d %b %Y, %H:%M:%S UTC") -> Markup:
+    """Write an instant (aware, or milliseconds since the epoch) as a <time> in UTC."""
+    if value is None:
+        return Markup('<span class="none">–</span>')
+    when = datetime.fromtimestamp(value / 1000, UTC) if isinstance(value, int) else value
+    exact = f"{when:%Y-%m-%d %H:%M:%S} UTC"
+    shown = when.strftime(form)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        f"{when:%Y-%m-%dT%H:%M:%SZ}", exact, shown
+    )
+
+
+def short_instant(value: datetime | int | None) -> Markup:
+    """Write an instant for a narrow column: its head says that it is UTC."""
+    return instant(value, "%d %b, %H:%M:%S")
+
+
+def duration(milliseconds: int | None) -> str:
+    """Write a length of time for people."""
+    if milliseconds is None:
+        return "–"
+    seconds = max(milliseconds, 0) / 1000
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def percent(part: int, whole: int) -> int:
+    """Return the share in whole percent; 100 only when all of it is there."""
+    if whole <= 0:
+        return 0
+    return 100 if part >= whole else min(99, part * 100 // whole)
+
+
+def breakable(path: str) -> Markup:
+    """Let a long path break after its slashes."""
+    return Markup("/<wbr>").join(escape(clean(part)) for part in path.split("/"))
+
+
+class Renderer:
+    """Renders templates; `page` is a whole page, `part` a macro of it."""
+
+    def __init__(self, assets: Mapping[str, Asset]) -> None:
+        self._environment = Environment(
+            loader=PackageLoader("labtrawl.website"),
+            autoescape=True,
+            auto_reload=False,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            finalize=clean,
+        )
+        filters = (number, size, instant, short_instant, duration, percent, breakable)
+        self._environment.filters |= {each.__name__: each for each in filters}
+        self._environment.globals |= {
+            "asset": lambda name: f"/static/{name}?v={assets[name].version}",
+            "version": __version__,
+            "states": words.STATES,
+            "holds": words.HOLDS,
+            "explain": words.explain,
+            "resource_title": words.resource_title,
+            "role_title": words.role_title,
+        }
+
+    def page(self, template: str, **values: Any) -> str:
+        """Render a template file."""
+        return self._environment.get_template(template).render(**values)
+
+    def part(self, template: str, macro: str, *values: Any) -> str:
+        """Render one macro of a template, the same that its page uses."""
+        module = self._environment.get_template(template).module
+        return str(getattr(module, macro)(*values))

@@ -1,0 +1,132 @@
+"""Plain words for what the database keeps short: states, reasons, resources, roles."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a short reason means, and what a person can do about it."""
+
+    title: str
+    advice: str
+
+
+STATES = {
+    "queued": "Queued",
+    "running": "Running",
+    "held": "Held",
+    "completed": "Completed",
+    "failed": "Failed",
+    "cancelled": "Cancelled",
+}
+
+REASONS = {
+    "feature_off": Explanation(
+        "Feature is off", "The project has this feature switched off; there is nothing to collect."
+    ),
+    "empty_repository": Explanation(
+        "Empty repository", "Nothing was pushed yet, so there is nothing to collect."
+    ),
+    "forbidden": Explanation(
+        "Forbidden",
+        "The account may not read this. Give it a higher role on GitLab, or add an account that has"
+        " one; then retry.",
+    ),
+    "not_found": Explanation(
+        "Not found",
+        "GitLab says that it is not there, or not for this account. It may have been deleted.",
+    ),
+    "tier": Explanation("Not in this tier", "This GitLab's licence does not include the feature."),
+    "cap": Explanation("Capped", "GitLab gives no more than this; the rest cannot be listed."),
+    "deleted": Explanation("Deleted", "It was deleted on GitLab after it was discovered."),
+    "changed": Explanation(
+        "Changed while reading", "The list changed while it was read. A retry reads it again."
+    ),
+    "failed": Explanation(
+        "Failed", "It failed at every try. Read the message below, then retry; nothing is lost."
+    ),
+    "credential": Explanation(
+        "Token refused",
+        "GitLab refused the account's token: it expired or was revoked. Enter a new one with"
+        " labtrawl init.",
+    ),
+    "rate_limited": Explanation(
+        "Rate limited", "GitLab asked to slow down for too long. Retry later."
+    ),
+    "unavailable": Explanation(
+        "GitLab unavailable", "GitLab could not be reached or had an error. Retry when it is back."
+    ),
+    "unexpected_reply": Explanation(
+        "Unexpected reply", "GitLab answered with something that is no data. Retry; if it stays,"
+        " look at what stands between labtrawl and GitLab, such as a proxy.",
+    ),
+    "disk": Explanation(
+        "Disk is full", "There is no room to write. Free some space; the work goes on by itself."
+    ),
+    "paused": Explanation("Paused", "Somebody paused it; it goes on when it is resumed."),
+}  # fmt: skip
+
+HOLDS = {
+    "credential": "wait for a token that GitLab accepts",
+    "disk": "wait for room on the disk",
+    "paused": "are paused",
+    "crawler": "wait for a free crawler",
+    "later": "wait before their next try",
+}
+
+# The order of the columns; a resource that is not here comes after these.
+RESOURCES = {
+    "discovery": "Discovery",
+    "group": "Details",
+    "project": "Details",
+    "members": "Members",
+    "inherited_members": "Inherited members",
+    "labels": "Labels",
+    "milestones": "Milestones",
+    "issues": "Issues",
+    "issue_notes": "Issue notes",
+    "merge_requests": "Merge requests",
+    "merge_request_notes": "Merge request notes",
+    "commits": "Commits",
+    "branches": "Branches",
+    "tags": "Tags",
+    "pipelines": "Pipelines",
+    "ci_jobs": "CI jobs",
+    "releases": "Releases",
+    "events": "Events",
+}
+
+# docs.gitlab.com/api/access_requests/#valid-access-levels
+ROLES = {
+    0: "No access",
+    5: "Minimal",
+    10: "Guest",
+    15: "Planner",
+    20: "Reporter",
+    25: "Security manager",
+    30: "Developer",
+    40: "Maintainer",
+    50: "Owner",
+}
+
+
+def resource_title(resource: str) -> str:
+    """Return a resource's name as people write it."""
+    return RESOURCES.get(resource) or resource.replace("_", " ").capitalize()
+
+
+def explain(reason: str | None) -> Explanation:
+    """Return what a reason means; an unknown one speaks for itself."""
+    known = REASONS.get(reason or "")
+    return known or Explanation((reason or "unknown").replace("_", " ").capitalize(), "")
+
+
+def role_title(role: int) -> str:
+    """Return the name of a GitLab access level."""
+    return ROLES.get(role, f"Level {role}")
+
+
+def in_order(resources: set[str]) -> list[str]:
+    """Sort resources as the pages show them."""
+    places = {name: place for place, name in enumerate(RESOURCES)}
+    return sorted(resources, key=lambda name: (places.get(name, len(places)), name))

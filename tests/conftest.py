@@ -1,0 +1,38 @@
+"""What every test may ask for; the rooms' own fixtures lie beside their tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A slow machine is no failing property, and a failure is printed so that it can be run again.
+settings.register_profile("house", deadline=None, print_blob=True, max_examples=60)
+settings.load_profile("house")
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test sees only the settings that it sets itself."""
+    seeds = {"SOCKET_PATH", "COPILOT_PROCESS_ID", "CRAWLER_API_TOKEN", "AUTH_IPC_SOCKET_PATH"}
+    for name in os.environ:
+        if name.startswith("LABTRAWL_") or name in seeds:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The folder of this checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def gitlab_truth() -> Path | None:
+    """The folder with real GitLab data (GITLAB_TRUTH, relative to the checkout), None if absent.
+
+    A test that gets None works on a small tree of our own and says so.
+    """
+    folder = ROOT / os.environ.get("GITLAB_TRUTH", "../shared/gitlab-truth")
+    return folder.resolve() if folder.is_dir() else None

@@ -1,0 +1,185 @@
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import chain, count
+from pathlib import Path
+from shutil import which
+from typing import cast
+
+import pytest
+import zstandard
+
+from labtrawl.dataset.disk import LocalDisk
+from labtrawl.dataset.policy import GatedRecord
+from labtrawl.dataset.sink import Segment, SegmentLimits, Sink
+from labtrawl.errors import DatasetError, DiskFull
+from tests.integration.dataset.samples import FETCHED_AT, ISSUES, ROOMY, gated, sink_at, written
+
+FIRST = "i1/project-12/issues/j45-f2-000001.jsonl.zst"
+SECOND = "i1/project-12/issues/j45-f2-000002.jsonl.zst"
+SMALL = SegmentLimits(max_bytes=2000, max_seconds=1e9, min_free_bytes=0)
+
+
+def files(root: Path) -> list[str]:
+    return sorted(path.relative_to(root).as_posix() for path in LocalDisk().files(root))
+
+
+def test_closed_segment_matches_the_file_on_disk(tmp_path: Path) -> None:
+    segment = written(tmp_path, [gated(number) for number in range(10)])
+    content = (tmp_path / FIRST).read_bytes()
+    assert segment == Segment(FIRST, len(content), hashlib.sha256(content).hexdigest(), 10)
+
+
+def test_sink_without_records_makes_no_file_and_no_segment(tmp_path: Path) -> None:
+    sink = sink_at(tmp_path / "dataset")
+    sink.write([])
+    assert (sink.due, sink.close_segment(), files(tmp_path)) == (False, None, [])
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_segments_of_a_sink_are_numbered_on(tmp_path: Path) -> None:
+    sink = sink_at(tmp_path)
+    closed = []
+    for number in range(2):
+        sink.write([gated(number)])
+        closed.append(sink.close_segment())
+    assert [segment.name for segment in closed if segment] == [FIRST, SECOND]
+    assert files(tmp_path) == [FIRST, SECOND]
+
+
+@pytest.mark.skipif(which("zstd") is None, reason="needs the zstd program")
+def test_segment_of_many_frames_is_read_by_the_zstd_program(tmp_path: Path) -> None:
+    segment = written(tmp_path, [gated(number) for number in range(300)], limits=SMALL)
+    path = tmp_path / segment.name
+    listed = subprocess.run(["zstd", "-lv", path], check=True, capture_output=True, text=True)
+    plain = subprocess.run(["zstd", "-dc", path], check=True, capture_output=True).stdout
+    assert "XXH64" in listed.stdout
+    assert [json.loads(line)["id"] for line in plain.splitlines()] == list(range(300))
+
+
+def test_sink_is_due_once_its_bytes_on_disk_reach_the_limit(tmp_path: Path) -> None:
+    sink = sink_at(tmp_path, limits=SMALL)
+    for number in count():
+        sink.write([gated(number)])
+        if sink.due:
+            break
+    segment = sink.close_segment()
+    assert segment is not None
+    assert SMALL.max_bytes <= segment.length <= 2 * SMALL.max_bytes
+    assert not sink.due
+
+
+def test_sink_is_due_by_the_age_of_its_first_record(tmp_path: Path) -> None:
+    now = [100.0]
+    limits = SegmentLimits(max_seconds=5.0, min_free_bytes=0)
+    sink = Sink(LocalDisk(), tmp_path, ISSUES, 1, limits, monotonic=lambda: now[0])
+    now[0] = 900.0
+    sink.write([gated(1)])
+    now[0] = 904.9
+    young = sink.due
+    now[0] = 905.0
+    assert (young, sink.due) == (False, True)
+
+
+def test_abandon_removes_the_unfinished_file_and_never_reuses_its_name(tmp_path: Path) -> None:
+    sink = sink_at(tmp_path)
+    sink.write([gated(1)])
+    sink.abandon()
+    left = files(tmp_path)
+    sink.write([gated(2)])
+    segment = sink.close_segment()
+    assert (left, segment and segment.name, files(tmp_path)) == ([], SECOND, [SECOND])
+
+
+def test_sink_given_anything_but_gated_records_takes_nothing(tmp_path: Path) -> None:
+    class Forged(GatedRecord):
+        pass
+
+    forged = object.__new__(Forged)
+    for stranger in (b"{}\n", {"id": 1}, forged):
+        sink = sink_at(tmp_path)
+        with pytest.raises(TypeError, match="a sink takes gated records"):
+            sink.write([gated(1), cast("GatedRecord", stranger)])
+        assert (sink.close_segment(), files(tmp_path)) == (None, [])
+
+
+def test_sink_whose_file_is_there_already_refuses_and_leaves_it(tmp_path: Path) -> None:
+    written(tmp_path, [gated(1)])
+    before = (tmp_path / FIRST).read_bytes()
+    with pytest.raises(DatasetError, match=rf"cannot write {FIRST}: File exists"):
+        sink_at(tmp_path).write([gated(2)])
+    assert (tmp_path / FIRST).read_bytes() == before
+
+
+def test_sink_with_too_little_room_left_says_disk_full_and_begins_nothing(tmp_path: Path) -> None:
+    sink = sink_at(tmp_path, limits=SegmentLimits(min_free_bytes=1 << 60))
+    with pytest.raises(DiskFull, match=r"MiB are kept for the database; free some space"):
+        sink.write([gated(1)])
+    with pytest.raises(DatasetError, match="go back to the last checkpoint"):
+        sink.close_segment()
+    assert files(tmp_path) == []
+
+
+def test_sink_through_a_link_out_of_the_root_refuses(tmp_path: Path) -> None:
+    root, outside = tmp_path / "dataset", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    (root / "i1").symlink_to(outside)
+    with pytest.raises(DatasetError, match="leads out of"):
+        sink_at(root).write([gated(1)])
+    assert files(outside) == []
+
+
+def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+    written(tmp_path / "dataset", [gated(1)])
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "dataset").rglob("*")}
+    assert modes == {0o600, 0o700}
+
+
+def test_content_of_a_segment_is_the_records_lines_in_order(tmp_path: Path) -> None:
+    def pages() -> Iterator[list[GatedRecord]]:
+        for page in range(3):
+            yield [gated(page * 10 + number, at=FETCHED_AT) for number in range(10)]
+
+    sink = sink_at(tmp_path, limits=ROOMY)
+    for page in pages():
+        sink.write(page)
+    segment = sink.close_segment()
+    assert segment is not None
+    plain = _plain(tmp_path / segment.name)
+    assert plain == b"".join(record.line for record in chain.from_iterable(pages()))
+
+
+def _plain(path: Path) -> bytes:
+    with path.open("rb") as file:
+        reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+        return reader.read()
+
+
+WRITE_UNTIL_FULL = """
+import resource, sys
+from pathlib import Path
+from labtrawl.errors import DiskFull
+from tests.integration.dataset.samples import gated, sink_at
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+sink = sink_at(Path(sys.argv[1]))
+try:
+    sink.write([gated(n, body=b'{"x":"' + n.to_bytes(8).hex().encode() * 99 + b'"}') for n in range(9999)])
+    sink.close_segment()
+except DiskFull as error:
+    print(error)
+"""
+
+
+def test_sink_at_the_file_size_limit_says_so_and_leaves_no_file(
+    tmp_path: Path, repository: Path
+) -> None:
+    script = [sys.executable, "-c", WRITE_UNTIL_FULL, str(tmp_path)]
+    ran = subprocess.run(script, check=True, capture_output=True, text=True, cwd=repository)
+    assert ran.stdout == (
+        f"cannot write {FIRST}: the file size limit is reached; raise it (ulimit -f); the job"
+        " then goes on\n"
+    )
+    assert files(tmp_path) == []
