@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from labtrawl.cli import main as program
+from labtrawl.cli.main import labtrawl
 from labtrawl.config import SETTINGS, TABLES, Setting
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -61,14 +61,9 @@ def cli_page() -> str:
         MADE,
         "In this folder it is `.venv/bin/labtrawl`; `make demo ARGS=…` runs `labtrawl demo …`.",
     ]
-    for path, text in commands(root_command(), "labtrawl", None):
+    for path, text in commands(labtrawl, "labtrawl", None):
         parts += [f"## {path}", f"```text\n{text}\n```"]
     return "\n\n".join(parts) + "\n"
-
-
-def root_command() -> click.Group:
-    """The group that the console script runs."""
-    return next(value for value in vars(program).values() if isinstance(value, click.Group))
 
 
 def commands(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from labtrawl.cli.main import labtrawl
 from tests.meta.tree import ROOT, tracked_files
 
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
@@ -53,10 +54,7 @@ def test_make_targets_in_documents_exist() -> None:
 
 def is_command(words: list[str]) -> bool:
     """Whether labtrawl has this command; a word after a command that is no group is an argument."""
-    from labtrawl.cli import main as program
-
-    found: click.Command | None
-    found = next(value for value in vars(program).values() if isinstance(value, click.Group))
+    found: click.Command | None = labtrawl
     for word in words:
         if not isinstance(found, click.Group):
             return True

@@ -62,6 +62,7 @@ class VolatileDisk:
         handle = self._local.create(path)
         self._open[handle] = path
         self._synced_bytes[path] = 0
+        self._unsyncable.discard(path)
         return handle
 
     def write(self, handle: int, content: bytes) -> None:

@@ -59,11 +59,13 @@ def list_resources(settings: Settings, areas: bool, as_json: bool) -> None:
 
     Records are counted as committed: a record that was read again counts again.
     """
-    sums = sum_up(_rows(settings), by_area=areas)
+    rows = _rows(settings)
+    sums = sum_up(rows, by_area=areas)
     if as_json:
         _write(json.dumps(asdict(each)).encode() + b"\n" for each in sums)
     else:
-        _write(line.encode() + b"\n" for line in table(sums))
+        lines = table([*sums, total("", "all", rows)], by_area=areas)
+        _write(line.encode() + b"\n" for line in lines)
 
 
 @dataset.command("cat")
@@ -107,23 +109,21 @@ def print_users(settings: Settings) -> None:
 @dataset.command("verify")
 @settings_options
 def verify_files(settings: Settings) -> None:
-    """Read every committed segment and compare it with the manifest; exit 1 for a fault."""
+    """Compare every committed segment with the manifest; exit 1 for a fault."""
     from labtrawl.dataset.verify import verify
 
     found = verify(_root(settings), _rows(settings))
     for fault in (*found.corrupt, *(f"{name} is missing" for name in found.missing)):
         click.echo(fault)
+    size = readable_bytes(found.bytes)
     click.echo(
-        f"{found.segments:,} segments with {found.records:,} records are whole"
-        f" ({readable_bytes(found.bytes)})"
+        f"whole: {_count(found.segments, 'segment')}, {_count(found.records, 'record')}, {size}"
     )
     if found.strays:
-        click.echo(
-            f"{len(found.strays):,} files belong to no checkpoint: they are being written, or the"
-            " next start removes them"
-        )
+        strays = _count(len(found.strays), "file")
+        click.echo(f"not committed: {strays} (being written now, or removed at the next start)")
     if not found.whole:
-        click.echo(f"{len(found.corrupt) + len(found.missing):,} segments are damaged")
+        click.echo(f"damaged: {_count(len(found.corrupt) + len(found.missing), 'segment')}")
         sys.exit(1)
 
 
@@ -132,17 +132,19 @@ def sum_up(rows: Iterable["SegmentRow"], *, by_area: bool) -> list[Sum]:
     groups: dict[tuple[str, str], list[SegmentRow]] = defaultdict(list)
     for row in rows:
         groups[row.full_path if by_area else "", row.resource].append(row)
-    return [
-        Sum(
-            area,
-            resource,
-            len({(row.instance_id, row.area_kind, row.gitlab_id) for row in group}),
-            len(group),
-            sum(row.records for row in group),
-            sum(row.length for row in group),
-        )
-        for (area, resource), group in sorted(groups.items())
-    ]
+    return [total(area, resource, group) for (area, resource), group in sorted(groups.items())]
+
+
+def total(area: str, resource: str, rows: Sequence["SegmentRow"]) -> Sum:
+    """Sum all of `rows` up under the names given."""
+    return Sum(
+        area,
+        resource,
+        len({(row.instance_id, row.area_kind, row.gitlab_id) for row in rows}),
+        len(rows),
+        sum(row.records for row in rows),
+        sum(row.length for row in rows),
+    )
 
 
 def select(
@@ -162,13 +164,12 @@ def select(
     return [row for row in chosen if resource in (None, row.resource)]
 
 
-def table(sums: Sequence[Sum]) -> list[str]:
-    """Lay sums out in columns, numbers to the right, with a last line for all of them."""
-    head = ("area", "resource", "areas", "segments", "records", "bytes")
-    cells = [head, *(_cells(each) for each in sums), _cells(_total(sums))]
-    if not any(each.area for each in sums):
-        cells = [row[1:] for row in cells]
-    texts = len(cells[0]) - 4
+def table(sums: Sequence[Sum], *, by_area: bool) -> list[str]:
+    """Lay sums out in columns under a head, numbers to the right."""
+    cells = [("area", "resource", "areas", "segments", "records", "bytes"), *map(_cells, sums)]
+    texts = 2
+    if not by_area:
+        cells, texts = [row[1:] for row in cells], 1
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
         "  ".join(
@@ -184,12 +185,6 @@ def _cells(each: Sum) -> tuple[str, ...]:
     return (each.area, each.resource, *counts, readable_bytes(each.bytes))
 
 
-def _total(sums: Sequence[Sum]) -> Sum:
-    segments, records = sum(each.segments for each in sums), sum(each.records for each in sums)
-    most = max((each.areas for each in sums), default=0)
-    return Sum("", "all", most, segments, records, sum(each.bytes for each in sums))
-
-
 def readable_bytes(count: int) -> str:
     """Say a size in the largest unit that keeps it above one; 1 kB is 1,000 bytes."""
     size, units = float(count), ("B", "kB", "MB", "GB", "TB")
@@ -198,6 +193,10 @@ def readable_bytes(count: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     raise AssertionError("the last unit takes everything")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _rows(settings: Settings) -> list["SegmentRow"]:

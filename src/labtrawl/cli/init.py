@@ -5,27 +5,32 @@ program only towards its own GitLab and encrypted into the file of settings.
 """
 
 import asyncio
+import re
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import click
-from rich.console import Console
+from msgspec.structs import replace
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from labtrawl import __version__
+from labtrawl.cli.origins import http_to, user_agent
+from labtrawl.cli.settings_file import Draft, tokens_of
 from labtrawl.clock import Clock, system_clock
-from labtrawl.config import Instance, Settings, load
+from labtrawl.config import Instance, Settings, defaults, load
 from labtrawl.config.layers import FILE_NAME
 from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError, Forbidden
-from labtrawl.gitlab.probe import Probe, Scope, measure_scope, probe
-from labtrawl.http import AddressRefused, Limits, Origin, canonical_url, open_http
+from labtrawl.gitlab.probe import Probe, ProbedAccount, Scope, measure_scope, probe
+from labtrawl.http import AddressRefused, Limits, canonical_url, open_http
 from labtrawl.logs import conceal, escape
 
 LARGE_SCOPE = 1000  # projects; a crawl of more is started on purpose only
-_LONGEST_TOKEN = 4096
+_LONGEST_TOKEN_FILE = 4096
 _LARGEST_OFFSET_SECONDS = 60
 _LIMITS = Limits(connections=2, connect_seconds=10, total_seconds=30)
 
@@ -50,9 +55,9 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the GitLab said, and the origin that led there."""
+    """What the GitLab said, and the settings that led there."""
 
-    origin: Origin
+    instance: Instance
     probe: Probe
     scope: Scope
 
@@ -92,29 +97,200 @@ def connect(wish: Wish, is_terminal: bool, console: Console, clock: Clock) -> No
 
     Questions are only asked when `is_terminal`.
     """
-    from labtrawl.cli.settings_file import Draft, tokens_of
-
     config = (wish.config or Path(FILE_NAME)).absolute()
     existing = _existing(wish, config)
-    instance = _instance(wish, existing, _url(wish, is_terminal))
+    settings = existing or defaults((wish.data_dir or Path("data.private")).absolute())
+    contact = wish.contact or settings.contact
+    instance = _instance(wish, settings, canonical_url(_url(wish, is_terminal)))
     token = _token(wish, is_terminal)
-    conceal(token)
-    if existing is not None and token in tokens_of(existing, instance):
+    if token in tokens_of(settings, instance):
         raise ConfigError(f"{config} has this token already: nothing to add")
-    contact = wish.contact or (existing.contact if existing else "")
-    found = _look_with_consent(instance, token, contact, is_terminal)
+    agent = user_agent(replace(settings, contact=contact))
+    is_known = instance in settings.instances
+    may_ask = None if is_known else is_terminal
+    found = _look_with_consent(instance, token, agent, may_ask, clock)
     for line in report(found, clock):
         console.print(line)
     _confirm(wish, found.scope, config, is_terminal)
-    is_known = existing is not None and instance in existing.instances
     draft = Draft(
-        config=config,
-        data_dir=existing.data_dir if existing else (wish.data_dir or Path("data.private")),
-        contact=contact,
-        instance=replace_allow(instance, found.origin),
-        is_known=is_known,
-        username=found.probe.account.username,
+        config,
+        settings.data_dir,
+        contact,
+        found.instance,
+        is_known,
+        found.probe.account.username,
     )
     for path in draft.write(token, keep=existing is not None, overwrite=wish.force):
-        console.print(Text(f"Wrote {path}"))
-    console.print("The token is in it encrypted only. Go on with: labtrawl start")
+        console.print(Text(f"Wrote {path}"), soft_wrap=True)
+    console.print("The token is stored encrypted only. Go on with: labtrawl start")
+
+
+def _existing(wish: Wish, config: Path) -> Settings | None:
+    """The settings to add to; None where a file is written anew."""
+    if wish.add and wish.force:
+        raise ConfigError("--add and --force exclude each other: leave one out")
+    if wish.add and wish.contact:
+        raise ConfigError(f"change contact in {config} itself: --add leaves what is there as it is")
+    if wish.add:
+        if not config.is_file():
+            raise ConfigError(f"there is no {config} to add to: leave --add out")
+        return load(config, {}, {"data_dir": wish.data_dir})
+    if config.exists() and not wish.force:
+        raise ConfigError(f"{config} is there already: --add adds to it, --force writes it anew")
+    return None
+
+
+def _instance(wish: Wish, settings: Settings, url: str) -> Instance:
+    known = next((each for each in settings.instances if canonical_url(each.url) == url), None)
+    if known is None:
+        name = wish.name or "main"
+        if name in {each.name for each in settings.instances}:
+            raise ConfigError(f"another GitLab is called {name!r} already: choose a --name")
+        ca_file = wish.ca_file.absolute() if wish.ca_file else None
+        return Instance(
+            name=name,
+            url=url,
+            ca_file=ca_file,
+            proxy=wish.proxy,
+            address_allow=wish.address_allow,
+        )
+    if wish.ca_file or wish.proxy or wish.address_allow or wish.name not in (None, known.name):
+        raise ConfigError(
+            f"{url} is in the file already, as {known.name!r}: change its settings there, "
+            "and add the account without them"
+        )
+    return known
+
+
+def _url(wish: Wish, is_terminal: bool) -> str:
+    """The address, also where only the host or the address of the API was written."""
+    if wish.url is None and not is_terminal:
+        raise ConfigError("there is no terminal to ask on: give the address with --url")
+    text = wish.url if wish.url is not None else click.prompt("Address of your GitLab")
+    text = text.strip().rstrip("/").removesuffix("/api/v4")
+    return text if "://" in text else f"https://{text}"
+
+
+def _token(wish: Wish, is_terminal: bool) -> Secret:
+    if wish.token_file is not None:
+        text = _file_text(wish.token_file)
+    elif is_terminal:
+        text = click.prompt("Access token with the scope read_api (stays hidden)", hide_input=True)
+    else:
+        raise ConfigError("there is no terminal to ask on: give the token with --token-file")
+    token = Secret(text.strip())
+    if not re.fullmatch(r"[!-~]{1,1024}", token.reveal()):
+        raise ConfigError("this is no token: it must be one word of letters, digits and signs")
+    conceal(token)
+    return token
+
+
+def _file_text(path: Path) -> str:
+    try:
+        if path == Path("-"):
+            content = sys.stdin.buffer.read(_LONGEST_TOKEN_FILE)
+        else:
+            with path.open("rb") as file:
+                content = file.read(_LONGEST_TOKEN_FILE)
+        return content.decode("ascii", errors="replace")
+    except OSError as error:
+        raise ConfigError(f"the token file {path} cannot be read: {error.strerror}") from None
+
+
+def _look_with_consent(
+    instance: Instance, token: Secret, agent: str, may_ask: bool | None, clock: Clock
+) -> Found:
+    """Ask the GitLab; an address that is not public only with the user's word for it.
+
+    `may_ask` is None where the answer could not be written: the file has the GitLab already.
+    """
+    while True:
+        try:
+            return asyncio.run(_look(instance, token, agent, clock))
+        except AddressRefused as refused:
+            if refused.entry is None or may_ask is None:
+                raise
+            entry = _allowed_entry(refused, refused.entry, may_ask)
+        instance = replace(instance, address_allow=(*instance.address_allow, entry))
+
+
+def _allowed_entry(refused: AddressRefused, entry: str, may_ask: bool) -> str:
+    if not may_ask:
+        raise ConfigError(f"{refused}; --allow-address {entry} does that") from None
+    click.echo(f"{escape(str(refused))}.")
+    if not click.confirm("Is it yours, and shall labtrawl send the token there?"):
+        raise click.Abort
+    return entry
+
+
+async def _look(instance: Instance, token: Secret, agent: str, clock: Clock) -> Found:
+    async with open_http(http_to(instance), _LIMITS, agent) as http:
+        found = await probe(http, token, clock)
+        if found.missing_scopes:
+            raise Forbidden(
+                f"the token of @{found.account.username} has the scopes "
+                f"{_listed(found.account.scopes)}, and a crawl needs read_api: make another one"
+            )
+        return Found(instance, found, await measure_scope(http, token))
+
+
+def report(found: Found, clock: Clock) -> Iterator[RenderableType]:
+    """Say what the token may see, for people."""
+    table = Table.grid(padding=(0, 2))
+    for label, value in _rows(found, clock.now().date()):
+        table.add_row(Text(label, style="bold"), Text(escape(value)))
+    yield table
+    offset = found.probe.instance.server_time_offset_seconds
+    if abs(offset) > _LARGEST_OFFSET_SECONDS:
+        yield f"The clocks differ by {abs(offset):,.0f} s: set the time of this machine right."
+    if not found.scope.groups + found.scope.projects:
+        yield "The account is a member of nothing: a crawl would find no data."
+
+
+def _rows(found: Found, today: date) -> Iterator[tuple[str, str]]:
+    gitlab, account = found.probe.instance, found.probe.account
+    edition = "Enterprise" if gitlab.enterprise else "Community"
+    yield "GitLab", f"{found.instance.url} ({gitlab.version}, {edition} Edition)"
+    yield "Account", f"{account.name} (@{account.username})"
+    yield "Scopes", _scopes_in_words(found.probe)
+    yield "Expires", _expiry_in_words(account, today)
+    at_least = "" if found.scope.is_exact else "at least "
+    groups, projects = found.scope.groups, found.scope.projects
+    yield "Member of", f"{at_least}{_counted(groups, 'group')}, {_counted(projects, 'project')}"
+
+
+def _scopes_in_words(found: Probe) -> str:
+    if found.account.scopes is None:
+        return "GitLab does not tell; the account and its lists could be read"
+    if found.wider_scopes:
+        return (
+            f"{_listed(found.account.scopes)}: more than needed ({_listed(found.wider_scopes)}); "
+            "a token with read_api alone is enough"
+        )
+    return f"{_listed(found.account.scopes)}: enough, nothing lacks"
+
+
+def _expiry_in_words(account: ProbedAccount, today: date) -> str:
+    if account.expires_at is None:
+        return "GitLab does not tell" if account.scopes is None else "no day is set"
+    return f"{account.expires_at.isoformat()}, in {(account.expires_at - today).days} days"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _listed(scopes: Iterable[str] | None) -> str:
+    return ", ".join(scopes or ()) or "none"
+
+
+def _confirm(wish: Wish, scope: Scope, config: Path, is_terminal: bool) -> None:
+    if wish.yes:
+        return
+    if scope.projects > LARGE_SCOPE:
+        raise ConfigError(
+            f"these are {scope.projects:,} projects, and a crawl of all takes long: give --yes to "
+            "go on (scope.exclude in the file leaves areas out)"
+        )
+    if is_terminal and not click.confirm(f"Write {config}?", default=True):
+        raise click.Abort

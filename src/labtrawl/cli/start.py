@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import click
@@ -60,8 +61,20 @@ def run_supervisor(
     it returns the programs go on. Extra programs are ready before the website starts. With
     `show_output` the children's lines go to stderr, and always to <data_dir>/logs.
     """
+    programs = partial(programs_of, extra=tuple(extra_programs))
+    return supervise(settings, programs, beside=beside, show_output=show_output)
+
+
+def supervise(
+    settings: Settings,
+    programs: Callable[[Settings], Sequence[Program]],
+    *,
+    beside: Beside | None = None,
+    show_output: bool = True,
+) -> int:
+    """Do as `run_supervisor` with other programs, made from the settings as they turned out."""
     linux.forbid_inspection()
-    return asyncio.run(_Run(settings, tuple(extra_programs), beside, show_output).run())
+    return asyncio.run(_Run(settings, programs, beside, show_output).run())
 
 
 @dataclass(slots=True)
@@ -69,7 +82,7 @@ class _Run:
     """One run of the supervisor, and what it must remember for its exit code."""
 
     settings: Settings
-    extra: tuple[Program, ...]
+    programs: Callable[[Settings], Sequence[Program]]
     beside: Beside | None
     show_output: bool
     unusable: str = ""
@@ -92,7 +105,7 @@ class _Run:
         stream = sys.stderr if self.show_output else None
         output = Output(settings.data_dir / "logs", stream, _form(settings))
         supervisor = Supervisor(
-            _programs(settings, self.extra),
+            self.programs(settings),
             Inheritance(
                 listeners={name: sockets[name].fileno() for name in ("web", "api")},
                 holds=(held,),
@@ -213,7 +226,8 @@ def _actual(settings: Settings, web: socket.socket) -> Settings:
     )
 
 
-def _programs(settings: Settings, extra: tuple[Program, ...]) -> list[Program]:
+def programs_of(settings: Settings, extra: tuple[Program, ...] = ()) -> list[Program]:
+    """Return website and crawlers, after the extra programs."""
     website = Program(
         name="website",
         argv=child_arguments("website"),

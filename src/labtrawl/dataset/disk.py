@@ -82,13 +82,27 @@ class LocalDisk:
         path.unlink(missing_ok=True)
 
     def files(self, root: Path) -> Iterator[Path]:
-        for folder, _, names in os.walk(root):
+        for folder, _, names in os.walk(root, onerror=_tell):
             for name in sorted(names):
                 yield Path(folder, name)
 
     def free_bytes(self, path: Path) -> int:
         state = os.statvfs(path)
         return state.f_bavail * state.f_frsize
+
+
+def _tell(error: OSError) -> None:
+    """Pass on why a folder cannot be listed; one that is not there, or no more, has no files."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def names_below(disk: Disk, root: Path) -> list[str]:
+    """Return the names of all files below `root`, relative to it. Raises DatasetError."""
+    try:
+        return [path.relative_to(root).as_posix() for path in disk.files(root)]
+    except OSError as error:
+        raise disk_failure(error, f"list {root}") from error
 
 
 def disk_failure(error: OSError, deed: str) -> DatasetError:

@@ -4,10 +4,12 @@ A segment is a file of whole zstd frames. `close_segment` returns it only when i
 and every folder on its way would survive a power cut; a checkpoint may then name it. A file that
 was not closed so belongs to nobody: no manifest row names it and `sweep` removes it.
 
-The functions block; one thread at a time may use a sink.
+The functions block and may be called from any thread, one call at a time: a caller that was
+cancelled while `write` runs in a thread may call `abandon` at once; it waits for that write.
 """
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -65,7 +67,8 @@ class _OpenSegment:
         self._raw_bytes = 0
         self._hash = hashlib.sha256()
         self._compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
-        self._handle: int | None = disk.create(path)
+        self._handle = disk.create(path)
+        self._closed = False
 
     def add(self, line: bytes, frame_bytes: int) -> None:
         self._lines.append(line)
@@ -75,7 +78,7 @@ class _OpenSegment:
             self._write_frame()
 
     def _write_frame(self) -> None:
-        if not self._lines or self._handle is None:
+        if not self._lines:
             return
         frame = self._compressor.compress(b"".join(self._lines))
         self._lines.clear()
@@ -87,9 +90,8 @@ class _OpenSegment:
     def finish(self) -> Segment:
         """Write what waits, then make the bytes last, then the name; in this order."""
         self._write_frame()
-        if self._handle is not None:
-            self._disk.sync(self._handle)
-            self._close()
+        self._disk.sync(self._handle)
+        self._close()
         self._disk.sync_folder(self._path.parent)
         return Segment(self.name, self.length, self._hash.hexdigest(), self.records)
 
@@ -101,17 +103,18 @@ class _OpenSegment:
             self._disk.remove(self._path)
 
     def _close(self) -> None:
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            self._disk.close(handle)
+        if not self._closed:
+            # First, since a handle whose close failed is gone all the same.
+            self._closed = True
+            self._disk.close(self._handle)
 
 
 class Sink:
     """Writes the segments of one lease, numbered from `first_number`.
 
-    After a failure of the disk nothing since the last closed segment is kept, and the sink refuses
-    until `abandon` is called: the caller goes back to its last checkpoint. A failed fsync is never
-    tried again on the same file, since the kernel may have dropped the pages already.
+    After any failure nothing since the last closed segment is kept and the sink is over, as it is
+    after `abandon`: the caller goes back to its last checkpoint, with another sink. A failed fsync
+    is never tried again on the same file, since the kernel may have dropped the pages already.
     """
 
     def __init__(
@@ -132,7 +135,9 @@ class Sink:
         self._frame_bytes = min(FRAME_BYTES, self._limits.max_bytes)
         self._segment: _OpenSegment | None = None
         self._folders_last = False
-        self._failed = False
+        self._over = False
+        # Without it, a late write could reach a handle that is closed and belongs to another file.
+        self._one_call = threading.Lock()
 
     @property
     def due(self) -> bool:
@@ -152,10 +157,9 @@ class Sink:
         for record in records:
             if type(record) is not GatedRecord:
                 raise TypeError(f"a sink takes gated records, not {type(record).__name__}")
-        self._refuse_after_failure()
-        if not records:
-            return
-        with self._all_or_nothing():
+        with self._one_call, self._all_or_nothing():
+            if not records:
+                return
             segment = self._segment or self._begin()
             for record in records:
                 segment.add(record.line, self._frame_bytes)
@@ -165,25 +169,26 @@ class Sink:
 
         None when nothing was written. Raises DiskFull or DatasetError; the file is then given up.
         """
-        self._refuse_after_failure()
-        segment = self._segment
-        if segment is None:
-            return None
-        with self._all_or_nothing():
-            closed = segment.finish()
-        self._segment = None
-        return closed
+        with self._one_call, self._all_or_nothing():
+            if self._segment is None:
+                return None
+            closed = self._segment.finish()
+            self._segment = None
+            return closed
 
     def abandon(self) -> None:
-        """Drop what was written since the last closed segment; the sink can be used again."""
+        """Remove what was written since the last closed segment and take nothing more."""
+        with self._one_call:
+            self._end()
+
+    def _end(self) -> None:
+        self._over = True
         if self._segment is not None:
             self._segment.discard()
         self._segment = None
-        self._failed = False
 
     def _begin(self) -> _OpenSegment:
         name = self._place.name(self._next_number)
-        # A number is used once, even where the file was given up: names never come back.
         self._next_number += 1
         path = segment_path(self._root, name)
         self._make_folders(path.parent)
@@ -214,26 +219,20 @@ class Sink:
                 f" {least >> 20} MiB are kept for the database; free some space"
             )
 
-    def _refuse_after_failure(self) -> None:
-        if self._failed:
-            raise DatasetError(
-                "the sink failed and its open segment is gone; abandon it and go back to the"
-                " last checkpoint"
-            )
-
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
-        """Give the open segment up when anything fails, and say a disk's refusal in our words."""
+        """End the sink when anything fails, and say a disk's refusal in our words."""
+        if self._over:
+            raise DatasetError(
+                "the sink is over, after a failure or because it was abandoned; go back to the"
+                " last checkpoint with another one"
+            )
         try:
             yield
         except OSError as error:
             name = self._segment.name if self._segment else self._place.name(self._next_number - 1)
-            self._give_up()
+            self._end()
             raise disk_failure(error, f"write {name}") from error
         except BaseException:
-            self._give_up()
+            self._end()
             raise
-
-    def _give_up(self) -> None:
-        self.abandon()
-        self._failed = True

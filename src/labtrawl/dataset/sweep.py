@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from labtrawl.dataset.disk import Disk, disk_failure
+from labtrawl.dataset.disk import Disk, disk_failure, names_below
 from labtrawl.dataset.layout import SegmentPlace, parse_segment_name, segment_path
 
 
@@ -22,11 +22,7 @@ class Found:
 
 def list_segments(disk: Disk, root: Path) -> Found:
     """List the segments below `root`; other files are left alone. Raises DatasetError."""
-    try:
-        names = [path.relative_to(root).as_posix() for path in disk.files(root)]
-    except OSError as error:
-        raise disk_failure(error, f"list {root}") from error
-    places = {name: parse_segment_name(name) for name in names}
+    places = {name: parse_segment_name(name) for name in names_below(disk, root)}
     return Found({name: place for name, place in places.items() if place is not None})
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from labtrawl.dataset.disk import LocalDisk
+from labtrawl.dataset.disk import LocalDisk, names_below
 from labtrawl.dataset.layout import parse_segment_name
 from labtrawl.dataset.reader import SegmentRow, read_segment
 from labtrawl.errors import CorruptSegment
@@ -46,8 +46,7 @@ def verify(root: Path, rows: Iterable[SegmentRow]) -> Verification:
             missing.append(row.name)
         else:
             corrupt.append(fault)
-    there = {path.relative_to(root).as_posix() for path in LocalDisk().files(root)}
-    strays = sorted(there - named)
+    strays = sorted(set(names_below(LocalDisk(), root)) - named)
     return Verification(segments, records, length, tuple(corrupt), tuple(missing), tuple(strays))
 
 

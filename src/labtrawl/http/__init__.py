@@ -12,4 +12,13 @@ from labtrawl.http.door import Answer, Http, Resolve, open_http
 from labtrawl.http.origin import Limits, Origin
 from labtrawl.http.route import canonical_url
 
-__all__ = ["AddressRefused", "Answer", "Http", "Limits", "Origin", "Resolve", "canonical_url", "open_http"]
+__all__ = [
+    "AddressRefused",
+    "Answer",
+    "Http",
+    "Limits",
+    "Origin",
+    "Resolve",
+    "canonical_url",
+    "open_http",
+]

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from socket import SOCK_STREAM
 
 from pyreqwest.client import Client
@@ -84,6 +84,7 @@ class Http:
         self._slots = asyncio.Semaphore(limits.connections)
         self._pinning = asyncio.Lock()
         self._pin: _Pin | None = None
+        self._clients: dict[str, Client] = {}
         self._unreachable: set[str] = set()
 
     async def get(self, path_and_query: str, headers: Mapping[str, str]) -> Answer:
@@ -118,9 +119,10 @@ class Http:
 
     async def close(self) -> None:
         """Close the connections; a request under way ends with Unavailable."""
-        pin, self._pin = self._pin, None
-        if pin is not None:
-            await pin.client.close()
+        self._pin = None
+        while self._clients:
+            _, client = self._clients.popitem()
+            await client.close()
 
     async def _exchange(self, request: StreamRequest, url: Url) -> Answer:
         async with request as response:
@@ -137,14 +139,17 @@ class Http:
             return self._pin
 
     def _renewed(self, pin: _Pin | None, addresses: tuple[str, ...]) -> _Pin:
-        due_at = self._monotonic() + _RECHECK_SECONDS
-        if pin is not None and pin.address in addresses:
-            return replace(pin, addresses=addresses, check_due_at=due_at)
         if self._unreachable.issuperset(addresses):
             self._unreachable.clear()
         address = next(each for each in addresses if each not in self._unreachable)
-        client = self._route.client(address, self._limits, self._user_agent)
-        return _Pin(client, address, addresses, due_at)
+        if pin is not None and pin.address in addresses:
+            address = pin.address
+        # Requests under way on an address that is gone end as they would have; nothing waits.
+        self._clients = {each: self._clients[each] for each in addresses if each in self._clients}
+        if address not in self._clients:
+            self._clients[address] = self._route.client(address, self._limits, self._user_agent)
+        due_at = self._monotonic() + _RECHECK_SECONDS
+        return _Pin(self._clients[address], address, addresses, due_at)
 
     async def _checked_addresses(self) -> tuple[str, ...]:
         if not self._route.is_resolved_here:
@@ -162,7 +167,7 @@ class Http:
 
     def _may_try_next_address(self, failed: _Pin) -> bool:
         self._unreachable.add(failed.address)
-        if self._pin is not None and self._pin.client is failed.client:
+        if self._pin is not None and self._pin.address == failed.address:
             self._pin = None
         return not self._unreachable.issuperset(failed.addresses)
 

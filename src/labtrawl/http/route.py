@@ -93,7 +93,7 @@ def check_headers(headers: Mapping[str, str]) -> None:
         if not _SENDABLE.fullmatch(value):
             raise ConfigError(
                 f"the value for the header {name} holds a line break or a letter that HTTP does "
-                "not carry: check the token for what was copied with it"
+                "not carry: write it in plain ASCII, on one line"
             )
 
 

@@ -94,14 +94,13 @@ def create_key_file(path: Path) -> None:
 def open_cipher(path: Path) -> Cipher:
     """Read a key file; ConfigError when it is absent, not private, not ours or not a key."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(path, "rb", opener=_without_links) as file:
+            _check_private(path, os.fstat(file.fileno()))
+            text = file.read(2 * _KEY_BYTES + 2)
     except FileNotFoundError:
         raise ConfigError(f"the key file {path} is missing: put it back, or {_AGAIN}") from None
     except OSError as error:
         raise ConfigError(f"the key file {path} cannot be read: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        _check_private(path, os.fstat(file.fileno()))
-        text = file.read(2 * _KEY_BYTES + 2)
     try:
         key = bytes.fromhex(text.decode("ascii").removesuffix("\n"))
     except ValueError:
@@ -111,13 +110,17 @@ def open_cipher(path: Path) -> Cipher:
     return Cipher(key)
 
 
+def _without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)  # the last: a pipe would wait
+
+
 def _check_private(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise ConfigError(f"{path} is no file: put the key file back")
     if found.st_uid != os.geteuid():
         raise ConfigError(f"the key file {path} belongs to another user: run labtrawl as its owner")
     if found.st_mode & 0o077:
-        raise ConfigError(f"others can read the key file {path}: run chmod 400 {path}")
+        raise ConfigError(f"others can read the key file {path}: run chmod 400 '{path}'")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -70,11 +70,12 @@ class AuthenticationDoor:
         """Serve one connection until it ends."""
         peer = linux.peer_of(writer.get_extra_info("socket"))
         try:
-            if peer.uid != os.getuid() or peer.pid != self._website_pid():
-                log.warning("authentication_refused", pid=peer.pid, uid=peer.uid)
-                _answer(writer, "only the website that this supervisor started may speak here")
-                return
+            # A refusal follows a whole line too: closing on unread bytes would lose the answer.
             while line := await reader.readline():
+                if peer.uid != os.getuid() or peer.pid != self._website_pid():
+                    log.warning("authentication_refused", pid=peer.pid, uid=peer.uid)
+                    _answer(writer, "only the website that this supervisor started may speak here")
+                    return
                 _answer(writer, self._take(line))
         except (OSError, ValueError):
             return  # the connection broke, or a line was too long for anything we know

@@ -48,6 +48,8 @@ def protect() -> None:
     """
     linux.forbid_inspection()
     linux.die_with_parent()
+    # What a descendant leaves behind stays below this process, where its end can find it.
+    linux.adopt_strays()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -83,7 +85,7 @@ class Child:
         sock.set_inheritable(False)
         if os.getppid() != linux.peer_of(sock).pid:
             raise ConfigError("the supervisor ended before this process had begun")
-        return cls(sock, linux.kill_rest_of_group)
+        return cls(sock, linux.kill_descendants)
 
     async def __aenter__(self) -> Self:
         self._channel = await Channel.open(self._sock, DOWN_DECODER)
@@ -165,7 +167,7 @@ class Child:
 
 
 class _Watchdog(threading.Thread):
-    """Kills the whole group when the supervisor is gone and the grace time is over.
+    """Kills all descendants and itself when the supervisor is gone and the grace time is over.
 
     A thread of its own: it works even if the event loop is stuck.
     """
@@ -180,4 +182,5 @@ class _Watchdog(threading.Thread):
         poll.register(self._line, select.POLLRDHUP)
         poll.poll()
         threading.Event().wait(self._grace_seconds)
+        linux.kill_descendants()
         os.killpg(0, signal.SIGKILL)

@@ -9,7 +9,7 @@ import resource
 import signal
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,9 +105,19 @@ def kill(pid: int, number: signal.Signals) -> None:
         return
 
 
-def kill_rest_of_group() -> None:
-    """Kill every other process of this process' group."""
-    own = os.getpid()
-    for entry in processes():
-        if entry.group == os.getpgrp() and entry.pid != own:
+def kill_descendants() -> None:
+    """Kill every process below this one, and the rest of its group."""
+    own, group = os.getpid(), os.getpgrp()
+    table = {entry.pid: entry for entry in processes()}
+    for entry in table.values():
+        if entry.pid != own and (entry.group == group or own in _ancestors(entry, table)):
             kill(entry.pid, signal.SIGKILL)
+
+
+def _ancestors(entry: ProcessEntry, table: Mapping[int, ProcessEntry]) -> set[int]:
+    found: set[int] = set()
+    parent = entry.parent
+    while parent in table and parent not in found:
+        found.add(parent)
+        parent = table[parent].parent
+    return found

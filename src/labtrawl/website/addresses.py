@@ -1,10 +1,16 @@
 """Addresses of pages: a filter and a place in, the query that a link carries out."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 from urllib.parse import urlencode
 
-from labtrawl.store.pages.areas import AreaFilter, AreaKey
+from labtrawl.domain.job import JobState
+from labtrawl.store.pages.areas import AreaFilter, AreaKey, AreaRow
 from labtrawl.store.pages.jobs import JobFilter
-from labtrawl.store.pages.keyset import Place
+from labtrawl.store.pages.keyset import Page, Place
+
+T = TypeVar("T")
 
 
 def _address(path: str, query: dict[str, object]) -> str:
@@ -27,11 +33,18 @@ def jobs_address(wanted: JobFilter, place: Place[int] = Place()) -> str:  # noqa
     return _address("/jobs", query)
 
 
+def address_with_state(wanted: JobFilter, state: str) -> str:
+    """Return the address of the first page of the same filter with another state, "" for any."""
+    return jobs_address(replace(wanted, state=JobState(state) if state else None))
+
+
 def live_jobs_address(wanted: JobFilter, ids: list[int], is_first: bool, since: int) -> str:
     """Return the address of the stream of a page of the list of jobs."""
     rows = ",".join(str(each) for each in ids)
     first = "1" if is_first else None
-    return _address("/live", {"view": "jobs", "since": since, "first": first, **_filter(wanted), "ids": rows})
+    return _address(
+        "/live", {"view": "jobs", "since": since, "first": first, **_filter(wanted), "ids": rows}
+    )
 
 
 def job_address(job_id: int, place: Place[int] = Place()) -> str:  # noqa: B008 - frozen
@@ -61,3 +74,29 @@ def areas_address(path: str, wanted: AreaFilter, place: Place[AreaKey]) -> str:
         if key is not None:
             query[name] = f"{key.id}:{key.full_path}"
     return _address(path, query)
+
+
+def live_overview_address(since: int) -> str:
+    """Return the address of the stream of the overview."""
+    return _address("/live", {"view": "overview", "since": since})
+
+
+@dataclass(frozen=True, slots=True)
+class Pager:
+    """The addresses around a page of areas; None where there is no more."""
+
+    first: str
+    previous: str | None
+    next: str | None
+
+
+def around(path: str, wanted: AreaFilter, page: Page[T], rows: Sequence[AreaRow]) -> Pager:
+    """Return the addresses of the pages before and after one that shows `rows`."""
+    keys = [AreaKey(row.full_path, row.id) for row in rows]
+    previous = Place(before=keys[0]) if keys and page.has_previous else None
+    following = Place(after=keys[-1]) if keys and page.has_next else None
+    return Pager(
+        first=areas_address(path, wanted, Place()),
+        previous=areas_address(path, wanted, previous) if previous else None,
+        next=areas_address(path, wanted, following) if following else None,
+    )

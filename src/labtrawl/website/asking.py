@@ -1,53 +1,57 @@
 """What may stand in a query: the types that the pages share. An empty value is none at all."""
 
-import re
 from typing import Annotated
 from urllib.parse import parse_qs
 
-from fastapi import HTTPException, Query, Request
-from pydantic import AfterValidator, BeforeValidator, Field
+from fastapi import HTTPException, Path, Request
+from pydantic import BeforeValidator, Field
 
 from labtrawl.domain.area import AreaKind
 from labtrawl.domain.job import JobState
 from labtrawl.store.pages.areas import AreaKey
+from labtrawl.store.pages.keyset import Place
 
 LARGEST = 2**63 - 1
 FORM_BYTES = 4096
-IDS = 200
 
 
 def _none_if_blank(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-def _area_key(value: str | None) -> AreaKey | None:
-    if value is None:
-        return None
-    found = re.fullmatch(r"(\d{1,18}):(.*)", value, re.DOTALL)
-    if found is None:
-        raise ValueError("a place in the tree is ID:PATH")
-    return AreaKey(found[2], int(found[1]))
-
-
-def _ids(value: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"(\d{1,18}(,\d{1,18})*)?", value, re.ASCII):
-        raise ValueError("ids are numbers with commas between them")
-    found = tuple(int(each) for each in value.split(",") if each)
-    if len(found) > IDS:
-        raise ValueError("that is more than one page shows")
-    return found
+def _stripped(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
 
 
 Blank = BeforeValidator(_none_if_blank)
-Id = Annotated[int, Field(ge=1, le=LARGEST)]
-Change = Annotated[int, Query(ge=0, le=LARGEST)]
-MaybeId = Annotated[int | None, Blank, Query(ge=0, le=LARGEST)]
-MaybeState = Annotated[JobState | None, Blank, Query()]
-MaybeKind = Annotated[AreaKind | None, Blank, Query()]
-Word = Annotated[str, Query(max_length=64, pattern=r"^[a-z0-9_]*$")]
-Part = Annotated[str, BeforeValidator(str.strip), Query(max_length=255)]
-IdList = Annotated[str, AfterValidator(lambda value: value), Query(max_length=IDS * 20)]
-PlaceInTree = Annotated[str | None, Blank, Query(max_length=2048)]
+Id = Annotated[int, Path(ge=1, le=LARGEST)]
+Change = Annotated[int, Field(ge=0, le=LARGEST)]
+MaybeId = Annotated[int | None, Blank, Field(ge=0, le=LARGEST)]
+MaybeState = Annotated[JobState | None, Blank]
+MaybeKind = Annotated[AreaKind | None, Blank]
+Word = Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_]*$")]
+PathPart = Annotated[str, BeforeValidator(_stripped), Field(max_length=255)]
+# As many as a page shows, with commas between them.
+Ids = Annotated[str, Field(pattern=r"^([0-9]{1,18}(,[0-9]{1,18}){0,199})?$")]
+# ID:PATH, the key of an area in the tree.
+InTree = Annotated[str | None, Blank, Field(max_length=4096, pattern=r"^[0-9]{1,18}:")]
+
+
+def ids_of(value: str) -> tuple[int, ...]:
+    """Return the numbers of an `Ids`."""
+    return tuple(int(each) for each in value.split(",") if each)
+
+
+def place_in_tree(after: str | None, before: str | None) -> Place[AreaKey]:
+    """Return the place that two `InTree` name."""
+    return Place(_area_key(after), _area_key(before))
+
+
+def _area_key(value: str | None) -> AreaKey | None:
+    if value is None:
+        return None
+    number, _, path = value.partition(":")
+    return AreaKey(path, int(number))
 
 
 async def form_field(request: Request, name: str) -> str:

@@ -20,6 +20,8 @@ class Desk:
     figures: Figures
     hub: Hub
 
-    def page(self, template: str, *, live: str = "", status: int = 200, **values: Any) -> HTMLResponse:
+    def page(
+        self, template: str, *, live: str = "", status: int = 200, **values: Any
+    ) -> HTMLResponse:
         """Render a page; `live` is the address of its stream."""
         return HTMLResponse(self.renderer.page(template, live=live, **values), status)

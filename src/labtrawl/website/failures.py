@@ -1,8 +1,9 @@
 """What went wrong, in plain words: a page for people, the same as JSON for programs."""
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -15,6 +16,9 @@ from labtrawl.errors import Conflict, LabtrawlError, Missing
 from labtrawl.website.render import Renderer
 
 log = logs.get("website")
+
+
+Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class Failures:
         log.error("request_failed", error_id=error_id, path=request.url.path, exc_info=error)
         return self.answer(request, known(500), error_id)
 
-    def handlers(self) -> dict[type[Exception], Callable[..., Awaitable[Response]]]:
+    def handlers(self) -> dict[int | type[Exception], Handler]:
         """Return FastAPI's exception handlers."""
 
         async def http(request: Request, error: HTTPException) -> Response:

@@ -1,16 +1,20 @@
-"""The hub: one for the process. It reads what changed once for all viewers, renders a changed row
-once, and leaves each viewer only what is on its screen.
+"""The hub, one for the process: it reads what changed once for all viewers.
+
+A changed row is rendered once; each viewer gets only what is on its screen, coalesced.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from labtrawl import logs
 from labtrawl.store.pages.live import OverviewView, View, read
 from labtrawl.website.figures import Figures
 from labtrawl.website.render import Renderer
 from labtrawl.website.screens import Screens
 from labtrawl.website.site import Site
+
+log = logs.get("website")
 
 # At most five messages a second for a viewer; what comes faster is coalesced.
 TICK_SECONDS = 0.2
@@ -92,7 +96,10 @@ class Hub:
         """Follow the commits until cancelled."""
         while True:
             ticket = self._site.store.changes.ticket()
-            await self._update(sorted(self._viewers, key=id))
+            try:
+                await self._update(tuple(self._viewers))
+            except Exception as error:
+                log.error("live_update_failed", exc_info=error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(STILL_SECONDS):
                     await ticket.wait()

@@ -10,10 +10,13 @@ from markupsafe import Markup, escape
 
 from labtrawl import __version__
 from labtrawl.website import words
+from labtrawl.website.addresses import address_with_state
 from labtrawl.website.assets import Asset
 
 # Control characters have no place on a page; a tab and a line break have.
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+NOTHING = "\N{EN DASH}"
 
 
 def clean(value: object) -> object:
@@ -25,7 +28,7 @@ def clean(value: object) -> object:
 
 def number(value: float | None) -> str:
     """Write a number with thousands marks."""
-    return "–" if value is None else f"{value:,.0f}"
+    return NOTHING if value is None else f"{value:,.0f}"
 
 
 def size(value: int) -> str:
@@ -41,7 +44,7 @@ def size(value: int) -> str:
 def instant(value: datetime | int | None, form: str = "%d %b %Y, %H:%M:%S UTC") -> Markup:
     """Write an instant (aware, or milliseconds since the epoch) as a <time> in UTC."""
     if value is None:
-        return Markup('<span class="none">–</span>')
+        return Markup('<span class="none">&ndash;</span>')
     when = datetime.fromtimestamp(value / 1000, UTC) if isinstance(value, int) else value
     exact = f"{when:%Y-%m-%d %H:%M:%S} UTC"
     shown = when.strftime(form)
@@ -58,7 +61,7 @@ def short_instant(value: datetime | int | None) -> Markup:
 def duration(milliseconds: int | None) -> str:
     """Write a length of time for people."""
     if milliseconds is None:
-        return "–"
+        return NOTHING
     seconds = max(milliseconds, 0) / 1000
     if seconds < 60:
         return f"{seconds:.1f} s"
@@ -97,6 +100,7 @@ class Renderer:
         self._environment.globals |= {
             "asset": lambda name: f"/static/{name}?v={assets[name].version}",
             "version": __version__,
+            "address_with_state": address_with_state,
             "states": words.STATES,
             "holds": words.HOLDS,
             "explain": words.explain,

@@ -2,6 +2,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from itertools import chain, count
 from pathlib import Path
@@ -83,14 +84,16 @@ def test_sink_is_due_by_the_age_of_its_first_record(tmp_path: Path) -> None:
     assert (young, sink.due) == (False, True)
 
 
-def test_abandon_removes_the_unfinished_file_and_never_reuses_its_name(tmp_path: Path) -> None:
+def test_abandon_removes_the_unfinished_file_alone_and_ends_the_sink(tmp_path: Path) -> None:
     sink = sink_at(tmp_path)
     sink.write([gated(1)])
-    sink.abandon()
-    left = files(tmp_path)
+    closed = sink.close_segment()
     sink.write([gated(2)])
-    segment = sink.close_segment()
-    assert (left, segment and segment.name, files(tmp_path)) == ([], SECOND, [SECOND])
+    sink.abandon()
+    for again in (sink.close_segment, lambda: sink.write([gated(2)])):
+        with pytest.raises(DatasetError, match="the sink is over"):
+            again()
+    assert (closed and closed.name, files(tmp_path), sink.due) == (FIRST, [FIRST], False)
 
 
 def test_sink_given_anything_but_gated_records_takes_nothing(tmp_path: Path) -> None:
@@ -156,6 +159,27 @@ def _plain(path: Path) -> bytes:
     with path.open("rb") as file:
         reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
         return reader.read()
+
+
+def test_abandon_during_a_write_waits_for_its_end(tmp_path: Path) -> None:
+    deeds: list[str] = []
+
+    class Slow(LocalDisk):
+        def write(self, handle: int, content: bytes) -> None:
+            canceller.start()
+            canceller.join(0.05)  # without the lock it would be through by then
+            super().write(handle, content)
+            deeds.append("written")
+
+        def close(self, handle: int) -> None:
+            super().close(handle)
+            deeds.append("closed")
+
+    sink = sink_at(tmp_path, disk=Slow(), limits=SegmentLimits(max_bytes=1, min_free_bytes=0))
+    canceller = threading.Thread(target=sink.abandon)
+    sink.write([gated(1)])
+    canceller.join()
+    assert (deeds, files(tmp_path)) == (["written", "closed"], [])
 
 
 WRITE_UNTIL_FULL = """

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,3 +55,19 @@ def test_sweep_of_a_file_that_cannot_be_removed_says_why(tmp_path: Path) -> None
     found = list_segments(LocalDisk(), tmp_path)
     with pytest.raises(DatasetError, match=f"cannot remove {row.name}: Permission denied; check"):
         sweep(Stubborn(), tmp_path, found, set(), set())
+
+
+def test_list_segments_of_a_folder_that_cannot_be_listed_says_why(tmp_path: Path) -> None:
+    class Unreadable(LocalDisk):
+        def files(self, root: Path) -> Iterator[Path]:
+            raise PermissionError(13, "Permission denied", str(root))
+
+    with pytest.raises(DatasetError, match=f"cannot list {tmp_path}: Permission denied; check"):
+        list_segments(Unreadable(), tmp_path)
+
+
+def test_list_segments_of_a_file_in_the_roots_place_says_why(tmp_path: Path) -> None:
+    root = tmp_path / "dataset"
+    root.write_text("mine")
+    with pytest.raises(DatasetError, match="Not a directory"):
+        list_segments(LocalDisk(), root)

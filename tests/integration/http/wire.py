@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +25,10 @@ class Reply:
     then: str = "keep"
 
 
+Answering = Callable[[str], Reply]
+"""From the head of a request to what goes back."""
+
+
 @dataclass(slots=True)
 class Wire:
     """The server as the test sees it."""
@@ -45,9 +49,9 @@ def ok(body: bytes = b"[]", *headers: str, status: str = "200 OK") -> Reply:
 
 @asynccontextmanager
 async def listening(
-    replies: Mapping[str, Reply], certificate: Path | None = None
+    replies: Mapping[str, Reply] | Answering, certificate: Path | None = None
 ) -> AsyncIterator[Wire]:
-    """Serve `replies` by path (the target as it was sent); an unknown one gets 404."""
+    """Serve `replies` by path (the target as it was sent) or by head; an unknown path gets 404."""
     wire = Wire()
     context = None
     if certificate is not None:
@@ -85,13 +89,16 @@ async def listening(
 
 async def _one(
     wire: Wire,
-    replies: Mapping[str, Reply],
+    replies: Mapping[str, Reply] | Answering,
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
 ) -> bool:
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     wire.heads.append(head)
-    reply = replies.get(head.split(" ")[1], ok(b"{}", status="404 Not Found"))
+    if isinstance(replies, Mapping):
+        reply = replies.get(head.split(" ")[1], ok(b"{}", status="404 Not Found"))
+    else:
+        reply = replies(head)
     writer.write(reply.wire)
     await writer.drain()
     if reply.then == "reset":

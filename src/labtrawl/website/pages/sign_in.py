@@ -1,0 +1,71 @@
+"""Signing in by a one-time link, and out.
+
+Opening the link only shows a button: a program that looks at links beforehand does not use it up.
+"""
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.responses import Response
+
+from labtrawl.store.sessions import (
+    SESSION_SECONDS,
+    LinkState,
+    create_session,
+    link_state,
+    revoke,
+    use_link,
+)
+from labtrawl.website.asking import form_field
+from labtrawl.website.desk import Desk
+
+
+def _page(desk: Desk, token: str, state: LinkState | None) -> HTMLResponse:
+    is_good = state in {None, LinkState.FRESH}
+    status = 200 if is_good else 410
+    return desk.page("sign_in.html", token=token, state=state, status=status)
+
+
+def _set_cookie(desk: Desk, response: Response, token: str) -> None:
+    response.set_cookie(
+        desk.site.cookie,
+        token,
+        max_age=SESSION_SECONDS,
+        path="/",
+        secure=desk.site.is_https,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def add(app: FastAPI, desk: Desk) -> None:
+    """Add /sign-in and /sign-out."""
+    store = desk.site.store
+
+    @app.get("/sign-in")
+    async def show(token: str = "") -> Response:
+        if not token:
+            return _page(desk, "", None)
+        state = await store.read(lambda connection: link_state(connection, token))
+        return _page(desk, token, state)
+
+    @app.post("/sign-in")
+    async def sign_in(request: Request) -> Response:
+        token = await form_field(request, "token")
+
+        state = await store.write(lambda connection: use_link(connection, token))
+        if state is not LinkState.FRESH:
+            return _page(desk, "", state)
+        session = await store.write(create_session)
+        response = RedirectResponse("/", 303)
+        _set_cookie(desk, response, session)
+        return response
+
+    @app.post("/sign-out")
+    async def sign_out(request: Request) -> Response:
+        session = request.cookies[desk.site.cookie]
+        await store.write(lambda connection: revoke(connection, session))
+        response = RedirectResponse("/sign-in", 303)
+        response.delete_cookie(
+            desk.site.cookie, path="/", secure=desk.site.is_https, httponly=True, samesite="lax"
+        )
+        return response

@@ -1,0 +1,422 @@
+"""`labtrawl init` whole: what it says, writes and refuses; nothing half written, no token in clear."""
+
+import asyncio
+import os
+import stat
+import sys
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from labtrawl.config import Instance, load
+from labtrawl.domain.credential import Secret
+from labtrawl.store.secrets import key_path, open_cipher, token_place
+from tests.integration.http.wire import Wire, listening, make_certificate, ok
+from tests.integration.init.gitlab import TOKEN, FakeGitLab, said
+
+ALLOW = ("--allow-address", "127.0.0.1")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+async def labtrawl(folder: Path, *arguments: str, stdin: str = "") -> Ended:
+    """Run the program as a user does, without a terminal."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("LABTRAWL_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "labtrawl", *arguments),
+        cwd=folder,
+        env=environment | {"COLUMNS": "200", "http_proxy": "http://127.0.0.1:9"},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate(stdin.encode())
+    assert process.returncode is not None
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+async def init(folder: Path, wire: Wire, *arguments: str, path: str = "") -> Ended:
+    flags = ("--url", wire.base(path=path), "--token-file", "-")
+    return await labtrawl(folder, "init", *flags, *arguments, stdin=TOKEN + "\n")
+
+
+def files(folder: Path) -> set[str]:
+    return {each.relative_to(folder).as_posix() for each in folder.rglob("*") if each.is_file()}
+
+
+def tokens(folder: Path) -> list[tuple[str, str]]:
+    """What `labtrawl start` would read: (instance, token in clear)."""
+    settings = load(folder / "labtrawl.toml", {}, {})
+    cipher = open_cipher(key_path(settings.data_dir))
+    urls = {each.name: each.url for each in settings.instances}
+    return [
+        (each.instance, cipher.decrypt(each.token, token_place(urls[each.instance])).reveal())
+        for each in settings.accounts
+    ]
+
+
+async def test_init_says_what_the_token_sees_and_writes_what_start_reads(tmp_path: Path) -> None:
+    async with listening(FakeGitLab(base="/gitlab", scopes=("api", "read_user"))) as wire:
+        ended = await init(tmp_path, wire, *ALLOW, "--contact", "me@example.org", path="/gitlab/")
+        url = wire.base(path="/gitlab")
+    assert (ended.code, ended.err) == (0, "")
+    for said_so in (
+        f"{url} (19.3.0-ee, Enterprise Edition)",
+        "Ada [b]Lovelace[/b] (@ada)",
+        "api, read_user: more than needed (api); a token with read_api alone is enough",
+        "12 groups, 60 projects",
+        "2027-03-04",
+        "labtrawl start",
+    ):
+        assert said_so in ended.out
+    settings = load(tmp_path / "labtrawl.toml", {}, {})
+    assert settings.instances == (Instance(name="main", url=url, address_allow=("127.0.0.1",)),)
+    assert (settings.data_dir, settings.contact) == (tmp_path / "data.private", "me@example.org")
+    assert tokens(tmp_path) == [("main", TOKEN)]
+    assert files(tmp_path) == {"labtrawl.toml", "data.private/config/labtrawl.key"}
+    assert stat.S_IMODE((tmp_path / "labtrawl.toml").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "data.private").stat().st_mode) == 0o700
+    agents = {line for head in wire.heads for line in head.split("\r\n") if "agent" in line.lower()}
+    assert {agent.partition(" (")[2] for agent in agents} == {"contact: me@example.org)"}
+
+
+async def test_init_never_shows_or_keeps_the_token_in_clear(tmp_path: Path) -> None:
+    """Each way an attempt can end: the canary is in no file and in no output."""
+    folder = tmp_path / "with a space"
+    folder.mkdir()
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    echo = said({"message": f"no: {TOKEN}"}, status="401 No")
+    worlds = [
+        FakeGitLab(),
+        FakeGitLab(token="another"),
+        FakeGitLab(changed={"version": echo}),
+        FakeGitLab(changed={"user": ok(TOKEN.encode())}),
+        FakeGitLab(scopes=()),
+        FakeGitLab(scopes=("read_api", TOKEN)),
+    ]
+    for world in worlds:
+        async with listening(world) as wire:
+            flags = ("--url", wire.base(), "--token-file", str(token), *ALLOW, "--force")
+            ended = await labtrawl(folder, "init", *flags)
+        assert TOKEN not in ended.out + ended.err
+        assert "Traceback" not in ended.err
+    kept = [each.read_bytes() for each in folder.rglob("*") if each.is_file()]
+    assert kept
+    assert all(TOKEN.encode() not in content for content in kept)
+
+
+async def test_init_uses_own_authority_and_writes_it_near_the_file(tmp_path: Path) -> None:
+    both, alone = make_certificate(tmp_path)
+    async with listening(FakeGitLab(), both) as wire:
+        url = wire.base("https", "localhost")
+        flags = ("--url", url, "--token-file", "-", "--allow-address", "localhost")
+        refused = await labtrawl(tmp_path, "init", *flags, stdin=TOKEN)
+        ended = await labtrawl(tmp_path, "init", *flags, "--ca-file", str(alone), stdin=TOKEN)
+    assert refused.code == 2
+    assert "name its certificate in ca_file" in refused.err
+    assert ended.code == 0
+    written = tomllib.loads((tmp_path / "labtrawl.toml").read_text())["instances"]
+    assert written == [
+        {"name": "main", "url": url, "ca_file": alone.name, "address_allow": ["localhost"]}
+    ]
+
+
+async def test_init_uses_the_proxy_that_it_is_given(tmp_path: Path) -> None:
+    async with listening(FakeGitLab(base="http://gitlab.test")) as proxy:
+        flags = ("--url", "http://gitlab.test", "--token-file", "-", "--proxy", proxy.base())
+        ended = await labtrawl(
+            tmp_path, "init", *flags, "--allow-address", "gitlab.test", stdin=TOKEN
+        )
+    assert (ended.code, ended.err) == (0, "")
+    assert load(tmp_path / "labtrawl.toml", {}, {}).instances[0].proxy == proxy.base()
+
+
+async def test_init_add_keeps_the_file_and_adds_accounts_and_instances(tmp_path: Path) -> None:
+    async with listening(FakeGitLab()) as one, listening(FakeGitLab()) as other:
+        assert (await init(tmp_path, one, *ALLOW)).code == 0
+        before = (tmp_path / "labtrawl.toml").read_text()
+        (tmp_path / "labtrawl.toml").write_text(before + "\n[website]\nport = 3210  # mine\n")
+        again = await init(tmp_path, one, "--add")
+        second = await init(tmp_path, other, "--add", "--name", "other", *ALLOW)
+        third = await init(tmp_path, other, "--add", "--name", "main", *ALLOW)
+    assert again.code == 2
+    assert "has this token already" in again.err
+    assert (second.code, third.code) == (0, 2)
+    assert (tmp_path / "labtrawl.toml").read_text().startswith(before)
+    assert tokens(tmp_path) == [("main", TOKEN), ("other", TOKEN)]
+    assert load(tmp_path / "labtrawl.toml", {}, {}).website.port == 3210
+
+
+async def test_init_add_of_another_account_names_the_instance_that_is_there(tmp_path: Path) -> None:
+    world = FakeGitLab()
+    async with listening(world) as wire:
+        assert (await init(tmp_path, wire, *ALLOW)).code == 0
+        world.token = "glpat-second"
+        flags = ("--url", f"{wire.base()}/api/v4/", "--token-file", "-", "--add")
+        changed = await labtrawl(tmp_path, "init", *flags, "--proxy", "http://p:1", stdin="x")
+        ended = await labtrawl(tmp_path, "init", *flags, stdin="glpat-second")
+    assert changed.code == 2
+    assert "is in the file already, as 'main'" in changed.err
+    assert ended.code == 0
+    assert tokens(tmp_path) == [("main", TOKEN), ("main", "glpat-second")]
+    assert len(load(tmp_path / "labtrawl.toml", {}, {}).instances) == 1
+
+
+async def test_init_force_writes_anew_with_the_same_key(tmp_path: Path) -> None:
+    async with listening(FakeGitLab()) as wire:
+        assert (await init(tmp_path, wire, *ALLOW)).code == 0
+        key = key_path(tmp_path / "data.private").read_bytes()
+        ended = await init(tmp_path, wire, *ALLOW, "--force", "--name", "ours")
+    assert ended.code == 0
+    assert tokens(tmp_path) == [("ours", TOKEN)]
+    assert key_path(tmp_path / "data.private").read_bytes() == key
+
+
+async def test_init_of_more_than_1000_projects_needs_yes(tmp_path: Path) -> None:
+    async with listening(FakeGitLab(projects=1001)) as wire:
+        refused = await init(tmp_path, wire, *ALLOW)
+        assert files(tmp_path) == set()
+        ended = await init(tmp_path, wire, *ALLOW, "--yes")
+    assert (refused.code, ended.code) == (2, 0)
+    assert "these are 1,001 projects" in refused.err
+    assert "--yes" in refused.err
+
+
+# ------------------------------------------------------------------ bad input
+
+
+def one_sentence(ended: Ended) -> str:
+    assert ended.code == 2
+    assert "Traceback" not in ended.err
+    assert ended.err.startswith("labtrawl: ")
+    assert ended.err.count("\n") == 1
+    return ended.err.removeprefix("labtrawl: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "there is no terminal to ask on: give the address with --url"),
+        (("--url", "gitlab.test"), "there is no terminal to ask on: give the token with"),
+        (("--url", "x y", "--token-file", "token"), "the URL of a GitLab looks like"),
+        (("--url", "https://u:p@gitlab.test", "--token-file", "token"), "the URL of a GitLab"),
+        (("--url", "https://a.test", "--token-file", "none"), "the token file none cannot be read"),
+        (("--url", "https://a.test", "--token-file", "empty"), "this is no token"),
+        (("--url", "https://a.test", "--token-file", "key"), "this is no token"),
+        (("--url", "https://nowhere.invalid", "--token-file", "token"), "nowhere.invalid has no"),
+        (("--url", "http://127.0.0.1:1", "--token-file", "token"), "--allow-address 127.0.0.1"),
+        (("--url", "https://169.254.169.254", "--token-file", "token"), "never connects to one"),
+        (
+            ("--url", "http://127.0.0.1:1", "--token-file", "token", *ALLOW),
+            "127.0.0.1 port 1 cannot be reached",
+        ),
+        (
+            ("--url", "https://a.test", "--token-file", "token", "--allow-address", "10.0.0.0/99"),
+            "address_allow: '10.0.0.0/99' is neither a network",
+        ),
+        (("--url", "https://a.test", "--token-file", "token", "--ca-file", "empty"), "ca_file"),
+        (("--url", "https://a.test", "--token-file", "token", "--proxy", "p"), "proxy must look"),
+        (("--url", "https://a.test", "--token-file", "token", "--contact", "é"), "user-agent"),
+        (("--add", "--url", "https://a.test", "--token-file", "token"), "there is no "),
+        (("--add", "--force"), "--add and --force exclude each other"),
+        (("--urll", "x"), "No such option"),
+    ],
+)
+async def test_init_with_bad_input_says_one_sentence_and_writes_nothing(
+    tmp_path: Path, arguments: Sequence[str], sentence: str
+) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "key").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n")
+    before = files(tmp_path)
+    assert sentence in one_sentence(await labtrawl(tmp_path, "init", *arguments))
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("world", "sentence"),
+    [
+        (FakeGitLab(token="another"), "GitLab refuses the token (401 Unauthorized): make one"),
+        (FakeGitLab(scopes=("read_user",)), "@ada has the scopes read_user, and a crawl needs"),
+        (
+            FakeGitLab(changed={"anonymous": ok(b"<html>Intranet</html>")}),
+            "there is no GitLab at this URL",
+        ),
+        (FakeGitLab(base="/gitlab"), "there is no GitLab at this URL"),
+    ],
+)
+async def test_init_at_a_wrong_place_says_one_sentence_and_writes_nothing(
+    tmp_path: Path, world: FakeGitLab, sentence: str
+) -> None:
+    async with listening(world) as wire:
+        assert sentence in one_sentence(await init(tmp_path, wire, *ALLOW))
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_init_does_not_touch_a_file_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "labtrawl.toml").write_text("contact = 'me'\n")
+    async with listening(FakeGitLab()) as wire:
+        said_so = one_sentence(await init(tmp_path, wire, *ALLOW))
+        assert wire.connections == 0
+    assert "is there already: --add adds to it, --force writes it anew" in said_so
+    assert (tmp_path / "labtrawl.toml").read_text() == "contact = 'me'\n"
+    assert files(tmp_path) == {"labtrawl.toml"}
+
+
+async def test_init_add_to_a_file_with_inline_tables_changes_nothing(tmp_path: Path) -> None:
+    text = 'instances = [{name = "a", url = "https://a.test"}]\n'
+    (tmp_path / "labtrawl.toml").write_text(text)
+    async with listening(FakeGitLab()) as wire:
+        said_so = one_sentence(await init(tmp_path, wire, *ALLOW, "--add"))
+    assert said_so.endswith("write what is there as [[instances]] and [[accounts]]")
+    assert (tmp_path / "labtrawl.toml").read_text() == text
+    assert files(tmp_path) == {"labtrawl.toml"}
+
+
+async def test_init_where_it_cannot_write_leaves_no_key(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    async with listening(FakeGitLab()) as wire:
+        flags = (*ALLOW, "--config", "file/labtrawl.toml", "--data-dir", "data")
+        said_so = one_sentence(await init(tmp_path, wire, *flags))
+        folder = one_sentence(await init(tmp_path, wire, *ALLOW, "--data-dir", "file"))
+    assert "cannot be written" in said_so
+    assert "cannot be written" in folder
+    assert files(tmp_path) == {"file"}
+
+
+async def test_init_with_a_key_file_that_others_can_read_writes_nothing(tmp_path: Path) -> None:
+    async with listening(FakeGitLab()) as wire:
+        assert (await init(tmp_path, wire, *ALLOW)).code == 0
+        key_path(tmp_path / "data.private").chmod(0o644)
+        before = (tmp_path / "labtrawl.toml").read_text()
+        said_so = one_sentence(await init(tmp_path, wire, *ALLOW, "--force", "--name", "b"))
+    assert "others can read the key file" in said_so
+    assert (tmp_path / "labtrawl.toml").read_text() == before
+
+
+# ------------------------------------------------------------------ on a terminal
+
+
+class Terminal:
+    """The program on a terminal of its own (pty), spoken to line by line."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._folder = folder
+        self._arguments = arguments
+        self.shown = ""
+
+    async def __aenter__(self) -> "Terminal":
+        self._fd, child = os.openpty()
+        os.set_blocking(self._fd, False)
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "labtrawl", "init", *self._arguments),
+            cwd=self._folder,
+            stdin=child,
+            stdout=child,
+            stderr=child,
+            start_new_session=True,
+            env={**os.environ, "TERM": "dumb", "COLUMNS": "200"},
+        )
+        os.close(child)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+        os.close(self._fd)
+
+    async def sees(self, text: str) -> None:
+        """Read on until the text is shown; fail when the program ends before."""
+        while text not in self.shown:
+            more = await self._read()
+            assert more, f"{text!r} never came, but: {self.shown}"
+            self.shown += more
+
+    async def types(self, line: str) -> None:
+        os.write(self._fd, line.encode() + b"\n")
+
+    async def ends(self) -> int:
+        while more := await self._read():
+            self.shown += more
+        return await self.process.wait()
+
+    async def _read(self) -> str:
+        loop, ready = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._fd, ready.set)
+        try:
+            await ready.wait()
+            return os.read(self._fd, 65536).decode()
+        except OSError:  # how Linux says that the other end is closed
+            return ""
+        finally:
+            loop.remove_reader(self._fd)
+
+
+async def test_init_on_a_terminal_asks_hides_the_token_and_asks_for_a_private_address(
+    tmp_path: Path,
+) -> None:
+    async with listening(FakeGitLab()) as wire, Terminal(tmp_path) as terminal:
+        await terminal.sees("Address of your GitLab: ")
+        await terminal.types(wire.base())
+        await terminal.sees("Access token with the scope read_api (stays hidden): ")
+        await terminal.types(TOKEN)
+        await terminal.sees("shall labtrawl send the token there? [y/N]: ")
+        assert wire.connections == 0
+        await terminal.types("y")
+        await terminal.sees("[Y/n]: ")
+        assert "12 groups, 60 projects" in terminal.shown
+        await terminal.types("")
+        assert await terminal.ends() == 0
+    assert TOKEN not in terminal.shown
+    assert tokens(tmp_path) == [("main", TOKEN)]
+    assert load(tmp_path / "labtrawl.toml", {}, {}).instances[0].address_allow == ("127.0.0.1",)
+
+
+@pytest.mark.parametrize("refused_at", ["address", "write"])
+async def test_init_on_a_terminal_that_is_answered_no_writes_nothing(
+    tmp_path: Path, refused_at: str
+) -> None:
+    async with listening(FakeGitLab()) as wire:
+        (tmp_path / "token").write_text(TOKEN)
+        flags = ("--url", wire.base(), "--token-file", "token")
+        async with Terminal(tmp_path, *flags) as terminal:
+            await terminal.sees("[y/N]: ")
+            await terminal.types("n" if refused_at == "address" else "y")
+            if refused_at == "write":
+                await terminal.sees("[Y/n]: ")
+                await terminal.types("n")
+            assert await terminal.ends() != 0
+    assert "Traceback" not in terminal.shown
+    assert files(tmp_path) == {"token"}
+
+
+# ------------------------------------------------------------------ the look-alike
+
+
+async def test_init_connects_the_sandbox(tmp_path: Path) -> None:
+    sandbox = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "labtrawl.sandbox", "--world", "small", "--port", "0"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert sandbox.stdout is not None
+        url = (await sandbox.stdout.readline()).decode().removeprefix("listening on ").strip()
+        token = (await sandbox.stdout.readline()).decode().strip()
+        flags = ("--url", url, "--token-file", "-", *ALLOW)
+        ended = await labtrawl(tmp_path, "init", *flags, stdin=token)
+    finally:
+        sandbox.terminate()
+        await sandbox.communicate()
+    assert (ended.code, ended.err) == (0, "")
+    assert tokens(tmp_path) == [("main", token)]
+    assert Secret(token).reveal() not in ended.out

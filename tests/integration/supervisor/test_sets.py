@@ -1,0 +1,181 @@
+"""Several programs together: credentials, introductions, order of stopping, listeners."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from labtrawl.errors import Missing, PeerGone, ProtocolError
+from labtrawl.supervisor.authentication import (
+    Credentials,
+    CredentialsWithdrawn,
+    announce_credentials,
+)
+from labtrawl.supervisor.listeners import bind_unix
+from labtrawl.supervisor.states import CredentialStatus, State
+from labtrawl.supervisor.supervisor import WAITING_FOR_CREDENTIALS
+from tests.integration.supervisor.conftest import CHILDREN, Staged, crawler, program, website
+
+
+async def test_crawler_without_credentials_waits_and_says_for_what(
+    folder: Path, staged: Staged
+) -> None:
+    async with staged([program(folder, "website", "good"), crawler(folder)]) as stage:
+        await stage.ready("website")
+        status = await stage.supervisor.wait_for("crawler-1", lambda each: bool(each.reason))
+    assert (status.state, status.reason, status.starts) == (
+        State.PENDING,
+        WAITING_FOR_CREDENTIALS,
+        0,
+    )
+
+
+async def test_crawler_starts_when_the_website_announced_credentials(
+    folder: Path, staged: Staged
+) -> None:
+    async with staged([crawler(folder), website(folder)]) as stage:
+        await stage.ready("crawler-1")
+        whole = stage.supervisor.whole_status()
+    assert whole.credentials == CredentialStatus(present=True, verified_at="2026-11-22T00:00:00Z")
+    assert [status.name for status in whole.programs] == ["crawler-1", "website"]
+
+
+async def test_stranger_on_the_authentication_socket_is_refused(
+    folder: Path, staged: Staged
+) -> None:
+    async with staged([program(folder, "website", "good"), crawler(folder)]) as stage:
+        await stage.ready("website")
+        with pytest.raises(ProtocolError, match="only the website"):
+            await announce_credentials(folder / "auth.sock", Credentials(verified_at="x"))
+        assert not stage.supervisor.whole_status().credentials.present
+
+
+async def test_announcement_without_a_supervisor_says_that_nobody_answers(folder: Path) -> None:
+    with pytest.raises(PeerGone, match="does not answer"):
+        await announce_credentials(folder / "auth.sock", CredentialsWithdrawn())
+
+
+async def test_website_hears_of_crawlers_and_a_new_website_of_all_live_ones(
+    folder: Path, staged: Staged
+) -> None:
+    programs = [website(folder), crawler(folder, 1), crawler(folder, 2)]
+    async with staged(programs) as stage:
+        first = await stage.ready("crawler-1")
+        await stage.ready("crawler-2")
+        await stage.supervisor.restart("website")
+        assert first.pid is not None
+        os.kill(first.pid, signal.SIGKILL)
+        await stage.ready("crawler-1", starts=2)
+        await stage.stop()
+    notes = [(note["event"], note["name"]) for note in stage.notes("website")]
+    start = notes.index(("begin", "website"), 1)
+    before, after = set(notes[:start]), notes[start:]
+    assert before == {
+        ("begin", "website"),
+        ("peer", "crawler-1"),
+        ("peer", "crawler-2"),
+        ("stopped", "website"),
+    }
+    assert after[1:5] == [
+        ("peer", "crawler-1"),
+        ("peer", "crawler-2"),
+        ("peer_gone", "crawler-1"),
+        ("peer", "crawler-1"),
+    ]
+
+
+async def test_stop_ends_crawlers_before_the_website_and_that_before_the_sandbox(
+    folder: Path, staged: Staged
+) -> None:
+    sandbox = program(folder, "sandbox", "good")
+    site = program(
+        folder,
+        "website",
+        "website",
+        gives_credentials=True,
+        listeners=("api",),
+        after=("sandbox",),
+    )
+    async with staged([sandbox, site, crawler(folder, 1), crawler(folder, 2)]) as stage:
+        await stage.ready("crawler-1")
+        await stage.ready("crawler-2")
+        assert await stage.stop() == ()
+    ends = [status.name for status in stage.changes if status.state is State.STOPPED]
+    assert set(ends[:2]) == {"crawler-1", "crawler-2"}
+    assert ends[2:] == ["website", "sandbox"]
+    starts = [status.name for status in stage.changes if status.state is State.READY]
+    assert starts[:2] == ["sandbox", "website"]
+
+
+async def test_second_wish_to_stop_kills_at_once(folder: Path, staged: Staged) -> None:
+    async with staged([program(folder, "a", "stuck", grace_seconds=60)]) as stage:
+        await stage.ready("a")
+        stage.supervisor.stop()
+        await stage.supervisor.wait_for("a", lambda each: each.state is State.STOPPING)
+        stage.supervisor.kill()
+        assert await stage.running == ("a",)
+
+
+async def test_listener_survives_restarts_and_no_connect_is_refused(
+    folder: Path, staged: Staged
+) -> None:
+    async with staged([website(folder)]) as stage:
+        first = await stage.ready("website")
+        assert first.pid is not None
+        assert await asked(folder) == first.pid
+        os.kill(first.pid, signal.SIGKILL)
+        await stage.supervisor.wait_for("website", lambda each: each.pid != first.pid)
+        waiting = [asyncio.create_task(asked(folder)) for _ in range(20)]
+        second = await stage.ready("website", starts=2)
+        assert {await each for each in waiting} == {second.pid}
+
+
+async def asked(folder: Path) -> int:
+    reader, writer = await asyncio.open_unix_connection(folder / "api.sock")
+    line = await reader.readline()
+    writer.close()
+    return int(line)
+
+
+async def test_restart_of_an_unknown_program_names_those_that_are_there(
+    folder: Path, staged: Staged
+) -> None:
+    async with staged([program(folder, "a", "good")]) as stage:
+        with pytest.raises(Missing, match="there is no program b; there are: a"):
+            await stage.supervisor.restart("b")
+
+
+async def test_authentication_socket_answers_only_the_process_that_is_the_website(
+    folder: Path, staged: Staged
+) -> None:
+    async with staged([website(folder)]) as stage:
+        await stage.ready("website")
+        intruder = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(CHILDREN),
+            "intruder",
+            str(folder / "notes"),
+            str(folder / "auth.sock"),
+        )
+        assert await intruder.wait() == 0
+        assert stage.notes("notes") == [
+            {
+                "answer": '{"type":"auth_ack","success":false,"error":"only the website that this '
+                'supervisor started may speak here"}\n'
+            }
+        ]
+
+
+def test_unix_listener_is_private_and_replaces_only_what_is_stale(folder: Path) -> None:
+    path = folder / "deep" / "x.sock"
+    with bind_unix(path) as first:
+        assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+        with pytest.raises(Exception, match="another process listens on"):
+            bind_unix(path)
+        assert first.fileno() > 0
+    with bind_unix(path), socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))

@@ -1,0 +1,1 @@
+"""What several suites start: a crawl of a sandbox world over real sockets and files."""

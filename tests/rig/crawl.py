@@ -1,0 +1,162 @@
+"""A whole crawl inside one event loop: sandbox, store, manager and crawler over real sockets."""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import random
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labtrawl.clock import system_clock
+from labtrawl.crawler.discovery import Scope
+from labtrawl.crawler.engine import Engine, Pace
+from labtrawl.crawler.work import Tools, Worker
+from labtrawl.dataset.disk import Disk, LocalDisk
+from labtrawl.dataset.layout import dataset_root
+from labtrawl.dataset.sink import SegmentLimits
+from labtrawl.dispatch import planner
+from labtrawl.dispatch.auth import DirectSocketAuth
+from labtrawl.dispatch.credentials import Credentials
+from labtrawl.dispatch.handlers import Desk
+from labtrawl.dispatch.leasing import Leasing
+from labtrawl.dispatch.manager import DirectCommunicationManager, Rhythm
+from labtrawl.domain.credential import Secret
+from labtrawl.domain.failure import RetryPolicy
+from labtrawl.http import Http, Limits, Origin, open_http
+from labtrawl.protocol.client import Chance, Dialler, DirectCommunicationClient
+from labtrawl.protocol.server import listening
+from labtrawl.sandbox import World
+from labtrawl.store.accounts import VerifiedAccount
+from labtrawl.store.engine import Store, database_path, open_store
+from labtrawl.store.migrate import migrate
+
+RETRY = RetryPolicy(attempts=3, base_seconds=0.01, ceiling_seconds=0.05)
+CHANCE = Chance(lambda: secrets.token_hex(16), secrets.randbits, random.random)
+
+
+@dataclass(slots=True)
+class Rig:
+    """A website's side on a data folder; crawlers can be added."""
+
+    data_dir: Path
+    store: Store
+    manager: DirectCommunicationManager
+    url: str
+    socket_path: Path
+    lease_seconds: float = 5.0
+    disk: Disk = field(default_factory=LocalDisk)
+    segment: SegmentLimits = SegmentLimits()
+    scope: Scope = Scope()
+
+    async def plan(self, world: World, *usernames: str, version: str = "19.3.0") -> None:
+        """Let accounts of the sandbox be collected."""
+        for account in world.accounts:
+            if account.username in usernames or (not usernames and account is world.accounts[0]):
+                verified = VerifiedAccount(
+                    "main", self.url, version, account.user_id, account.username, (), account.token
+                )
+                await self.store.write(lambda c, v=verified: planner.plan_account(c, v))  # type: ignore[misc]
+
+    @contextlib.asynccontextmanager
+    async def crawler(self, name: str = "crawler-1", jobs: int = 8) -> AsyncIterator[Engine]:
+        """Run a crawler beside the block; it drains at the end."""
+        async with open_http(
+            Origin(self.url, address_allow=("127.0.0.0/8",)), Limits(), "labtrawl-test"
+        ) as http:
+            engine = self._engine(name, jobs, http)
+            async with engine.client.running():
+                task = asyncio.create_task(engine.run())
+                try:
+                    yield engine
+                finally:
+                    engine.stopping.set()
+                    await task
+
+    def _engine(self, name: str, jobs: int, http: Http) -> Engine:
+        token = secrets.token_hex(32)
+        fingerprint = hashlib.sha256(token.encode()).hexdigest()
+        self.manager.auth.announce(name, os.getpid(), fingerprint)
+        engine: Engine
+        client = DirectCommunicationClient(
+            self.socket_path,
+            Dialler(name, token, os.getpid(), "here", "0", jobs, lambda: engine.holding()),
+            system_clock(),
+            CHANCE,
+            lambda envelope: engine.command(envelope),
+        )
+        tools = Tools(
+            lambda _url: http,
+            self.disk,
+            dataset_root(self.data_dir),
+            self.segment,
+            self.scope,
+            RETRY,
+            system_clock(),
+            random.random,
+            lambda: engine.stopping.is_set(),
+        )
+        worker = Worker(tools, client.send_event, client.send_state)
+        pace = Pace(jobs, self.lease_seconds, self.lease_seconds / 3, 1.0)
+        engine = Engine(client, worker.run, pace, system_clock(), lambda: 0, worker.requests)
+        return engine
+
+    async def finished(self, seconds: float = 60) -> None:
+        """Wait until no job is open any more."""
+        async with asyncio.timeout(seconds):
+            while True:
+                ticket = self.store.changes.ticket()
+                if not await self.store.read(open_jobs):
+                    return
+                await ticket.wait()
+
+
+def open_jobs(connection: object) -> int:
+    """Count the jobs that have not ended."""
+    return connection.exec_driver_sql(  # type: ignore[attr-defined,no-any-return]
+        "SELECT COUNT(*) FROM job WHERE state IN ('queued', 'running', 'held')"
+    ).scalar_one()
+
+
+@contextlib.asynccontextmanager
+async def rig(
+    data_dir: Path, url: str, lease_seconds: float = 5.0
+) -> AsyncIterator[Rig]:
+    """Open a website's side: store, manager on a socket, leasing."""
+    migrate(database_path(data_dir))
+    # A Unix socket's path is short; a test's folder need not be.
+    path = Path(f"/tmp/labtrawl-{secrets.token_hex(6)}.sock")
+    with socket.socket(socket.AF_UNIX) as held:
+        held.bind(str(path))
+        held.listen()
+        try:
+            async with open_store(database_path(data_dir)) as store:
+                yield_rig = _rig(data_dir, store, url, path, lease_seconds)
+                leasing = Leasing(
+                    store, RETRY, system_clock(), LocalDisk(), dataset_root(data_dir), lambda: 1 << 40
+                )
+                async with yield_rig.manager.running(), listening(held, yield_rig.manager.attach):
+                    care = asyncio.create_task(leasing.run())
+                    try:
+                        yield yield_rig
+                    finally:
+                        care.cancel()
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _rig(data_dir: Path, store: Store, url: str, path: Path, lease_seconds: float) -> Rig:
+    credentials = Credentials(store, lambda stored: Secret(stored.encrypted))
+    desk = Desk(store, credentials, RETRY, lease_seconds, system_clock())
+    manager = DirectCommunicationManager(
+        "copilot-study",
+        desk,
+        DirectSocketAuth(),
+        Rhythm(1.0, 5.0),
+        CHANCE.nonce,
+        CHANCE.bits,
+    )
+    return Rig(data_dir, store, manager, url, path, lease_seconds)
