@@ -14,7 +14,12 @@ LOCAL = ("members", "inherited_members", "commits", "branches", "tags", "release
 def expected_items(truth: Truth) -> dict[tuple[str, int, str, str], object]:
     """Return the truth as (area kind, area id, resource, id) to body."""
     return {
-        (kind, area_id, resource, f"{area_id}/{natural}" if resource in LOCAL else str(natural)): body
+        (
+            kind,
+            area_id,
+            resource,
+            f"{area_id}/{natural}" if resource in LOCAL else str(natural),
+        ): body
         for kind, area_id, resource, natural, body in truth.items()
     }
 

@@ -49,8 +49,8 @@ class Rig:
     socket_path: Path
     lease_seconds: float = 5.0
     disk: Disk = field(default_factory=LocalDisk)
-    segment: SegmentLimits = SegmentLimits()
-    scope: Scope = Scope()
+    segment: SegmentLimits = field(default_factory=SegmentLimits)
+    scope: Scope = field(default_factory=Scope)
 
     async def plan(self, world: World, *usernames: str, version: str = "19.3.0") -> None:
         """Let accounts of the sandbox be collected."""
@@ -83,10 +83,10 @@ class Rig:
         engine: Engine
         client = DirectCommunicationClient(
             self.socket_path,
-            Dialler(name, token, os.getpid(), "here", "0", jobs, lambda: engine.holding()),
+            Dialler(name, token, os.getpid(), "here", "0", jobs, lambda: engine.holding()),  # noqa: PLW0108 - made after its client
             system_clock(),
             CHANCE,
-            lambda envelope: engine.command(envelope),
+            lambda envelope: engine.command(envelope),  # noqa: PLW0108
         )
         tools = Tools(
             lambda _url: http,
@@ -97,7 +97,7 @@ class Rig:
             RETRY,
             system_clock(),
             random.random,
-            lambda: engine.stopping.is_set(),
+            lambda: engine.stopping.is_set(),  # noqa: PLW0108
         )
         worker = Worker(tools, client.send_event, client.send_state)
         pace = Pace(jobs, self.lease_seconds, self.lease_seconds / 3, 1.0)
@@ -122,9 +122,7 @@ def open_jobs(connection: object) -> int:
 
 
 @contextlib.asynccontextmanager
-async def rig(
-    data_dir: Path, url: str, lease_seconds: float = 5.0
-) -> AsyncIterator[Rig]:
+async def rig(data_dir: Path, url: str, lease_seconds: float = 5.0) -> AsyncIterator[Rig]:
     """Open a website's side: store, manager on a socket, leasing."""
     migrate(database_path(data_dir))
     # A Unix socket's path is short; a test's folder need not be.
@@ -136,7 +134,12 @@ async def rig(
             async with open_store(database_path(data_dir)) as store:
                 yield_rig = _rig(data_dir, store, url, path, lease_seconds)
                 leasing = Leasing(
-                    store, RETRY, system_clock(), LocalDisk(), dataset_root(data_dir), lambda: 1 << 40
+                    store,
+                    RETRY,
+                    system_clock(),
+                    LocalDisk(),
+                    dataset_root(data_dir),
+                    lambda: 1 << 40,
                 )
                 async with yield_rig.manager.running(), listening(held, yield_rig.manager.attach):
                     care = asyncio.create_task(leasing.run())
@@ -145,7 +148,7 @@ async def rig(
                     finally:
                         care.cancel()
         finally:
-            path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)  # noqa: ASYNC240 - a socket file
 
 
 def _rig(data_dir: Path, store: Store, url: str, path: Path, lease_seconds: float) -> Rig:

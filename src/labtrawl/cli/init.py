@@ -27,7 +27,7 @@ from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError, Forbidden
 from labtrawl.gitlab.probe import Probe, ProbedAccount, Scope, measure_scope, probe
 from labtrawl.http import AddressRefused, Limits, canonical_url, open_http
-from labtrawl.logs import conceal, escape
+from labtrawl.logs import conceal, escape, mask
 
 LARGE_SCOPE = 1000  # projects; a crawl of more is started on purpose only
 _LONGEST_TOKEN_FILE = 4096
@@ -238,7 +238,7 @@ def report(found: Found, clock: Clock) -> Iterator[RenderableType]:
     """Say what the token may see, for people."""
     table = Table.grid(padding=(0, 2))
     for label, value in _rows(found, clock.now().date()):
-        table.add_row(Text(label, style="bold"), Text(escape(value)))
+        table.add_row(Text(label, style="bold"), Text(escape(mask(value))))
     yield table
     offset = found.probe.instance.server_time_offset_seconds
     if abs(offset) > _LARGEST_OFFSET_SECONDS:

@@ -1,9 +1,10 @@
 """`labtrawl sandbox`: the GitLab look-alike, served or counted; and as a supervised program."""
 
 import asyncio
+import sys
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -182,15 +183,24 @@ async def _run_supervised() -> None:
     async with Child.from_environment() as child:
         look = msgspec.json.decode(child.begin.settings, type=Look, dec_hook=_to_path)
         logs.set_up(look.logs)
-        with _port_taken(look.port):
-            async with running(look.build(), look.options(), _HOST, look.port) as server:
-                await child.ready(address=server.url)
-                await child.stopping.wait()
+        world = look.build()
+        async with AsyncExitStack() as stack:
+            with _port_taken(look.port):
+                server = await stack.enter_async_context(
+                    running(world, look.options(), _HOST, look.port)
+                )
+            await child.ready(address=server.url)
+            await child.stopping.wait()
 
 
 def sandbox_program(settings: Settings, look: Look) -> Program:
     """Return the sandbox as a program for `run_supervisor`, on the port kept with the data."""
-    kept = msgspec.structs.replace(look, port=kept_port(settings.data_dir), logs=settings.logs)
+    form = logs.chosen_format(settings.logs.format, sys.stderr)
+    kept = msgspec.structs.replace(
+        look,
+        port=kept_port(settings.data_dir),
+        logs=msgspec.structs.replace(settings.logs, format=form),
+    )
     return Program(
         name="sandbox",
         argv=child_arguments("sandbox"),

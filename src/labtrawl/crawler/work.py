@@ -16,7 +16,7 @@ from labtrawl.crawler.line import Figures, Line, SendEvent, SendState
 from labtrawl.crawler.lists import Reader
 from labtrawl.crawler.run import JobRun
 from labtrawl.dataset.disk import Disk
-from labtrawl.dataset.layout import SegmentPrefix, parse_segment_name
+from labtrawl.dataset.layout import SegmentPrefix, parse_segment_prefix
 from labtrawl.dataset.sink import SegmentLimits, Sink
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.errors import BadMessage, LabtrawlError, LeaseLost
@@ -130,14 +130,7 @@ class Worker:
 
 def prefix_of(task: Task) -> SegmentPrefix:
     """Read the place of a task's segments; BadMessage where it is none of ours."""
-    place = parse_segment_name(f"{task.segments.prefix}{task.segments.next:06d}.jsonl.zst")
-    if place is None or str(place.job_id) != task.task_id or place.fence != task.lease.epoch:
+    prefix = parse_segment_prefix(task.segments.prefix)
+    if prefix is None or (str(prefix.job_id), prefix.fence) != (task.task_id, task.lease.epoch):
         raise BadMessage(f"task {task.task_id} names no place of its own for its segments")
-    return SegmentPrefix(
-        place.instance_id,
-        place.area_kind,
-        place.gitlab_id,
-        place.resource,
-        place.job_id,
-        place.fence,
-    )
+    return prefix

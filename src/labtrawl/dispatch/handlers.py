@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Connection
 
 from labtrawl.clock import Clock
 from labtrawl.dataset.layout import SegmentPrefix, parse_segment_name
@@ -19,8 +18,8 @@ from labtrawl.dispatch.credentials import Credentials
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.errors import BadMessage
 from labtrawl.protocol import messages as wire
-from labtrawl.store import jobs
-from labtrawl.store.engine import Store
+from labtrawl.store import jobs, leases
+from labtrawl.store.engine import Connection, Store
 
 # How long an empty answer is kept back: a job that appears meanwhile starts at once.
 HOLD_SECONDS = 2.0
@@ -68,12 +67,14 @@ async def request_jobs(desk: Desk, caller: Caller, envelope: wire.Envelope) -> R
     claim_id = asked.request_id or envelope.id or ""
     limit = max(0, min(asked.limit, MOST_JOBS))
     end = desk.clock.monotonic() + HOLD_SECONDS
-    claimed: list[jobs.ClaimedJob] = []
+    claimed: list[leases.ClaimedJob] = []
     while not claimed:
         ticket = desk.store.changes.ticket()
-        if await desk.store.read(lambda c: jobs.has_due(c, caller.name, claim_id, asked.resource)):
+        if await desk.store.read(
+            lambda c: leases.has_due(c, caller.name, claim_id, asked.resource)
+        ):
             claimed = await desk.store.write(
-                lambda c: jobs.claim(
+                lambda c: leases.claim(
                     c, caller.name, claim_id, limit, desk.lease_seconds, asked.resource
                 )
             )
@@ -95,7 +96,7 @@ async def _woken(ticket: asyncio.Event, seconds: float) -> bool:
     return True
 
 
-async def _task(desk: Desk, job: jobs.ClaimedJob) -> wire.Task:
+async def _task(desk: Desk, job: leases.ClaimedJob) -> wire.Task:
     token = await desk.credentials.access_token(job.account_id)
     prefix = SegmentPrefix(
         job.instance_id, job.area_kind, job.gitlab_id, job.resource, job.job_id, job.fence
@@ -115,9 +116,7 @@ async def _task(desk: Desk, job: jobs.ClaimedJob) -> wire.Task:
         attempt=job.attempt,
         account_id=str(job.account_id),
         provider_id=str(job.instance_id),
-        segments=wire.Segments(
-            prefix=prefix.name(0).removesuffix("000000.jsonl.zst"), next=job.next_segment
-        ),
+        segments=wire.Segments(prefix=prefix.text, next=job.next_segment),
         gitlab_version=job.gitlab_version,
         processed_items=job.processed_items,
     )
@@ -126,15 +125,15 @@ async def _task(desk: Desk, job: jobs.ClaimedJob) -> wire.Task:
 async def renew_leases(desk: Desk, caller: Caller, envelope: wire.Envelope) -> Reply:
     """Prolong what is still the caller's; the answer names what is lost."""
     asked = msgspec.json.decode(envelope.payload, type=wire.RenewLeases)
-    leases = [(task_number(held.task_id), held.epoch) for held in asked.leases]
+    held = [(task_number(one.task_id), one.epoch) for one in asked.leases]
     renewed = await desk.store.write(
-        lambda c: jobs.renew(c, caller.name, leases, desk.lease_seconds)
+        lambda c: leases.renew(c, caller.name, held, desk.lease_seconds)
     )
     answers = [await _renewed(desk, one) for one in renewed]
     return _reply("jobResponse", "leases_renewed", wire.LeasesRenewed(leases=answers))
 
 
-async def _renewed(desk: Desk, renewal: jobs.Renewal) -> wire.RenewedLease:
+async def _renewed(desk: Desk, renewal: leases.Renewal) -> wire.RenewedLease:
     if renewal.account_id is None:
         return wire.RenewedLease(task_id=str(renewal.job_id), lost=True)
     token = await desk.credentials.access_token(renewal.account_id)

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection
-
 from labtrawl import logs
 from labtrawl.clock import Clock
 from labtrawl.dataset.disk import Disk
@@ -14,8 +12,8 @@ from labtrawl.dataset.sweep import list_segments, sweep
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.job import HoldReason
 from labtrawl.errors import DatasetError, StoreError
-from labtrawl.store import jobs, manifest
-from labtrawl.store.engine import Store
+from labtrawl.store import jobs, leases, manifest
+from labtrawl.store.engine import Connection, Store
 
 log = logs.get("backend.leasing")
 
@@ -51,7 +49,7 @@ class Leasing:
 
     async def tick(self) -> None:
         """Free expired leases, make due what waited, resume what the disk held."""
-        if not await self.store.read(jobs.needs_care):
+        if not await self.store.read(leases.needs_care):
             return
         has_room = self.free_bytes() >= FREE_BYTES
         freed = await self.store.write(lambda connection: self._care(connection, has_room))
@@ -59,10 +57,10 @@ class Leasing:
             log.warning("leases_expired", jobs=freed)
 
     def _care(self, connection: Connection, has_room: bool) -> int:
-        jobs.make_due(connection)
+        leases.make_due(connection)
         if has_room:
             jobs.resume(connection, HoldReason.DISK)
-        return jobs.rescue_expired(connection, self.retry)
+        return leases.rescue_expired(connection, self.retry)
 
     async def sweep(self) -> None:
         """Remove segments that no manifest row names and no living lease may be writing.
@@ -70,7 +68,7 @@ class Leasing:
         The files are listed before the snapshot: what is written later is not looked at.
         """
         found = await asyncio.to_thread(list_segments, self.disk, self.dataset_root)
-        named, leases = await self.store.read(lambda c: (manifest.names(c), jobs.live_leases(c)))
+        named, leases = await self.store.read(lambda c: (manifest.names(c), leases.live_leases(c)))
         removed = await asyncio.to_thread(sweep, self.disk, self.dataset_root, found, named, leases)
         if removed:
             log.info("orphans_removed", segments=len(removed))

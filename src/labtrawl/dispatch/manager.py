@@ -16,7 +16,7 @@ from labtrawl.protocol import proof
 from labtrawl.protocol.codec import Refused
 from labtrawl.protocol.connection import Connection
 from labtrawl.protocol.ids import MessageIds
-from labtrawl.store import jobs
+from labtrawl.store import leases
 
 log = logs.get("backend.direct-communication-manager")
 
@@ -81,7 +81,9 @@ class DirectCommunicationManager:
         self.auth.withdraw(name, pid)
         if name in self.sessions and self.sessions[name].pid == pid:
             self.sessions[name].close("its process ended")
-        freed = await self.desk.store.write(lambda c: jobs.rescue_holder(c, name, self.desk.retry))
+        freed = await self.desk.store.write(
+            lambda c: leases.rescue_holder(c, name, self.desk.retry)
+        )
         log.info("leases_released", crawler=name, pid=pid, jobs=freed)
 
     @contextlib.asynccontextmanager
@@ -212,7 +214,7 @@ class Session:
             older.close("a newer connection took its place")
         held = {(task_number(one.task_id), one.epoch) for one in register.holding}
         released = await manager.desk.store.write(
-            lambda c: jobs.release_unheld(c, register.id, held)
+            lambda c: leases.release_unheld(c, register.id, held)
         )
         now = asyncio.get_running_loop().time()
         self.client = AuthorizedClient(register.id, self.pid, register.version, now)

@@ -1,7 +1,5 @@
 """From what a crawler discovered to rows: areas, who sees them, ledger rows, jobs that nobody had."""
 
-from sqlalchemy import Connection
-
 from labtrawl.domain.area import AreaKind, FoundArea
 from labtrawl.domain.job import HoldReason
 from labtrawl.gitlab import catalog
@@ -9,6 +7,7 @@ from labtrawl.protocol.messages import DiscoveredArea, DiscoveredJob
 from labtrawl.store import areas, jobs, ledger
 from labtrawl.store.accounts import VerifiedAccount
 from labtrawl.store.accounts import record as record_account
+from labtrawl.store.engine import Connection
 
 DISCOVERY_PRIORITY = 10
 
@@ -24,7 +23,7 @@ def plan_account(connection: Connection, account: VerifiedAccount) -> int:
     areas.grant(connection, area_id, account_id, 0)
     jobs.resume(connection, HoldReason.CREDENTIAL, account_id)
     jobs.enqueue_first(
-        connection, jobs.NewJob(area_id, catalog.DISCOVERY, priority=DISCOVERY_PRIORITY)
+        connection, jobs.PlannedJob(area_id, catalog.DISCOVERY, priority=DISCOVERY_PRIORITY)
     )
     return account_id
 
@@ -59,7 +58,7 @@ def queue_job(
     area_id = areas.find(connection, instance_id, found.area_type, found.gitlab_id)
     if area_id is None:
         return False
-    new = jobs.NewJob(area_id, found.command, found.priority, parent_id)
+    new = jobs.PlannedJob(area_id, found.command, found.priority, parent_id)
     job_id = jobs.enqueue_first(connection, new)
     if job_id is not None:
         ledger.open_row(connection, area_id, found.command, job_id)

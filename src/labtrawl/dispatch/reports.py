@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from labtrawl.dispatch import planner
 from labtrawl.domain.failure import GapReason, RetryPolicy
 from labtrawl.domain.job import HoldReason
 from labtrawl.protocol.messages import LedgerReport, ProgressUpdate
-from labtrawl.store import accounts, jobs, ledger, manifest
+from labtrawl.store import accounts, jobs, leases, ledger, manifest
+from labtrawl.store.engine import Connection
 
 SHOWN = "processing"
 # Failures that say something about GitLab, not about the attempt: no retry can mend them.
@@ -54,7 +53,7 @@ def apply(
     if update.status == "completed":
         _complete(connection, job_id, update.ledger or LedgerReport())
     elif update.status == "paused":
-        jobs.give_back(connection, job_id)
+        leases.give_back(connection, job_id)
     elif update.status == "failed":
         _fail(connection, job_id, update, delay)
 
@@ -69,7 +68,7 @@ def _commit_segments(
     connection: Connection, job_id: int, origin: jobs.Origin, update: ProgressUpdate
 ) -> None:
     new = [
-        manifest.NewSegment(one.name, one.length, one.sha256, one.records)
+        manifest.ClosedSegment(one.name, one.length, one.sha256, one.records)
         for one in update.segments
     ]
     manifest.commit(connection, job_id, origin.fence, new)
@@ -119,7 +118,7 @@ def _without_credential(
     """GitLab refused the token: another account goes on, or the job waits for a new token."""
     accounts.refuse(connection, place.account_id)
     if accounts.another_sees(connection, place.account_id, place.area_id):
-        jobs.give_back(connection, job_id)
+        leases.give_back(connection, job_id)
     else:
         jobs.hold(connection, job_id, HoldReason.CREDENTIAL, error)
     jobs.hold_unseen(connection)

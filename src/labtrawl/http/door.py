@@ -17,6 +17,7 @@ from labtrawl.http.failures import mapped, was_never_sent
 from labtrawl.http.intake import Intake
 from labtrawl.http.origin import Limits, Origin
 from labtrawl.http.route import Route, check_headers
+from labtrawl.http.settle import settle
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host and port to the addresses of the host, best first; raises OSError where there is none."""
@@ -58,6 +59,7 @@ async def open_http(
 
     Raises ConfigError for an origin that can never be spoken to as it is written.
     """
+    check_headers({"user-agent": user_agent})
     http = Http(Route(origin), limits, user_agent, resolve or _system_resolve, monotonic)
     try:
         yield http
@@ -123,6 +125,7 @@ class Http:
         while self._clients:
             _, client = self._clients.popitem()
             await client.close()
+        settle()
 
     async def _exchange(self, request: StreamRequest, url: Url) -> Answer:
         async with request as response:

@@ -98,7 +98,6 @@ def check_headers(headers: Mapping[str, str]) -> None:
 
 
 def _bare_client(limits: Limits, user_agent: str) -> ClientBuilder:
-    check_headers({"user-agent": user_agent})
     builder = ClientBuilder().no_proxy().follow_redirects(False).referer(False)
     for automatic_decoding in (builder.gzip, builder.brotli, builder.zstd, builder.deflate):
         automatic_decoding(False)  # ours has caps

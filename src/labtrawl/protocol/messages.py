@@ -19,7 +19,7 @@ class Record(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw
     """What all payloads share."""
 
 
-class Envelope(Record, rename="camel", frozen=True, kw_only=True):
+class Envelope(Record, frozen=True, kw_only=True):
     """A message: who, to whom, what, and the payload as raw JSON."""
 
     origin: str
@@ -33,21 +33,21 @@ class Envelope(Record, rename="camel", frozen=True, kw_only=True):
     trace: str | None = None
 
 
-class Challenge(Record, kw_only=True):
+class Challenge(Record, frozen=True, kw_only=True):
     """The listener's first words on a new connection."""
 
     nonce: str
     protocol: int = PROTOCOL
 
 
-class Holding(Record, kw_only=True):
+class Holding(Record, frozen=True, kw_only=True):
     """A lease that the sender believes to have."""
 
     task_id: str
     epoch: int
 
 
-class Register(Record, kw_only=True):
+class Register(Record, frozen=True, kw_only=True):
     """Who dials, proved by an HMAC under a secret that both ends have."""
 
     id: str
@@ -63,7 +63,7 @@ class Register(Record, kw_only=True):
     holding: list[Holding] = []
 
 
-class Registered(Record, kw_only=True):
+class Registered(Record, frozen=True, kw_only=True):
     """The listener accepts, and proves itself in the same way."""
 
     client_id: str
@@ -74,14 +74,14 @@ class Registered(Record, kw_only=True):
     released: list[str] = []
 
 
-class Rejected(Record, kw_only=True):
+class Rejected(Record, frozen=True, kw_only=True):
     """The listener refuses; `retryable` says whether dialling again can help."""
 
     reason: str
     retryable: bool = False
 
 
-class Heartbeat(Record, kw_only=True):
+class Heartbeat(Record, frozen=True, kw_only=True):
     """A sign of life with a few figures."""
 
     timestamp: int
@@ -93,7 +93,7 @@ class Heartbeat(Record, kw_only=True):
     requests_per_minute: float = 0.0
 
 
-class RequestJobs(Record, kw_only=True):
+class RequestJobs(Record, frozen=True, kw_only=True):
     """A crawler has room; the same `request_id` gets the same jobs again."""
 
     request_id: str = ""
@@ -101,14 +101,14 @@ class RequestJobs(Record, kw_only=True):
     resource: str | None = None
 
 
-class Lease(Record, kw_only=True):
+class Lease(Record, frozen=True, kw_only=True):
     """The right to work on a job: a fence number and an end by the database's clock (ms)."""
 
     epoch: int
     expires_at: int
 
 
-class Credentials(Record, kw_only=True):
+class Credentials(Record, frozen=True, kw_only=True):
     """A short-lived access token; never a refresh token."""
 
     access_token: str
@@ -118,7 +118,7 @@ class Credentials(Record, kw_only=True):
         return "Credentials(…)"
 
 
-class OutputConfig(Record, kw_only=True):
+class OutputConfig(Record, frozen=True, kw_only=True):
     """Where segments go."""
 
     storage_type: str = "filesystem"
@@ -126,20 +126,20 @@ class OutputConfig(Record, kw_only=True):
     format: str = "jsonl.zst"
 
 
-class Segments(Record, kw_only=True):
+class Segments(Record, frozen=True, kw_only=True):
     """How the next segment of this lease is called: prefix and number."""
 
     prefix: str
     next: int
 
 
-class CustomParameters(Record, kw_only=True):
+class CustomParameters(Record, frozen=True, kw_only=True):
     """Where a job goes on."""
 
     resume_state: str | None = None
 
 
-class Task(Record, kw_only=True):
+class Task(Record, frozen=True, kw_only=True):
     """A leased job with everything that it takes to run it."""
 
     task_id: str
@@ -164,20 +164,20 @@ class Task(Record, kw_only=True):
     processed_items: int = 0
 
 
-class JobsError(Record, kw_only=True):
+class JobsError(Record, frozen=True, kw_only=True):
     """A request for jobs could not be answered."""
 
     error: str
     request_id: str = ""
 
 
-class RenewLeases(Record, kw_only=True):
+class RenewLeases(Record, frozen=True, kw_only=True):
     """The leases that a crawler wants to keep."""
 
     leases: list[Holding]
 
 
-class RenewedLease(Record, kw_only=True):
+class RenewedLease(Record, frozen=True, kw_only=True):
     """What became of one lease: its new end and what the website wants, or lost."""
 
     task_id: str
@@ -190,13 +190,13 @@ class RenewedLease(Record, kw_only=True):
         return f"RenewedLease({self.task_id}, {self.wanted}, lost={self.lost})"
 
 
-class LeasesRenewed(Record, kw_only=True):
+class LeasesRenewed(Record, frozen=True, kw_only=True):
     """The answer to `renew_leases`."""
 
     leases: list[RenewedLease]
 
 
-class SegmentReport(Record, kw_only=True):
+class SegmentReport(Record, frozen=True, kw_only=True):
     """A closed and durable file that a progress update commits."""
 
     name: str
@@ -205,7 +205,7 @@ class SegmentReport(Record, kw_only=True):
     records: int
 
 
-class LedgerReport(Record, kw_only=True):
+class LedgerReport(Record, frozen=True, kw_only=True):
     """What a list says of its own completeness."""
 
     expected: int | None = None
@@ -214,7 +214,7 @@ class LedgerReport(Record, kw_only=True):
     detail: str = ""
 
 
-class DiscoveredArea(Record, kw_only=True):
+class DiscoveredArea(Record, frozen=True, kw_only=True):
     """An area that a crawler found."""
 
     type: str
@@ -230,7 +230,7 @@ class DiscoveredArea(Record, kw_only=True):
     empty_repository: bool = False
 
 
-class ProgressUpdate(Record, kw_only=True):
+class ProgressUpdate(Record, frozen=True, kw_only=True):
     """How far a job is, and what this update commits."""
 
     task_id: str
@@ -254,7 +254,7 @@ class ProgressUpdate(Record, kw_only=True):
     retries: int = 0
 
 
-class DiscoveredJob(Record, kw_only=True):
+class DiscoveredJob(Record, frozen=True, kw_only=True):
     """A job that a crawler proposes; the website decides and stores it."""
 
     command: str
@@ -264,7 +264,7 @@ class DiscoveredJob(Record, kw_only=True):
     area_type: str = "project"
 
 
-class JobsDiscovered(Record, kw_only=True):
+class JobsDiscovered(Record, frozen=True, kw_only=True):
     """Jobs that a crawler discovered while it ran a task."""
 
     task_id: str
@@ -272,7 +272,7 @@ class JobsDiscovered(Record, kw_only=True):
     jobs: list[DiscoveredJob]
 
 
-class Ack(Record, kw_only=True):
+class Ack(Record, frozen=True, kw_only=True):
     """What took effect and is durable: cumulative for each job, single ids beside."""
 
     up_to: dict[str, str] = {}
@@ -280,7 +280,7 @@ class Ack(Record, kw_only=True):
     results: dict[str, dict[str, Any]] = {}
 
 
-class ErrorReport(Record, kw_only=True):
+class ErrorReport(Record, frozen=True, kw_only=True):
     """Why a message was refused."""
 
     code: str
@@ -288,13 +288,13 @@ class ErrorReport(Record, kw_only=True):
     reply_to: str | None = None
 
 
-class Command(Record, kw_only=True):
+class Command(Record, frozen=True, kw_only=True):
     """What the website wants of a crawler, or of one of its jobs."""
 
     task_id: str | None = None
 
 
-class Shutdown(Record, kw_only=True):
+class Shutdown(Record, frozen=True, kw_only=True):
     """The website asks the crawler to end."""
 
     signal: str | None = None

@@ -9,16 +9,18 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
 import pysqlite3.dbapi2
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from labtrawl.errors import DiskFull, LabtrawlError, StoreError
+
+__all__ = ["Connection", "Store", "database_path", "open_store"]
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -100,6 +102,35 @@ class Changes:
         return self._next
 
 
+class Snapshots:
+    """Reads of a database that another process may be writing."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work` on a snapshot; it cannot change anything."""
+        return await asyncio.to_thread(self.read_now, work)
+
+    def read_now(self, work: Work[T]) -> T:
+        """Do as `read`, in this thread."""
+        try:
+            with self._engine.connect() as connection, connection.begin():
+                return work(connection)
+        except DBAPIError as error:
+            raise store_failure(error) from error
+
+
+@contextlib.contextmanager
+def open_snapshots(path: Path) -> Iterator[Snapshots]:
+    """Open the database at `path` for reading only."""
+    engine = open_engine(path, read_only=True)
+    try:
+        yield Snapshots(engine)
+    finally:
+        engine.dispose()
+
+
 class _Item:
     __slots__ = ("error", "future", "result", "work")
 
@@ -117,6 +148,7 @@ class Store:
         self._loop = loop
         self._writer = open_engine(path, read_only=False)
         self._reader = open_engine(path, read_only=True)
+        self._snapshots = Snapshots(self._reader)
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self.changes = Changes()
@@ -133,11 +165,7 @@ class Store:
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` on a snapshot; it cannot change anything."""
-        return await asyncio.to_thread(self._read, work)
-
-    def _read(self, work: Work[T]) -> T:
-        with self._reader.connect() as connection, connection.begin():
-            return work(connection)
+        return await self._snapshots.read(work)
 
     def start(self) -> None:
         """Start the writer thread."""
@@ -176,7 +204,7 @@ class Store:
             with connection.begin():
                 for item in group:
                     _apply(connection, item)
-        except Exception as error:  # the outcome of every item of the group
+        except Exception as error:  # noqa: BLE001 - the outcome of every item of the group
             failure = store_failure(error)
             for item in group:
                 item.error = item.error or failure
@@ -203,7 +231,7 @@ def _apply(connection: Connection, item: _Item) -> None:
         item.error = error
     except OperationalError:
         raise
-    except Exception as error:  # a fault of this item alone: its savepoint is undone
+    except Exception as error:  # noqa: BLE001 - a fault of this item alone: its savepoint is undone
         item.error = error
 
 

@@ -9,7 +9,7 @@ from labtrawl.store.engine import NOW_MS
 
 
 @dataclass(frozen=True, slots=True)
-class NewSegment:
+class ClosedSegment:
     """A closed, durable file that a checkpoint commits."""
 
     name: str
@@ -36,7 +36,9 @@ class SegmentRow:
     created_at: int
 
 
-def commit(connection: Connection, job_id: int, fence: int, segments: Iterable[NewSegment]) -> None:
+def commit(
+    connection: Connection, job_id: int, fence: int, segments: Iterable[ClosedSegment]
+) -> None:
     """Insert the rows of a job's segments; its area and resource come with the job."""
     for new in segments:
         connection.exec_driver_sql(

@@ -123,6 +123,9 @@ job = Table(
     Column("total_items", Integer),
     Column("requests", Integer, nullable=False, server_default="0"),
     Column("retries", Integer, nullable=False, server_default="0"),
+    # What earlier leases had asked for: a crawler counts from nothing with each lease.
+    Column("earlier_requests", Integer, nullable=False, server_default="0"),
+    Column("earlier_retries", Integer, nullable=False, server_default="0"),
     Column("stage", Text, nullable=False, server_default=""),
     Column("error_reason", Text),
     Column("error_message", Text),

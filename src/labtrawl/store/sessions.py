@@ -55,7 +55,7 @@ def create_link(connection: Connection) -> str:
 def _sweep(connection: Connection) -> None:
     for table in ("admin_link", "session"):
         connection.exec_driver_sql(
-            f"DELETE FROM {table} WHERE expires_at < {NOW_MS} - ?",  # noqa: S608 - two constants
+            f"DELETE FROM {table} WHERE expires_at < {NOW_MS} - ?",
             (KEEP_SECONDS * 1000,),
         )
 

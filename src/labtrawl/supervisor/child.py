@@ -62,10 +62,21 @@ class Child:
 
     begin: Begin
 
-    def __init__(self, sock: socket.socket, on_orphaned: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        on_orphaned: Callable[[], None] = lambda: None,
+        *,
+        is_process: bool = False,
+    ) -> None:
+        """`on_orphaned` is called after the drain when the supervisor is gone.
+
+        A child that `is_process` also takes SIGTERM, and is killed when its drain takes too long.
+        """
         self.stopping = asyncio.Event()
         self._sock = sock
         self._on_orphaned = on_orphaned
+        self._is_process = is_process
         self._is_orphan = False
         self._peers: asyncio.Queue[Peer | PeerGone | None] = asyncio.Queue()
         self._channel: Channel[Down]
@@ -85,7 +96,7 @@ class Child:
         sock.set_inheritable(False)
         if os.getppid() != linux.peer_of(sock).pid:
             raise ConfigError("the supervisor ended before this process had begun")
-        return cls(sock, linux.kill_descendants)
+        return cls(sock, linux.kill_descendants, is_process=True)
 
     async def __aenter__(self) -> Self:
         self._channel = await Channel.open(self._sock, DOWN_DECODER)
@@ -93,7 +104,7 @@ class Child:
         logs.conceal(Secret(self.begin.token))
         for descriptor in (*self.begin.listeners.values(), *self.begin.holds):
             os.set_inheritable(descriptor, False)
-        if self._on_orphaned is not None:
+        if self._is_process:
             _Watchdog(self._sock, self.begin.grace_seconds).start()
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop)
         self._channel.send(Hello(pid=os.getpid()))
@@ -101,9 +112,13 @@ class Child:
         return self
 
     async def _first_frame(self) -> Begin:
-        async with asyncio.timeout(_BEGIN_SECONDS):
-            frame = await self._channel.receive()
+        try:
+            async with asyncio.timeout(_BEGIN_SECONDS):
+                frame = await self._channel.receive()
+        except TimeoutError:
+            frame = None
         if not isinstance(frame, Begin):
+            await self._channel.close()
             raise ProtocolError("the supervisor ended before this process had begun")
         return frame
 
@@ -117,7 +132,7 @@ class Child:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._channel.close()
-        if self._is_orphan and self._on_orphaned is not None:
+        if self._is_orphan:
             self._on_orphaned()
 
     async def ready(self, **details: str) -> None:

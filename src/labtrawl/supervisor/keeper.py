@@ -135,16 +135,17 @@ class Keeper:
             await self._after_crash(code, started_at)
 
     async def _live(self) -> int | None:
-        self._move(State.STARTING, pid=None, reason="", starts=self.status.starts + 1)
+        starts = self.status.starts + 1
         try:
             process = await Process.start(
                 self.program, self._around.inheritance, self._line_taker()
             )
         except OSError as error:
             self._verdict_reason = f"cannot be started: {error.strerror}"
+            self._move(State.STARTING, pid=None, reason="", starts=starts)
             return None
         self.process = process
-        self._move(State.STARTING, pid=process.pid)
+        self._move(State.STARTING, pid=process.pid, reason="", starts=starts)
         self._around.started(self.program, process)
         await self._attend(process)
         self.process = None
@@ -244,7 +245,7 @@ class Keeper:
 
     def _move(self, state: State, **changes: object) -> None:
         since = self.status.since if state is self.status.state else self._around.clock.now()
-        details = {} if state in {State.PENDING, State.STARTING} else self.status.details
+        details = self.status.details if state in {State.READY, State.STOPPING} else {}
         fields = {"state": state, "since": since, "details": details, **changes}
         status: ProgramStatus = msgspec.structs.replace(self.status, **fields)
         if status != self.status:

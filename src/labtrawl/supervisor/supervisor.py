@@ -214,13 +214,11 @@ class Supervisor:
                 process.send(frame)
 
     def _tell(self, status: ProgramStatus) -> None:
-        event = f"program_{status.state}"
-        log.info(
-            event,
-            program=status.name,
-            **({"pid": status.pid} if status.pid else {}),
-            **({"reason": status.reason} if status.reason else {}),
-        )
+        if status.state not in {State.BACKOFF, State.FAILED}:  # its keeper says more of these
+            event = f"program_{status.state}"
+            shown = {"pid": status.pid, "reason": status.reason}
+            told = {key: value for key, value in shown.items() if value}
+            log.info(event, program=status.name, **told)
         self._pulse.set()
         self._pulse = asyncio.Event()
         self._on_change(status)

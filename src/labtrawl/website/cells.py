@@ -80,7 +80,7 @@ def _gap(line: LedgerLine) -> Cell:
 
 def _complete(line: LedgerLine) -> Cell:
     if not line.collected and not line.expected:
-        return Cell("empty", "0", "empty", "Read to its end: there is nothing", line.job_id)
+        return Cell("void", "0", "empty", "Read to its end: there is nothing", line.job_id)
     if line.expected is None:
         title = f"{number(line.collected)} records, read to the end of the list"
         return Cell("level-10", number(line.collected), "", title, line.job_id)

@@ -41,9 +41,9 @@ def commit(
     connection: Connection, instance_id: int, area: FoundArea, resource: str, row: Segment
 ) -> None:
     area_id = areas.record(connection, instance_id, area)
-    job_id = jobs.enqueue(connection, jobs.NewJob(area_id, resource))
+    job_id = jobs.enqueue(connection, jobs.PlannedJob(area_id, resource))
     assert job_id is not None
-    new = manifest.NewSegment(row.name, row.length, row.sha256, row.records)
+    new = manifest.ClosedSegment(row.name, row.length, row.sha256, row.records)
     manifest.commit(connection, job_id, 1, [new])
 
 

@@ -259,7 +259,7 @@ async def test_init_at_a_wrong_place_says_one_sentence_and_writes_nothing(
 ) -> None:
     async with listening(world) as wire:
         assert sentence in one_sentence(await init(tmp_path, wire, *ALLOW))
-    assert list(tmp_path.iterdir()) == []
+    assert files(tmp_path) == set()
 
 
 async def test_init_does_not_touch_a_file_that_is_there(tmp_path: Path) -> None:

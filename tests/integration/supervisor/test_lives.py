@@ -19,7 +19,6 @@ async def test_program_started_and_stopped_passes_through_its_states(
     assert killed == ()
     assert stage.states("a") == [
         State.STARTING,
-        State.STARTING,
         State.READY,
         State.STOPPING,
         State.STOPPED,

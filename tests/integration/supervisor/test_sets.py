@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from labtrawl.supervisor.authentication import (
     CredentialsWithdrawn,
     announce_credentials,
 )
-from labtrawl.supervisor.listeners import bind_unix
 from labtrawl.supervisor.states import CredentialStatus, State
 from labtrawl.supervisor.supervisor import WAITING_FOR_CREDENTIALS
 from tests.integration.supervisor.conftest import CHILDREN, Staged, crawler, program, website
@@ -168,14 +166,3 @@ async def test_authentication_socket_answers_only_the_process_that_is_the_websit
                 'supervisor started may speak here"}\n'
             }
         ]
-
-
-def test_unix_listener_is_private_and_replaces_only_what_is_stale(folder: Path) -> None:
-    path = folder / "deep" / "x.sock"
-    with bind_unix(path) as first:
-        assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
-        with pytest.raises(Exception, match="another process listens on"):
-            bind_unix(path)
-        assert first.fileno() > 0
-    with bind_unix(path), socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(path))

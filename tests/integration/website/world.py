@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from labtrawl.domain.area import AreaKind, FoundArea
 from labtrawl.domain.failure import GapReason
 from labtrawl.domain.job import HoldReason
-from labtrawl.store import accounts, areas, jobs, ledger, manifest
+from labtrawl.store import accounts, areas, jobs, leases, ledger, manifest
 from labtrawl.store.engine import NOW_MS
 
 GROUP = ("group", "members", "inherited_members", "labels", "milestones")
@@ -62,14 +62,14 @@ def one_job(connection: Connection, resource: str = "issues", path: str = "kelp/
     instance_id, account_id = first_account(connection)
     area_id = areas.record(connection, instance_id, found(AreaKind.PROJECT, 99, path))
     areas.grant(connection, area_id, account_id, 40)
-    job_id = jobs.enqueue(connection, jobs.NewJob(area_id, resource))
+    job_id = jobs.enqueue(connection, jobs.PlannedJob(area_id, resource))
     assert job_id is not None
     ledger.open_row(connection, area_id, resource, job_id)
     return job_id
 
 
 def start(connection: Connection, limit: int = 1, holder: str = "crawler-1") -> list[int]:
-    claimed = jobs.claim(connection, holder, f"claim-{random.random()}", limit, 60.0)
+    claimed = leases.claim(connection, holder, f"claim-{random.random()}", limit, 60.0)
     return [each.job_id for each in claimed]
 
 
@@ -81,7 +81,7 @@ def build(connection: Connection, projects: int = 48) -> World:
         connection, instance_id, FoundArea(AreaKind.INSTANCE, 0, "", "gitlab.example")
     )
     areas.grant(connection, root, account_id, 0)
-    root_job = jobs.enqueue(connection, jobs.NewJob(root, "discovery"))
+    root_job = jobs.enqueue(connection, jobs.PlannedJob(root, "discovery"))
     assert root_job is not None
     for number, path in enumerate(TEAMS):
         area = areas.record(connection, instance_id, found(AreaKind.GROUP, 10 + number, path))
@@ -101,13 +101,13 @@ def _plan(
 ) -> None:
     areas.grant(connection, area, account_id, 30 if area % 3 else 50)
     for resource in resources:
-        job_id = jobs.enqueue(connection, jobs.NewJob(area, resource, parent_id=parent))
+        job_id = jobs.enqueue(connection, jobs.PlannedJob(area, resource, parent_id=parent))
         ledger.open_row(connection, area, resource, job_id)
 
 
 def _work(connection: Connection, rng: random.Random) -> None:
     total = connection.exec_driver_sql("SELECT COUNT(*) FROM job").scalar_one()
-    claimed = jobs.claim(connection, "crawler-1", "first", int(total * 0.62), 60.0)
+    claimed = leases.claim(connection, "crawler-1", "first", int(total * 0.62), 60.0)
     for each in claimed[:-9]:
         _finish(connection, each, rng)
     for each in claimed[-9:]:
@@ -116,19 +116,19 @@ def _work(connection: Connection, rng: random.Random) -> None:
         known = total_items if each.job_id % 3 else None
         report = jobs.Progress(done, known, done // 50 + 2, 0, "page 3")
         jobs.progress(connection, each.job_id, report)
-        area = jobs.attempt_of(connection, each.job_id)[2]
+        area = jobs.place_of(connection, each.job_id).area_id
         ledger.count(connection, area, each.resource, done)
         jobs.advance(connection, each.job_id, '{"page": 3, "after": 4711}', 1)
     rest = connection.exec_driver_sql("SELECT id FROM job WHERE state = 'queued'").scalars().all()
     for job_id in rest[::19]:
         jobs.hold(connection, job_id, HoldReason.CREDENTIAL, "401 from GitLab")
-    for job_id in jobs.claim(connection, "crawler-2", "later", 7, 60.0):
+    for job_id in leases.claim(connection, "crawler-2", "later", 7, 60.0):
         jobs.retry_later(connection, job_id.job_id, "502 Bad Gateway from /projects/7/issues", 900)
-    connection.exec_driver_sql("UPDATE job SET state = 'cancelled' WHERE id IN (?, ?)", rest[1:3])
+    connection.exec_driver_sql("UPDATE job SET state = 'cancelled' WHERE id IN (?, ?)", tuple(rest[1:3]))
 
 
-def _finish(connection: Connection, job: jobs.ClaimedJob, rng: random.Random) -> None:
-    area = jobs.attempt_of(connection, job.job_id)[2]
+def _finish(connection: Connection, job: leases.ClaimedJob, rng: random.Random) -> None:
+    area = jobs.place_of(connection, job.job_id).area_id
     number = int(rng.paretovariate(0.9) * 9) % 4000
     chance = rng.random()
     if job.full_path.startswith("research/archive") and job.resource != "group":
@@ -160,7 +160,7 @@ def _finish(connection: Connection, job: jobs.ClaimedJob, rng: random.Random) ->
     ledger.close_row(connection, area, job.resource, entry)
     if number:
         name = f"example/{area}/{job.resource}/{job.job_id:06}-1-1.jsonl.zst"
-        new = manifest.NewSegment(name, number * 211, "0" * 64, number)
+        new = manifest.ClosedSegment(name, number * 211, "0" * 64, number)
         manifest.commit(connection, job.job_id, job.fence, [new])
     jobs.complete(connection, job.job_id)
 

@@ -24,7 +24,6 @@ class JobLife:
     lease_holder: str | None
     lease_expires_at: int | None
     parent_id: int | None
-    wanted: str
     cursor: str | None
     retries: int
     priority: int
@@ -85,7 +84,6 @@ LIFE: tuple[ColumnElement[Any], ...] = (
     job.c.lease_holder,
     job.c.lease_expires_at,
     job.c.parent_id,
-    job.c.wanted,
     job.c.cursor,
     job.c.retries,
     job.c.priority,

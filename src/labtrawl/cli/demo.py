@@ -1,0 +1,217 @@
+"""`labtrawl demo`: a whole crawl of a GitLab look-alike, with a crash in the middle and a verdict."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from msgspec.structs import replace
+
+from labtrawl import config
+from labtrawl.cli.demo_screen import Screen, open_screen
+from labtrawl.cli.demo_verdict import Expected, Verdict, expect, judge, summarise
+from labtrawl.cli.options import read_settings, setting_flags
+from labtrawl.cli.sandbox import Look, sandbox_program, sandbox_url
+from labtrawl.cli.start import run_supervisor
+from labtrawl.config import Account, Instance, Settings
+from labtrawl.domain.credential import Secret
+from labtrawl.errors import ConfigError
+from labtrawl.sandbox import World
+from labtrawl.store import sessions, summary
+from labtrawl.store.engine import Snapshots, database_path, open_snapshots, open_store
+from labtrawl.store.secrets import create_key_file, key_path, open_cipher, token_place
+from labtrawl.supervisor.states import State
+from labtrawl.supervisor.supervisor import Supervisor
+
+LOOK_SECONDS = 0.2
+# The crawler is killed once this share of the records is in.
+KILL_AT = 0.35
+# What only waits for a person does not go on by itself.
+HELD_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user asked of the demo."""
+
+    once: bool
+    chaos: bool
+    summary: Path | None
+
+
+@click.command()
+@setting_flags("website.port", "crawler.count")
+@click.option("--once", is_flag=True, help="End after the verdict instead of serving the site.")
+@click.option("--summary", type=click.Path(path_type=Path), metavar="FILE", help="Write JSON.")
+@click.option("--chaos/--no-chaos", default=True, help="Kill the crawler once in the middle.")
+@click.option("--world", default="default", metavar="NAME", help="default, small or shared.")
+@click.option("--seed", default=1, help="Another seed is another world.")
+@click.option(
+    "--import",
+    "imports",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Crawl the tree of a GitLab export instead; repeatable.",
+)
+@click.option("--latency-ms", default=0.0, help="How slow the look-alike answers.")
+def demo(
+    settings: Settings,
+    once: bool,
+    chaos: bool,
+    summary: Path | None,
+    **look: Any,
+) -> int:
+    """Crawl a GitLab look-alike, survive a kill and prove the result.
+
+    \b
+    labtrawl demo
+    labtrawl demo --once --summary summary.json
+    labtrawl demo --import project-export/tree
+
+    It keeps everything below demo/ in the data folder and goes on there when run again.
+    The exit code is 1 if anything is missing, doubled, or absent without a reason.
+    """  # noqa: D301 - click reads \b
+    own = _own_settings(settings)
+    show = Look(**look)
+    _keep_look(own.data_dir, show)
+    world = show.build()
+    run = _Demo(_connected(own, world), world, show, Wishes(once, chaos, summary))
+    code = run_supervisor(
+        run.settings,
+        [sandbox_program(run.settings, show)],
+        beside=run.beside,
+        show_output=False,
+    )
+    return code or run.code
+
+
+def _own_settings(settings: Settings) -> Settings:
+    """Keep the demo apart from what the user really collects: a folder of its own."""
+    flags: dict[str, object] = {"data_dir": settings.data_dir / "demo"}
+    own = read_settings(None, flags)
+    kept = {"logs": settings.logs, "website": settings.website, "crawler": settings.crawler}
+    return replace(own, named=settings.named, scope=config.Scope(), **kept)
+
+
+def _keep_look(data_dir: Path, look: Look) -> None:
+    """Remember the world of this folder: another one under the same address would be a lie."""
+    path = data_dir / "config" / "demo.json"
+    wanted = msgspec.json.encode(
+        {"world": look.world, "seed": look.seed, "imports": [str(p) for p in look.imports]}
+    )
+    if path.exists() and path.read_bytes() != wanted:
+        raise ConfigError(
+            f"{data_dir} holds the demo of another world: remove it, or choose --data-dir"
+        )
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.write_bytes(wanted)
+
+
+def _connected(settings: Settings, world: World) -> Settings:
+    """Return settings that know the sandbox and the main account, its token encrypted."""
+    key = key_path(settings.data_dir)
+    if not key.exists():
+        create_key_file(key)
+    url = sandbox_url(settings.data_dir)
+    token = open_cipher(key).encrypt(Secret(world.accounts[0].token), token_place(url))
+    sandbox = Instance(name="sandbox", url=url, address_allow=("127.0.0.1/32",))
+    account = Account(instance="sandbox", token=token)
+    return replace(settings, instances=(sandbox,), accounts=(account,))
+
+
+class _Demo:
+    """One run: watches beside the supervisor, kills once, judges, and stops if asked to."""
+
+    def __init__(self, settings: Settings, world: World, look: Look, wishes: Wishes) -> None:
+        self.settings = settings
+        self.code = 0
+        self._world = world
+        self._look = look
+        self._wishes = wishes
+        self._kills = 0
+        self._began = time.monotonic()
+
+    async def beside(self, supervisor: Supervisor, address: str) -> None:
+        """Run next to the programs until there is a verdict."""
+        expecting = asyncio.create_task(asyncio.to_thread(self._expect))
+        await supervisor.wait_for("website", lambda status: status.state is State.READY)
+        with open_screen() as screen, open_snapshots(database_path(self.settings.data_dir)) as db:
+            screen.say(f"site      {address}")
+            screen.say(f"sign in   {address}/sign-in?token={await self._link()}")
+            expected = await expecting
+            await self._watch(supervisor, db, screen, expected)
+            verdict = await asyncio.to_thread(judge, db, self.settings.data_dir, expected)
+            self._tell(screen, verdict, address)
+            self._write_summary(db, verdict)
+        self.code = 0 if verdict.good else 1
+        if self._wishes.once:
+            supervisor.stop()
+
+    def _expect(self) -> Expected:
+        return expect(self._world, sandbox_url(self.settings.data_dir))
+
+    async def _link(self) -> str:
+        async with open_store(database_path(self.settings.data_dir)) as store:
+            return await store.write(sessions.create_link)
+
+    async def _watch(
+        self, supervisor: Supervisor, db: Snapshots, screen: Screen, expected: Expected
+    ) -> None:
+        """Show how far it is until nothing can go on by itself."""
+        at_start = (await db.read(summary.progress)).records
+        still_since = time.monotonic()
+        while True:
+            now = await db.read(summary.progress)
+            screen.show(now, expected.records, time.monotonic() - self._began)
+            if self._is_time_to_kill(now.records - at_start, expected.records - at_start):
+                await self._kill(supervisor, db, screen)
+            if now.finished and now.jobs.get("held", 0) == 0:
+                return
+            still_since = still_since if now.finished else time.monotonic()
+            if time.monotonic() - still_since > HELD_SECONDS:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _is_time_to_kill(self, records: int, expected: int) -> bool:
+        wanted = self._wishes.chaos and self._kills == 0 and expected > 0
+        return wanted and records >= KILL_AT * expected
+
+    async def _kill(self, supervisor: Supervisor, db: Snapshots, screen: Screen) -> None:
+        """Kill -9 a crawler, and say when another is at work in its place."""
+        name = "crawler-1"
+        pid = next(one.pid for one in supervisor.status() if one.name == name)
+        if pid is None:
+            return
+        before = (await db.read(summary.progress)).records
+        self._kills += 1
+        killed_at = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        await supervisor.wait_for(
+            name, lambda status: status.state is State.READY and status.pid not in (None, pid)
+        )
+        seconds = time.monotonic() - killed_at
+        lost = max(0, before - (await db.read(summary.progress)).records)
+        screen.say(
+            f"crawler killed at {before:,} records, back in {seconds:.1f} s, {lost} records lost"
+        )
+
+    def _tell(self, screen: Screen, verdict: Verdict, address: str) -> None:
+        for sentence in verdict.sentences():
+            screen.say(sentence)
+        screen.say(f"dataset   {self.settings.data_dir / 'dataset'}")
+        if not self._wishes.once:
+            screen.say(f"the site stays up at {address}; Ctrl+C ends everything")
+
+    def _write_summary(self, db: Snapshots, verdict: Verdict) -> None:
+        if self._wishes.summary is None:
+            return
+        seconds = round(time.monotonic() - self._began, 2)
+        told = summarise(db, verdict, self._kills, seconds, self.settings.data_dir / "dataset")
+        self._wishes.summary.write_text(json.dumps(told, indent=2) + "\n")

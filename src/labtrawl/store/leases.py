@@ -1,0 +1,206 @@
+"""Leases: claim, renew, give back, rescue, and what time does to a job.
+
+A job belongs to one lease at a time; each claim gives it a new fence number. Leases use the
+database's clock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from labtrawl.domain.failure import RetryPolicy
+from labtrawl.store.engine import NOW_MS
+from labtrawl.store.jobs import FREE, NEXT_CHANGE
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job with its lease, and all that a crawler needs to run it."""
+
+    job_id: int
+    fence: int
+    lease_expires_at: int
+    resource: str
+    priority: int
+    attempt: int
+    cursor: str | None
+    next_segment: int
+    processed_items: int
+    area_kind: str
+    gitlab_id: int
+    full_path: str
+    instance_id: int
+    instance_url: str
+    gitlab_version: str
+    account_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What became of a lease that a crawler asked to keep."""
+
+    job_id: int
+    expires_at: int | None
+    account_id: int | None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the job belongs to another lease now."""
+        return self.expires_at is None
+
+
+CLAIMABLE = """
+SELECT j.id FROM job AS j
+WHERE j.state = 'queued' AND j.run_after IS NULL AND (? IS NULL OR j.resource = ?)
+  AND EXISTS (SELECT 1 FROM area_access AS x JOIN account AS c ON c.id = x.account_id
+              WHERE x.area_id = j.area_id AND c.state = 'active')
+ORDER BY j.priority DESC, j.id LIMIT ?
+"""
+
+# Highest role first, then the account with the fewest jobs at work.
+CLAIM = f"""
+UPDATE job SET state = 'running', fence = fence + 1, attempt = attempt + 1, lease_holder = ?,
+  lease_expires_at = {NOW_MS} + ?, claim_id = ?, earlier_requests = requests,
+  earlier_retries = retries, applied_origin = NULL,
+  applied_id = NULL, applied_result = NULL, started_at = COALESCE(started_at, {NOW_MS}),
+  updated_at = {NOW_MS}, change = {NEXT_CHANGE}, account_id = (
+    SELECT x.account_id FROM area_access AS x JOIN account AS c ON c.id = x.account_id
+    WHERE x.area_id = job.area_id AND c.state = 'active'
+    ORDER BY x.role DESC, (SELECT COUNT(*) FROM job AS r
+                           WHERE r.state = 'running' AND r.account_id = c.id), c.id LIMIT 1)
+WHERE id = ? AND state = 'queued'
+"""
+
+CLAIMED = """
+SELECT j.id, j.fence, j.lease_expires_at, j.resource, j.priority, j.attempt, j.cursor,
+  j.next_segment, j.processed_items, a.kind, a.gitlab_id, a.full_path, i.id, i.url, i.version,
+  j.account_id
+FROM job AS j JOIN area AS a ON a.id = j.area_id JOIN instance AS i ON i.id = a.instance_id
+WHERE j.lease_holder = ? AND j.claim_id = ? AND j.state = 'running' ORDER BY j.id
+"""
+
+
+def claim(
+    connection: Connection,
+    holder: str,
+    claim_id: str,
+    limit: int,
+    lease_seconds: float,
+    resource: str | None = None,
+) -> list[ClaimedJob]:
+    """Lease up to `limit` due jobs to `holder`; the same `claim_id` gets the same jobs again."""
+    if not (claimed := _claimed(connection, holder, claim_id)):
+        due = connection.exec_driver_sql(CLAIMABLE, (resource, resource, limit)).all()
+        lease_ms = int(lease_seconds * 1000)
+        for (job_id,) in due:
+            connection.exec_driver_sql(CLAIM, (holder, lease_ms, claim_id, job_id))
+        claimed = _claimed(connection, holder, claim_id) if due else []
+    return claimed
+
+
+def has_due(
+    connection: Connection, holder: str, claim_id: str, resource: str | None = None
+) -> bool:
+    """Say whether a claim would find something; cheap, and it changes nothing."""
+    due = connection.exec_driver_sql(CLAIMABLE, (resource, resource, 1)).first()
+    return due is not None or bool(_claimed(connection, holder, claim_id))
+
+
+def _claimed(connection: Connection, holder: str, claim_id: str) -> list[ClaimedJob]:
+    rows = connection.exec_driver_sql(CLAIMED, (holder, claim_id)).all()
+    return [ClaimedJob(*row) for row in rows]
+
+
+def renew(
+    connection: Connection, holder: str, leases: Sequence[tuple[int, int]], lease_seconds: float
+) -> list[Renewal]:
+    """Prolong the (job, fence) leases that are still `holder`'s; the others come back as lost."""
+    return [_renew(connection, holder, lease, lease_seconds) for lease in leases]
+
+
+def _renew(
+    connection: Connection, holder: str, lease: tuple[int, int], lease_seconds: float
+) -> Renewal:
+    row = connection.exec_driver_sql(
+        f"UPDATE job SET lease_expires_at = {NOW_MS} + ?"
+        " WHERE id = ? AND fence = ? AND lease_holder = ? AND state = 'running'"
+        " RETURNING lease_expires_at, account_id",
+        (int(lease_seconds * 1000), lease[0], lease[1], holder),
+    ).first()
+    return Renewal(lease[0], *row) if row else Renewal(lease[0], None, None)
+
+
+def rescue_expired(connection: Connection, policy: RetryPolicy) -> int:
+    """Free the jobs whose lease ran out; return how many."""
+    return _rescue(connection, f"lease_expires_at < {NOW_MS}", (), policy)
+
+
+def rescue_holder(connection: Connection, holder: str, policy: RetryPolicy) -> int:
+    """Free the jobs of a holder that is known to be dead; return how many."""
+    return _rescue(connection, "lease_holder = ?", (holder,), policy)
+
+
+def _rescue(
+    connection: Connection, which: str, arguments: tuple[str, ...], policy: RetryPolicy
+) -> int:
+    """Queue again, a new fence comes with the next claim; a job that only ever kills is failed."""
+    failed = connection.exec_driver_sql(
+        f"UPDATE job SET state = 'failed', {FREE}, error_reason = 'failed',"
+        " error_message = 'its crawler died at each of its tries', "
+        f" finished_at = {NOW_MS}, updated_at = {NOW_MS}, change = {NEXT_CHANGE}"
+        f" WHERE state = 'running' AND {which} AND attempt >= ?",
+        (*arguments, policy.attempts * 2),
+    ).rowcount
+    queued = connection.exec_driver_sql(
+        f"UPDATE job SET state = 'queued', {FREE}, updated_at = {NOW_MS}, change = {NEXT_CHANGE}"
+        f" WHERE state = 'running' AND {which}",
+        arguments,
+    ).rowcount
+    return failed + queued
+
+
+def give_back(connection: Connection, job_id: int) -> None:
+    """Queue a running job again at once, without a try counted: its crawler drains."""
+    connection.exec_driver_sql(
+        f"UPDATE job SET state = 'queued', {FREE}, attempt = MAX(attempt - 1, 0),"
+        f" updated_at = {NOW_MS}, change = {NEXT_CHANGE} WHERE id = ? AND state = 'running'",
+        (job_id,),
+    )
+
+
+def release_unheld(connection: Connection, holder: str, held: set[tuple[int, int]]) -> list[int]:
+    """Free the leases of `holder` that it no longer holds; return their jobs."""
+    rows = connection.exec_driver_sql(
+        "SELECT id, fence FROM job WHERE state = 'running' AND lease_holder = ?", (holder,)
+    ).all()
+    released = [row[0] for row in rows if (row[0], row[1]) not in held]
+    for job_id in released:
+        give_back(connection, job_id)
+    return released
+
+
+NEEDS_CARE = f"""
+SELECT EXISTS (SELECT 1 FROM job WHERE run_after <= {NOW_MS} AND state = 'queued')
+  OR EXISTS (SELECT 1 FROM job WHERE state = 'running' AND lease_expires_at < {NOW_MS})
+  OR EXISTS (SELECT 1 FROM job WHERE state = 'held' AND hold_reason = 'disk')
+"""
+
+
+def needs_care(connection: Connection) -> bool:
+    """Say whether time has something to do for a job."""
+    return bool(connection.exec_driver_sql(NEEDS_CARE).scalar_one())
+
+
+def make_due(connection: Connection) -> int:
+    """Let the jobs whose waiting is over be claimed; return how many."""
+    return connection.exec_driver_sql(
+        f"UPDATE job SET run_after = NULL, change = {NEXT_CHANGE}"
+        f" WHERE run_after <= {NOW_MS} AND state = 'queued'"
+    ).rowcount
+
+
+def live_leases(connection: Connection) -> set[tuple[int, int]]:
+    """Return the (job, fence) pairs that may be writing now."""
+    rows = connection.exec_driver_sql("SELECT id, fence FROM job WHERE state = 'running'").all()
+    return {(row[0], row[1]) for row in rows}

@@ -1,0 +1,84 @@
+"""Figures of a whole crawl, for the command line."""
+
+from dataclasses import dataclass
+
+from labtrawl.store.engine import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A list that holds less than GitLab does, and why; None where nobody knows."""
+
+    full_path: str
+    resource: str
+    reason: str | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far everything is."""
+
+    jobs: dict[str, int]
+    areas: dict[str, int]
+    records: int
+    requests: int
+    retries: int
+    discovered: bool
+
+    @property
+    def open_jobs(self) -> int:
+        """Jobs that can still go on by themselves."""
+        return self.jobs.get("queued", 0) + self.jobs.get("running", 0)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left that could go on by itself."""
+        return self.discovered and self.open_jobs == 0
+
+
+def progress(connection: Connection) -> Progress:
+    """Count jobs, areas, committed records and requests."""
+    jobs = connection.exec_driver_sql("SELECT state, COUNT(*) FROM job GROUP BY state").all()
+    areas = connection.exec_driver_sql(
+        "SELECT kind, COUNT(*) FROM area WHERE kind IN ('group', 'project') GROUP BY kind"
+    ).all()
+    sums = connection.exec_driver_sql(
+        "SELECT COALESCE(SUM(requests), 0), COALESCE(SUM(retries), 0) FROM job"
+    ).one()
+    discovery = connection.exec_driver_sql(
+        "SELECT COUNT(*), SUM(state IN ('completed', 'failed', 'held')) FROM job"
+        " WHERE resource = 'discovery'"
+    ).one()
+    records: int = connection.exec_driver_sql(
+        "SELECT COALESCE(SUM(records), 0) FROM segment"
+    ).scalar_one()
+    return Progress(
+        {row[0]: row[1] for row in jobs},
+        {row[0]: row[1] for row in areas},
+        records,
+        sums[0],
+        sums[1],
+        discovery[0] > 0 and discovery[0] == discovery[1],
+    )
+
+
+def records_by_resource(connection: Connection) -> dict[str, int]:
+    """Count committed records by resource."""
+    rows = connection.exec_driver_sql(
+        "SELECT resource, SUM(records) FROM segment GROUP BY resource ORDER BY resource"
+    ).all()
+    return {row[0]: row[1] for row in rows}
+
+
+GAPS = """
+SELECT a.full_path, l.resource, l.reason, l.detail FROM ledger AS l JOIN area AS a
+ON a.id = l.area_id WHERE l.reason IS NOT NULL OR l.completed_at IS NULL
+  OR (l.expected IS NOT NULL AND l.expected <> l.collected)
+ORDER BY a.full_path, l.resource
+"""
+
+
+def gaps(connection: Connection) -> list[Gap]:
+    """List what is not complete: with a reason, or unexplained."""
+    return [Gap(*row) for row in connection.exec_driver_sql(GAPS).all()]
