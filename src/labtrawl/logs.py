@@ -41,8 +41,16 @@ class _Concealed:
     def add(self, text: str) -> None:
         if text not in self._texts:
             self._texts.add(text)
-            longest_first = sorted(self._texts, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+            self._compile()
+
+    def remove(self, text: str) -> None:
+        self._texts.discard(text)
+        self._compile()
+
+    def _compile(self) -> None:
+        longest_first = sorted(self._texts, key=len, reverse=True)
+        joined = "|".join(map(re.escape, longest_first))
+        self._pattern = re.compile(joined) if joined else None
 
     def mask(self, text: str) -> str:
         return self._pattern.sub(MASK, text) if self._pattern else text
@@ -55,6 +63,11 @@ def conceal(secret: Secret) -> None:
     """Never write this text, wherever it turns up; texts under 8 characters are no secrets."""
     if len(secret.reveal()) >= _SHORTEST_SECRET:
         _concealed.add(secret.reveal())
+
+
+def forget(secret: Secret) -> None:
+    """Take back `conceal`, for what is of no use to anybody any more."""
+    _concealed.remove(secret.reveal())
 
 
 def mask(text: str) -> str:

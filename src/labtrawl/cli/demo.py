@@ -21,7 +21,7 @@ from labtrawl.cli.sandbox import Look, sandbox_program, sandbox_url
 from labtrawl.cli.start import run_supervisor
 from labtrawl.config import Account, Instance, Settings
 from labtrawl.domain.credential import Secret
-from labtrawl.errors import ConfigError
+from labtrawl.errors import ConfigError, LabtrawlError
 from labtrawl.sandbox import World
 from labtrawl.store import sessions, summary
 from labtrawl.store.engine import Snapshots, database_path, open_snapshots, open_store
@@ -170,6 +170,7 @@ class _Demo:
         while True:
             now = await db.read(summary.progress)
             screen.show(now, expected.records, time.monotonic() - self._began)
+            self._check(supervisor)
             if self._is_time_to_kill(now.records - at_start, expected.records - at_start):
                 await self._kill(supervisor, db, screen)
             if now.finished and now.jobs.get("held", 0) == 0:
@@ -178,6 +179,13 @@ class _Demo:
             if time.monotonic() - still_since > HELD_SECONDS:
                 return
             await asyncio.sleep(LOOK_SECONDS)
+
+    def _check(self, supervisor: Supervisor) -> None:
+        """A program that was given up will not bring the demo to its end."""
+        for program in supervisor.status():
+            if program.state is State.FAILED:
+                log = self.settings.data_dir / "logs" / f"{program.name}.log"
+                raise LabtrawlError(f"{program.name} failed ({program.reason}); {log} says why")
 
     def _is_time_to_kill(self, records: int, expected: int) -> bool:
         wanted = self._wishes.chaos and self._kills == 0 and expected > 0

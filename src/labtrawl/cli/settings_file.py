@@ -11,7 +11,7 @@ from pathlib import Path
 from labtrawl.config import Instance, Settings, load
 from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError, DiskFull
-from labtrawl.store.secrets import create_key_file, key_path, open_cipher, token_place
+from labtrawl.store.secrets import create_key_file, key_path, open_cipher, sync_folder, token_place
 
 _HEAD = """\
 # The settings of labtrawl, written by `labtrawl init`; relative paths count from this file.
@@ -132,6 +132,7 @@ def _replace(path: Path, text: str, *, may_replace: bool) -> None:
             draft.replace(path)
         else:
             _place(draft, path)
+        sync_folder(path.parent)
     finally:
         draft.unlink(missing_ok=True)
 

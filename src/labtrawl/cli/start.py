@@ -129,7 +129,8 @@ class _Run:
                 click.echo(f"labtrawl is ready at {address}  (Ctrl+C stops it)")
                 click.echo("`labtrawl admin link` prints a link to sign in")
         hopeless = status.state is State.FAILED and status.exit_code == CONFIG_EXIT_CODE
-        if hopeless and not status.name.startswith("crawler-") and not self.is_up:
+        needed = status.name not in self.is_up and not status.name.startswith("crawler-")
+        if hopeless and needed:
             self.unusable = status.name
             supervisor.stop()
 

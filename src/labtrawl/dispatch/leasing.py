@@ -68,7 +68,7 @@ class Leasing:
         The files are listed before the snapshot: what is written later is not looked at.
         """
         found = await asyncio.to_thread(list_segments, self.disk, self.dataset_root)
-        named, leases = await self.store.read(lambda c: (manifest.names(c), leases.live_leases(c)))
-        removed = await asyncio.to_thread(sweep, self.disk, self.dataset_root, found, named, leases)
+        named, living = await self.store.read(lambda c: (manifest.names(c), leases.live_leases(c)))
+        removed = await asyncio.to_thread(sweep, self.disk, self.dataset_root, found, named, living)
         if removed:
             log.info("orphans_removed", segments=len(removed))

@@ -5,7 +5,7 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from labtrawl.errors import PeerGone
 from labtrawl.protocol.codec import Decoder, Refused, encode
@@ -47,8 +47,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports keep the interface without being subclasses.
+        self._transport = cast("asyncio.Transport", transport)
         self._writable.set()
         self.open = True
         self.received_at = asyncio.get_running_loop().time()

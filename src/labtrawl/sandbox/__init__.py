@@ -5,6 +5,7 @@ names below.
 """
 
 from labtrawl.sandbox.faults import Fault
+from labtrawl.sandbox.imports import NotAnExport, import_trees
 from labtrawl.sandbox.model import Account, World
 from labtrawl.sandbox.options import Options
 from labtrawl.sandbox.plan import PRESETS, UnknownWorld, WorldPlan
@@ -17,6 +18,7 @@ __all__ = [
     "PRESETS",
     "Account",
     "Fault",
+    "NotAnExport",
     "Options",
     "Server",
     "Truth",
@@ -25,6 +27,7 @@ __all__ = [
     "WorldPlan",
     "build_world",
     "generate",
+    "import_trees",
     "running",
     "serve",
     "truth",

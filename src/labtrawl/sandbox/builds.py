@@ -5,6 +5,8 @@ Entered by `world.generate`, after the history.
 
 import random
 
+import msgspec
+
 from labtrawl.sandbox import vocabulary as words
 from labtrawl.sandbox.estate import Draft, quotas
 from labtrawl.sandbox.history import Line
@@ -95,63 +97,58 @@ def _jobs(
     rng: random.Random,
 ) -> list[Job]:
     """`count` jobs of a pipeline; on the flaky project some were retried after a failure."""
-    names = list(_JOBS[: max(count, 1)]) if count <= len(_JOBS) else [*_JOBS]
-    while len(names) < count:
-        names.append(("test", f"{_FLAKY_JOB} {len(names) - len(_JOBS) + 2}/9"))
-    retried_at = None
-    if draft.path == FLAKY and count > 2 and rng.random() < 0.6:
-        names[2] = ("test", _FLAKY_JOB)
-        names[1] = ("test", _FLAKY_JOB)
-        retried_at = 1
+    names, retried_at = _job_names(draft, count, rng)
     jobs = []
     for turn, (part, name) in enumerate(names[:count]):
         start = min(ms + (8 + turn * 30) * 1000, stage.rhythm.end_ms)
-        status = _job_status(pipeline.status, turn, count, retried_at)
-        jobs.append(
-            _job(pipeline, commit, part, name, status, start, turn == retried_at, stage, rng)
+        job = Job(
+            id=stage.ids.take("job"),
+            pipeline=pipeline,
+            name=name,
+            stage=part,
+            status=_job_status(pipeline.status, turn, count, retried_at),
+            created_at=pipeline.created_at,
+            user=pipeline.user,
+            commit=commit,
+            started_at=instant_text(start),
+            allow_failure=name == "lint",
+            coverage=pipeline.coverage if name == "unit" else None,
+            retried=turn == retried_at,
+            tags=("bench",) if name.startswith(_FLAKY_JOB) else (),
         )
+        jobs.append(_timed(job, start, stage, rng))
     return jobs
+
+
+def _job_names(
+    draft: Draft, count: int, rng: random.Random
+) -> tuple[list[tuple[str, str]], int | None]:
+    """Stage and name of each job, and which of them was retried (the one after it is the retry)."""
+    names = list(_JOBS[:count])
+    while len(names) < count:
+        names.append(("test", f"{_FLAKY_JOB} {len(names) - len(_JOBS) + 2}/9"))
+    if draft.path == FLAKY and count > 2 and rng.random() < 0.6:
+        names[1] = names[2] = ("test", _FLAKY_JOB)
+        return names, 1
+    return names, None
 
 
 def _job_status(outcome: str, turn: int, count: int, retried_at: int | None) -> str:
     if turn == retried_at:
         return "failed"
     last = turn == count - 1
-    if outcome in ("failed", "canceled", "running") and last:
-        return outcome
-    return "success"
+    return outcome if last and outcome in ("failed", "canceled", "running") else "success"
 
 
-def _job(
-    pipeline: Pipeline,
-    commit: Commit,
-    part: str,
-    name: str,
-    status: str,
-    start: int,
-    retried: bool,
-    stage: Stage,
-    rng: random.Random,
-) -> Job:
+def _timed(job: Job, start: int, stage: Stage, rng: random.Random) -> Job:
+    """The job with its durations (seconds), end and reason of failure."""
     duration = round(rng.random() * 300 + 4, 6)
-    ended = status not in ("running",)
+    ended = job.status != "running"
     end = min(start + int(duration * 1000), stage.rhythm.end_ms)
-    return Job(
-        id=stage.ids.take("job"),
-        pipeline=pipeline,
-        name=name,
-        stage=part,
-        status=status,
-        created_at=pipeline.created_at,
-        user=pipeline.user,
-        commit=commit,
-        started_at=instant_text(start),
+    return msgspec.structs.replace(
+        job,
         finished_at=instant_text(end) if ended else None,
         duration=duration if ended else None,
         queued_duration=round(rng.random() * 8, 6),
-        allow_failure=name == "lint",
-        coverage=pipeline.coverage if name == "unit" else None,
-        failure_reason="script_failure" if status == "failed" else None,
-        retried=retried,
-        tags=("bench",) if name.startswith(_FLAKY_JOB) else (),
+        failure_reason="script_failure" if job.status == "failed" else None,
     )

@@ -22,6 +22,8 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Call:
+    """One request on its way through a route."""
+
     request: Request
     viewer: Viewer
     shelf: Shelf

@@ -61,8 +61,10 @@ def group_rows(plan: WorldPlan) -> list[tuple[str, str, str, str]]:
     """Path, name, description and visibility of the account's groups, parents first."""
     wanted = plan.groups - 1 if plan.specials and plan.groups > 1 else plan.groups
     rows = list(words.GROUPS[:wanted])
-    for index in range(len(rows), wanted):
-        rows.append((f"fjordlab/team-{index}", f"Team {index}", "A small team.", "private"))
+    rows += [
+        (f"fjordlab/team-{index}", f"Team {index}", "A small team.", "private")
+        for index in range(len(rows), wanted)
+    ]
     if wanted < plan.groups:
         rows.append(words.FORBIDDEN_GROUP)
     return rows

@@ -203,8 +203,10 @@ def _make_special(draft: Draft) -> None:
 
 
 def quotas(plan: WorldPlan, drafts: list[Draft], kind: str) -> list[int]:
-    """How many rows of `kind` each draft gets: the plan's number over the counted drafts,
-    a small fixed number for the others."""
+    """How many rows of `kind` each draft gets.
+
+    The plan's number is spread over the counted drafts; the others get a small fixed number.
+    """
     weights = [
         draft.weight if draft.counted and _takes(draft, kind, counted=True) else 0.0
         for draft in drafts

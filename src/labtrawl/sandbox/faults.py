@@ -115,27 +115,26 @@ _STATUS: dict[str, tuple[int, object]] = {
 
 def spoil(fault: Fault, right: Reply) -> Reply:
     """The answer in place of the right one; ``reset`` and ``delay`` are the app's own affair."""
-    kind = fault.kind
-    if kind == "429_http":
-        headers = [*retry_after(fault.retry_after_seconds)]
-        return Reply(429, b"Retry later\n", headers, b"text/plain")
-    if kind in _STATUS:
-        status, body = _STATUS[kind]
-        waits = kind in ("429_app", "503")
-        return Reply(
-            status, encode_json(body), retry_after(fault.retry_after_seconds) if waits else []
-        )
-    if kind == "502_html":
-        return Reply(502, _BAD_GATEWAY, [], b"text/html")
-    if kind == "html200":
-        return Reply(200, _CHALLENGE, [], b"text/html")
-    if kind == "truncate":
+    if fault.kind in _STATUS:
+        status, body = _STATUS[fault.kind]
+        waits = fault.kind in ("429_app", "503")
+        headers = retry_after(fault.retry_after_seconds) if waits else []
+        return Reply(status, encode_json(body), headers)
+    if fault.kind == "truncate":
         return Reply(right.status, right.body[: len(right.body) * 2 // 3], right.headers)
-    if kind == "wrong_type":
-        return Reply(
-            200, b'{"unexpected":true}' if right.body[:1] == b"[" else b"[]", right.headers
-        )
-    return right
+    if fault.kind == "wrong_type":
+        wrong = b'{"unexpected":true}' if right.body[:1] == b"[" else b"[]"
+        return Reply(200, wrong, right.headers)
+    return _no_json(fault, right)
+
+
+def _no_json(fault: Fault, right: Reply) -> Reply:
+    if fault.kind == "429_http":
+        wait = retry_after(fault.retry_after_seconds)
+        return Reply(429, b"Retry later\n", wait, b"text/plain")
+    if fault.kind == "502_html":
+        return Reply(502, _BAD_GATEWAY, [], b"text/html")
+    return Reply(200, _CHALLENGE, [], b"text/html") if fault.kind == "html200" else right
 
 
 def retry_after(seconds: float) -> list[tuple[bytes, bytes]]:

@@ -42,9 +42,9 @@ def write_history(drafts: list[Draft], threads: list[Thread], stage: Stage) -> d
     branches = quotas(stage.plan, drafts, "branches")
     rng = stage.chance("history")
     lines = {}
-    for draft, count, heads in zip(drafts, counts, branches, strict=True):
+    for draft, count, wanted in zip(drafts, counts, branches, strict=True):
         if not draft.empty:
-            heads = max(min(heads, count // 2), 1)
+            heads = max(min(wanted, count // 2), 1)
             merges = merged.get(draft.id, [])[: max(count - heads, 0) // 2]
             line = _main_line(draft, max(count - heads + 1, 2), merges, stage, rng)
             lines[draft.id] = line

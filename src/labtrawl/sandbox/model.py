@@ -33,6 +33,8 @@ FEATURES = (
 
 
 class User(Struct, frozen=True, kw_only=True):
+    """A person or bot."""
+
     id: int
     username: str
     name: str
@@ -44,6 +46,8 @@ class User(Struct, frozen=True, kw_only=True):
 
 
 class Membership(Struct, frozen=True, kw_only=True):
+    """A direct membership in a group or project."""
+
     user: User
     access_level: int
     created_at: str
@@ -52,6 +56,8 @@ class Membership(Struct, frozen=True, kw_only=True):
 
 
 class Label(Struct, frozen=True, kw_only=True):
+    """A label of a group or project."""
+
     id: int
     name: str
     color: str
@@ -61,6 +67,8 @@ class Label(Struct, frozen=True, kw_only=True):
 
 
 class Milestone(Struct, frozen=True, kw_only=True):
+    """A milestone of a group or of a project."""
+
     id: int
     iid: int
     title: str
@@ -76,6 +84,8 @@ class Milestone(Struct, frozen=True, kw_only=True):
 
 
 class Note(Struct, frozen=True, kw_only=True):
+    """A comment or system note on an issue or merge request."""
+
     id: int
     body: str
     author: User
@@ -94,6 +104,8 @@ class Note(Struct, frozen=True, kw_only=True):
 
 
 class Issue(Struct, frozen=True, kw_only=True):
+    """An issue with its notes, the oldest first."""
+
     id: int
     iid: int
     title: str
@@ -124,6 +136,8 @@ class Issue(Struct, frozen=True, kw_only=True):
 
 
 class MergeRequest(Struct, frozen=True, kw_only=True):
+    """A merge request with its notes, the oldest first."""
+
     id: int
     iid: int
     title: str
@@ -160,6 +174,8 @@ class MergeRequest(Struct, frozen=True, kw_only=True):
 
 
 class Commit(Struct, frozen=True, kw_only=True):
+    """A commit; `parents` are the shas before it."""
+
     sha: str
     parents: tuple[str, ...]
     title: str
@@ -174,6 +190,8 @@ class Commit(Struct, frozen=True, kw_only=True):
 
 
 class Branch(Struct, frozen=True, kw_only=True):
+    """A branch and its head."""
+
     name: str
     commit: Commit
     merged: bool = False
@@ -182,6 +200,8 @@ class Branch(Struct, frozen=True, kw_only=True):
 
 
 class Tag(Struct, frozen=True, kw_only=True):
+    """A tag; `target` is the tag object of an annotated one, else the commit."""
+
     name: str
     commit: Commit
     message: str | None = None
@@ -191,6 +211,8 @@ class Tag(Struct, frozen=True, kw_only=True):
 
 
 class Release(Struct, frozen=True, kw_only=True):
+    """A release; `links` are (id, name, url)."""
+
     tag_name: str
     name: str
     description: str | None
@@ -204,6 +226,8 @@ class Release(Struct, frozen=True, kw_only=True):
 
 
 class Pipeline(Struct, frozen=True, kw_only=True):
+    """A pipeline; its jobs are the project's."""
+
     id: int
     iid: int
     sha: str
@@ -225,6 +249,8 @@ class Pipeline(Struct, frozen=True, kw_only=True):
 
 
 class Job(Struct, frozen=True, kw_only=True):
+    """A CI job of a pipeline; `retried` = a later try took its place."""
+
     id: int
     pipeline: Pipeline
     name: str
@@ -245,6 +271,8 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class Push(Struct, frozen=True, kw_only=True):
+    """What an event tells of a push."""
+
     commit_count: int
     action: str
     ref_type: str
@@ -255,6 +283,8 @@ class Push(Struct, frozen=True, kw_only=True):
 
 
 class Event(Struct, frozen=True, kw_only=True):
+    """A row of a project's activity feed."""
+
     id: int
     action_name: str
     author: User
@@ -272,6 +302,8 @@ class Event(Struct, frozen=True, kw_only=True):
 
 
 class Group(Struct, frozen=True, kw_only=True):
+    """A group; `forbidden` = its IP allow-list leaves every caller out."""
+
     id: int
     parent_id: int | None
     path: str
@@ -288,6 +320,8 @@ class Group(Struct, frozen=True, kw_only=True):
 
 
 class Project(Struct, frozen=True, kw_only=True):
+    """A project and everything in it."""
+
     id: int
     namespace_id: int
     path: str
@@ -347,8 +381,12 @@ class Invention(Struct, frozen=True, kw_only=True):
 
 
 class World(Struct, frozen=True, kw_only=True):
-    """One look-alike instance. `accounts` work (the first is the main one), `spoilt_tokens` do not:
-    an expired and a revoked token and one without ``read_api``, all of the main account's user."""
+    """One look-alike instance.
+
+    `accounts` work (the first is the main one); `spoilt_tokens` are the main user's and do not: an
+    expired and a revoked one, and one without ``read_api``. `invented`: what an import made up.
+    `skipped`: a sentence for each record that it left out.
+    """
 
     name: str
     seed: int
@@ -359,3 +397,4 @@ class World(Struct, frozen=True, kw_only=True):
     accounts: tuple[Account, ...]
     spoilt_tokens: tuple[Account, ...] = ()
     invented: tuple[Invention, ...] = ()
+    skipped: tuple[str, ...] = ()

@@ -10,10 +10,13 @@ from labtrawl.sandbox.faults import Fault
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`external_url`: where links point (empty: the address listened on); its path, if any, is
-    the sub-path GitLab lives under. `link_host`: another scheme and host for ``Link`` headers
-    alone. `rate_limit_per_minute`: per user, 0 = off. `short_pages`: notes and events come in
-    pages with holes. `keep_alive_seconds`: how long an idle connection stays open."""
+    """What may be set.
+
+    `external_url`: where links point (empty: the address listened on); its path, if any, is the
+    sub-path GitLab lives under. `link_host`: another scheme and host for ``Link`` headers alone.
+    `rate_limit_per_minute`: per user, 0 = off. `short_pages`: notes and events come in pages with
+    holes. `keep_alive_seconds`: how long an idle connection stays open.
+    """
 
     external_url: str = ""
     latency_ms: float = 0.0

@@ -102,8 +102,10 @@ def _next_link(request: Request, changes: dict[str, str], dropped: tuple[str, ..
 
 
 def id_keyset_page(request: Request, rows: Sequence[Row]) -> Reply:
-    """Keyset by id with ``id_after``/``id_before``: a page with rows always has a next one, so
-    that an empty page ends the list."""
+    """Keyset by id with ``id_after``/``id_before``.
+
+    A page with rows always has a next one, so that an empty page ends the list.
+    """
     if request.get("order_by") != "id":
         raise Refused(405, {"error": _NO_KEYSET})
     ascending = request.choice("sort", ("asc", "desc"), "desc") == "asc"
@@ -118,8 +120,10 @@ def id_keyset_page(request: Request, rows: Sequence[Row]) -> Reply:
 
 
 def cursor_page(request: Request, order_by: str, kept: Sequence[Row]) -> Reply:
-    """Keyset with an opaque cursor. `kept` are all rows that pass the filters, in the asked
-    order; the cursor holds the last row's sort value and id."""
+    """Keyset with an opaque cursor that holds the last row's sort value and id.
+
+    `kept` are all rows that pass the filters, in the asked order.
+    """
     _, per_page = page_numbers(request)
     start = _start(request, kept)
     cut = kept[start : start + per_page]

@@ -133,7 +133,10 @@ def note_page(call: Call, found: Project, item: Issue | MergeRequest) -> Reply:
 
 
 def with_holes(rows: Sequence[Row]) -> list[Row]:
-    """The rows with a page's worth of unreadable ones after the first, as on an instance where
-    most of a thread is internal: the first page is short, and yet has a next one."""
+    """The rows with a page's worth of unreadable ones after the first.
+
+    So it is on an instance where most of a thread is internal: the first page is short, and yet
+    has a next one.
+    """
     hole = Row(None, None)
     return [*rows[:1], *([hole] * MAX_PER_PAGE if len(rows) > 1 else ()), *rows[1:]]

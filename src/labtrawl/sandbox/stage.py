@@ -36,6 +36,8 @@ class Ids:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
+    """The frame of a world in the making."""
+
     plan: WorldPlan
     rhythm: Rhythm
     ids: Ids

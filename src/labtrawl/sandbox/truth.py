@@ -67,6 +67,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
+    """All cells of an account's scope."""
+
     username: str
     cells: tuple[Cell, ...]
 

@@ -179,7 +179,7 @@ REMARKS = (
 )
 HOSTILE_TEXTS = (
     "<script>alert('buoy')</script> and </textarea><img src=x onerror=alert(1)>",
-    "‮txet tfel-ot-thgir‬ then back, مرحبا بالعالم, שלום עולם",
+    "\u202etxet tfel-ot-thgir\u202c then back, مرحبا بالعالم, שלום עולם",
     "Zalgo t̵̢̛h̶̖͐e̸̯͝ ̶̟͝d̷̻̈́r̶̘̓i̶̞͝f̸̙̌t̶̰͐, flags 🇳🇴🏳️‍🌈👩🏽‍🔬, null\u2028line separator",
     "'; DROP TABLE buoys; -- {{7*7}} ${jndi:ldap://invalid} %s %n \\u0000",
     '=HYPERLINK("http://invalid";"click")\n+1+1\n@SUM(A1)\n\ttab\r\nCRLF',

@@ -16,8 +16,11 @@ encode_json = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One GET. `segments` are the decoded parts of the path after ``/api/v4``; `url` is the
-    address of the path as links name it; `query` keeps the order and repeats of the caller."""
+    """One request.
+
+    `segments` are the decoded parts of the path after ``/api/v4``; `url` is the address of the path
+    as links name it; `query` keeps the order and repeats of the caller.
+    """
 
     method: str
     segments: tuple[str, ...]
@@ -68,6 +71,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
+    """Status, body and headers of an answer."""
+
     status: int
     body: bytes
     headers: Headers = field(default_factory=list)

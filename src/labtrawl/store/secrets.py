@@ -88,7 +88,7 @@ def create_key_file(path: Path) -> None:
         raise ConfigError(f"there is a key file at {path} already; it is kept") from None
     finally:
         draft.unlink()
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def open_cipher(path: Path) -> Cipher:
@@ -123,7 +123,8 @@ def _check_private(path: Path, found: os.stat_result) -> None:
         raise ConfigError(f"others can read the key file {path}: run chmod 400 '{path}'")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

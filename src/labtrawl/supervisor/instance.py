@@ -15,7 +15,7 @@ import msgspec
 
 from labtrawl import logs
 from labtrawl.clock import Clock
-from labtrawl.errors import ConfigError
+from labtrawl.errors import ConfigError, DiskFull
 
 _POLL_SECONDS = 0.05
 # `holder_of` holds the lock for an instant when nobody else does.
@@ -69,11 +69,18 @@ async def hold(
         own = stack.enter_context(_opened(data_dir / _LOCK, os.O_RDWR | os.O_CREAT))
         if not await _lock(own, clock, _GLANCE_SECONDS):
             raise ConfigError(_occupied(data_dir, _read_holder(own)))
+        os.ftruncate(own, 0)
         shared = stack.enter_context(_opened(data_dir / "children.lock", os.O_RDWR | os.O_CREAT))
         await _wait_for_children(shared, clock, patience_seconds)
-        os.ftruncate(own, 0)
-        os.pwrite(own, msgspec.json.encode(Holder(os.getpid(), os.fspath(control))), 0)
+        _write_holder(own, data_dir, Holder(os.getpid(), os.fspath(control)))
         yield Hold(shared)
+
+
+def _write_holder(descriptor: int, data_dir: Path, holder: Holder) -> None:
+    try:
+        os.pwrite(descriptor, msgspec.json.encode(holder), 0)
+    except OSError as error:
+        raise DiskFull(f"the data folder {data_dir} takes no data: {error.strerror}") from error
 
 
 def _make_data_dir(data_dir: Path) -> None:

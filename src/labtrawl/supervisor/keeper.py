@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -137,9 +138,7 @@ class Keeper:
     async def _live(self) -> int | None:
         starts = self.status.starts + 1
         try:
-            process = await Process.start(
-                self.program, self._around.inheritance, self._line_taker()
-            )
+            process = await Process.start(self.program, self._around.inheritance)
         except OSError as error:
             self._verdict_reason = f"cannot be started: {error.strerror}"
             self._move(State.STARTING, pid=None, reason="", starts=starts)
@@ -147,14 +146,12 @@ class Keeper:
         self.process = process
         self._move(State.STARTING, pid=process.pid, reason="", starts=starts)
         self._around.started(self.program, process)
+        await process.read_output(partial(self._around.take_line, self.program.name))
         await self._attend(process)
         self.process = None
         self._around.gone(self.program, process)
         await process.close()
         return process.exited.result()
-
-    def _line_taker(self) -> Callable[[str], None]:
-        return lambda line: self._around.take_line(self.program.name, line)
 
     async def _attend(self, process: Process) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -23,9 +23,10 @@ def make_private_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
+        owners = {status.st_uid, folder.lstat().st_uid}
     except OSError as error:
         raise ConfigError(f"the folder {folder} cannot be made: {error.strerror}") from error
-    if status.st_uid not in {os.getuid(), 0}:
+    if owners - {os.getuid(), 0}:
         raise ConfigError(f"{folder} belongs to another user; set another folder for the sockets")
     if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
         raise ConfigError(f"others can write in {folder}; run: chmod go-w '{folder}'")

@@ -63,10 +63,11 @@ class Process:
         asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
 
     @classmethod
-    async def start(
-        cls, program: Program, inheritance: Inheritance, take_line: Callable[[str], None]
-    ) -> "Process":
-        """Start the program and send its first frame; OSError when it cannot be started."""
+    async def start(cls, program: Program, inheritance: Inheritance) -> "Process":
+        """Start the program and send its first frame; OSError when it cannot be started.
+
+        Nothing is awaited once the child is there: whoever looks for strays finds it known.
+        """
         ours, theirs = socket.socketpair()
         channel = await Channel.open(ours, UP_DECODER)
         listeners = {name: inheritance.listeners[name] for name in program.listeners}
@@ -76,15 +77,16 @@ class Process:
         try:
             process = cls(_spawn(program.argv, theirs.fileno(), passed), token, channel)
         except OSError:
+            logs.forget(Secret(token))
             await channel.close()
             raise
         finally:
             theirs.close()
         process.send(_begin(program, token, listeners, inheritance))
-        await process._read_output(take_line)
         return process
 
-    async def _read_output(self, take_line: Callable[[str], None]) -> None:
+    async def read_output(self, take_line: Callable[[str], None]) -> None:
+        """Hand over each line that the child writes, from now to its end."""
         loop = asyncio.get_running_loop()
         self._lines = _Lines(take_line, loop.create_future())
         assert self._popen.stdout is not None
@@ -123,6 +125,7 @@ class Process:
             # A descendant that left the group may hold the pipe for ever: nobody waits for it.
             await asyncio.wait({self._lines.ended}, timeout=_LAST_WORDS_SECONDS)
             self._output.close()
+        logs.forget(Secret(self.token))
         await self._channel.close()
 
     async def _ends_within(self, seconds: float) -> bool:

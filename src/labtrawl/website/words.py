@@ -98,7 +98,7 @@ RESOURCES = {
 
 # docs.gitlab.com/api/access_requests/#valid-access-levels
 ROLES = {
-    0: "No access",
+    0: "",
     5: "Minimal",
     10: "Guest",
     15: "Planner",

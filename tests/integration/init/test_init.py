@@ -1,66 +1,22 @@
 """`labtrawl init` whole: what it says, writes and refuses; nothing half written, no token in clear."""
 
 import asyncio
-import os
+import io
 import stat
 import sys
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from labtrawl.cli.main import execute
 from labtrawl.config import Instance, load
 from labtrawl.domain.credential import Secret
-from labtrawl.store.secrets import key_path, open_cipher, token_place
-from tests.integration.http.wire import Wire, listening, make_certificate, ok
+from labtrawl.store.secrets import key_path
+from tests.integration.http.wire import listening, make_certificate, ok
 from tests.integration.init.gitlab import TOKEN, FakeGitLab, said
-
-ALLOW = ("--allow-address", "127.0.0.1")
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-async def labtrawl(folder: Path, *arguments: str, stdin: str = "") -> Ended:
-    """Run the program as a user does, without a terminal."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("LABTRAWL_")}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "labtrawl", *arguments),
-        cwd=folder,
-        env=environment | {"COLUMNS": "200", "http_proxy": "http://127.0.0.1:9"},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate(stdin.encode())
-    assert process.returncode is not None
-    return Ended(process.returncode, out.decode(), err.decode())
-
-
-async def init(folder: Path, wire: Wire, *arguments: str, path: str = "") -> Ended:
-    flags = ("--url", wire.base(path=path), "--token-file", "-")
-    return await labtrawl(folder, "init", *flags, *arguments, stdin=TOKEN + "\n")
-
-
-def files(folder: Path) -> set[str]:
-    return {each.relative_to(folder).as_posix() for each in folder.rglob("*") if each.is_file()}
-
-
-def tokens(folder: Path) -> list[tuple[str, str]]:
-    """What `labtrawl start` would read: (instance, token in clear)."""
-    settings = load(folder / "labtrawl.toml", {}, {})
-    cipher = open_cipher(key_path(settings.data_dir))
-    urls = {each.name: each.url for each in settings.instances}
-    return [
-        (each.instance, cipher.decrypt(each.token, token_place(urls[each.instance])).reveal())
-        for each in settings.accounts
-    ]
+from tests.integration.init.program import ALLOW, Ended, files, init, labtrawl, one_sentence, tokens
 
 
 async def test_init_says_what_the_token_sees_and_writes_what_start_reads(tmp_path: Path) -> None:
@@ -194,14 +150,6 @@ async def test_init_of_more_than_1000_projects_needs_yes(tmp_path: Path) -> None
 # ------------------------------------------------------------------ bad input
 
 
-def one_sentence(ended: Ended) -> str:
-    assert ended.code == 2
-    assert "Traceback" not in ended.err
-    assert ended.err.startswith("labtrawl: ")
-    assert ended.err.count("\n") == 1
-    return ended.err.removeprefix("labtrawl: ").rstrip("\n")
-
-
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -231,14 +179,21 @@ def one_sentence(ended: Ended) -> str:
         (("--urll", "x"), "No such option"),
     ],
 )
-async def test_init_with_bad_input_says_one_sentence_and_writes_nothing(
-    tmp_path: Path, arguments: Sequence[str], sentence: str
+def test_init_with_bad_input_says_one_sentence_and_writes_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    arguments: Sequence[str],
+    sentence: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO())  # no terminal, wherever pytest runs
     (tmp_path / "token").write_text(TOKEN)
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "key").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n")
     before = files(tmp_path)
-    assert sentence in one_sentence(await labtrawl(tmp_path, "init", *arguments))
+    code = execute(["init", *arguments])
+    assert sentence in one_sentence(Ended(code, *capfd.readouterr()))
     assert files(tmp_path) == before
 
 
@@ -301,103 +256,6 @@ async def test_init_with_a_key_file_that_others_can_read_writes_nothing(tmp_path
         said_so = one_sentence(await init(tmp_path, wire, *ALLOW, "--force", "--name", "b"))
     assert "others can read the key file" in said_so
     assert (tmp_path / "labtrawl.toml").read_text() == before
-
-
-# ------------------------------------------------------------------ on a terminal
-
-
-class Terminal:
-    """The program on a terminal of its own (pty), spoken to line by line."""
-
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        self._folder = folder
-        self._arguments = arguments
-        self.shown = ""
-
-    async def __aenter__(self) -> "Terminal":
-        self._fd, child = os.openpty()
-        os.set_blocking(self._fd, False)
-        self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "labtrawl", "init", *self._arguments),
-            cwd=self._folder,
-            stdin=child,
-            stdout=child,
-            stderr=child,
-            start_new_session=True,
-            env={**os.environ, "TERM": "dumb", "COLUMNS": "200"},
-        )
-        os.close(child)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self.process.returncode is None:
-            self.process.kill()
-        await self.process.wait()
-        os.close(self._fd)
-
-    async def sees(self, text: str) -> None:
-        """Read on until the text is shown; fail when the program ends before."""
-        while text not in self.shown:
-            more = await self._read()
-            assert more, f"{text!r} never came, but: {self.shown}"
-            self.shown += more
-
-    async def types(self, line: str) -> None:
-        os.write(self._fd, line.encode() + b"\n")
-
-    async def ends(self) -> int:
-        while more := await self._read():
-            self.shown += more
-        return await self.process.wait()
-
-    async def _read(self) -> str:
-        loop, ready = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_reader(self._fd, ready.set)
-        try:
-            await ready.wait()
-            return os.read(self._fd, 65536).decode()
-        except OSError:  # how Linux says that the other end is closed
-            return ""
-        finally:
-            loop.remove_reader(self._fd)
-
-
-async def test_init_on_a_terminal_asks_hides_the_token_and_asks_for_a_private_address(
-    tmp_path: Path,
-) -> None:
-    async with listening(FakeGitLab()) as wire, Terminal(tmp_path) as terminal:
-        await terminal.sees("Address of your GitLab: ")
-        await terminal.types(wire.base())
-        await terminal.sees("Access token with the scope read_api (stays hidden): ")
-        await terminal.types(TOKEN)
-        await terminal.sees("shall labtrawl send the token there? [y/N]: ")
-        assert wire.connections == 0
-        await terminal.types("y")
-        await terminal.sees("[Y/n]: ")
-        assert "12 groups, 60 projects" in terminal.shown
-        await terminal.types("")
-        assert await terminal.ends() == 0
-    assert TOKEN not in terminal.shown
-    assert tokens(tmp_path) == [("main", TOKEN)]
-    assert load(tmp_path / "labtrawl.toml", {}, {}).instances[0].address_allow == ("127.0.0.1",)
-
-
-@pytest.mark.parametrize("refused_at", ["address", "write"])
-async def test_init_on_a_terminal_that_is_answered_no_writes_nothing(
-    tmp_path: Path, refused_at: str
-) -> None:
-    async with listening(FakeGitLab()) as wire:
-        (tmp_path / "token").write_text(TOKEN)
-        flags = ("--url", wire.base(), "--token-file", "token")
-        async with Terminal(tmp_path, *flags) as terminal:
-            await terminal.sees("[y/N]: ")
-            await terminal.types("n" if refused_at == "address" else "y")
-            if refused_at == "write":
-                await terminal.sees("[Y/n]: ")
-                await terminal.types("n")
-            assert await terminal.ends() != 0
-    assert "Traceback" not in terminal.shown
-    assert files(tmp_path) == {"token"}
 
 
 # ------------------------------------------------------------------ the look-alike

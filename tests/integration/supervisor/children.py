@@ -104,6 +104,17 @@ def crash(path: str, code: str) -> None:
     sys.exit(int(code))
 
 
+def crash_1(path: str) -> None:
+    """Ends at once, with exit code 1."""
+    crash(path, "1")
+
+
+def unusable(path: str) -> None:
+    """Cannot work with its settings, and says why."""
+    print("labtrawl: the key is damaged", file=sys.stderr, flush=True)
+    crash(path, "78")
+
+
 def ignorant(path: str) -> None:
     """Knows nothing of channels and signals; only the system can end it with its supervisor."""
     note(path, event="begin", pid=os.getpid())

@@ -137,7 +137,6 @@ def test_start_after_kill_9_waits_for_the_children_left_and_then_runs(run: Run) 
     second = run("good")
     second.until("program_ready", program="good-1")
     gone(first.note("stuck-1")["pid"])
-    assert any("waiting_for_children_of_an_earlier_run" in line for line in second.lines)
 
 
 def test_second_supervisor_on_a_data_folder_is_refused_in_one_sentence(
@@ -178,6 +177,25 @@ def test_status_restart_and_stop_reach_the_running_supervisor(
         f"labtrawl: no labtrawl runs on {whole.data_dir}; --data-dir names another folder",
     ]
     assert whole.end() == 0
+
+
+def test_program_that_can_never_work_ends_the_start_with_its_sentence(run: Run) -> None:
+    whole = run("good", "unusable")
+    assert whole.end() == 2
+    assert any("labtrawl: the key is damaged" in line for line in whole.lines)
+
+
+def test_quick_ends_of_children_are_never_taken_for_strays(run: Run) -> None:
+    whole = run("good", "crash_1", "crash_1", "crash_1")
+    reasons = {whole.until("program_crashed")["reason"] for _ in range(6)}
+    assert reasons == {"exit code 1"}
+
+
+def test_child_that_knows_nothing_of_supervision_is_killed_at_the_stop(run: Run) -> None:
+    whole = run("ignorant")
+    whole.until("program_starting", program="ignorant-1")
+    whole.process.send_signal(signal.SIGTERM)
+    assert whole.end() in {0, 1}
 
 
 def test_output_of_children_is_named_kept_and_private(run: Run) -> None:

@@ -7,6 +7,7 @@ from labtrawl.store.pages.areas import AreaFilter, area_detail, list_areas
 from labtrawl.website.addresses import around
 from labtrawl.website.asking import Id, InTree, MaybeKind, PathPart, place_in_tree
 from labtrawl.website.desk import Desk
+from labtrawl.website.words import in_order
 
 
 def add(app: FastAPI, desk: Desk) -> None:
@@ -29,4 +30,6 @@ def add(app: FastAPI, desk: Desk) -> None:
     @app.get("/areas/{area_id}")
     async def show_one(area_id: Id) -> HTMLResponse:
         detail = await store.read(lambda connection: area_detail(connection, area_id))
-        return desk.page("area.html", detail=detail)
+        lines = {line.resource: line for line in detail.ledger}
+        ordered = [lines[name] for name in in_order(set(lines))]
+        return desk.page("area.html", detail=detail, lines=ordered)

@@ -1,0 +1,129 @@
+"""Every page, as it looks: axe, sideways scroll, console, light and dark, phone and desk."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, Page, ViewportSize
+
+from tests.integration.website import world
+from tests.integration.website.running import RunningSite, running_site
+
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+FULL = {
+    "overview": "/",
+    "jobs": "/jobs",
+    "failed jobs": "/jobs?state=failed",
+    "no job matches": "/jobs?area=nothing-is-called-so",
+    "failed job": "/jobs/{failed}",
+    "running job": "/jobs/{running}",
+    "held job": "/jobs/{held}",
+    "discovery": "/jobs/1",
+    "areas": "/areas",
+    "area": "/areas/20",
+    "coverage": "/coverage",
+    "no area matches": "/coverage?path=nothing-is-called-so",
+    "not found": "/nothing/here",
+    "invalid": "/jobs?state=asleep",
+    "signed in already": "/sign-in",
+}
+EMPTY = {name: FULL[name] for name in ("overview", "jobs", "areas", "coverage")}
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSite]:
+    with running_site(tmp_path_factory.mktemp("full") / "labtrawl.db") as site:
+        site.write(world.build)
+        yield site
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSite]:
+    with running_site(tmp_path_factory.mktemp("empty") / "labtrawl.db") as site:
+        site.around.crawlers = ()
+        yield site
+
+
+@pytest.fixture(scope="module")
+def base_url(full: RunningSite) -> str:
+    return full.url
+
+
+def sign_in(context: BrowserContext, site: RunningSite) -> None:
+    name, value = site.cookie().split("=", 1)
+    context.add_cookies([{"name": name, "value": value, "url": site.url}])
+
+
+def in_state(site: RunningSite, state: str) -> int:
+    query = "SELECT MAX(id) FROM job WHERE state = ?"
+    return int(site.write(lambda c: c.exec_driver_sql(query, (state,)).scalar_one()))
+
+
+def address(site: RunningSite, path: str) -> str:
+    states = ("failed", "running", "held")
+    return site.url + path.format(**{state: in_state(site, state) for state in states})
+
+
+def look(context: BrowserContext, url: str, clean_page: list[str]) -> list[str]:
+    """Open a page; return what is wrong with it."""
+    page = context.new_page()
+    response = page.goto(url)
+    assert response is not None
+    found = Axe().run(page, options=RULES)
+    wrong = [f"{url}\n{found.generate_report()}"] if found.violations_count else []
+    widths: list[int] = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    if widths[0] > widths[1]:
+        wrong.append(f"{url} scrolls sideways: {widths}")
+    if response.status >= 400:
+        # The browser notes that status by itself; nothing else may be there.
+        note = f"Failed to load resource: the server responded with a status of {response.status}"
+        wrong += [each for each in clean_page if note not in each]
+        clean_page.clear()
+    page.close()
+    return wrong
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_in_any_state_is_accessible_and_fits(
+    new_context: Any, full: RunningSite, clean_page: list[str], scheme: str, width: int
+) -> None:
+    size: ViewportSize = {"width": width, "height": 800}
+    context: BrowserContext = new_context(color_scheme=scheme, viewport=size)
+    sign_in(context, full)
+    pages = [look(context, address(full, path), clean_page) for path in FULL.values()]
+    assert "\n".join(sum(pages, [])) == ""
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_without_content_is_accessible_and_fits(
+    new_context: Any, empty: RunningSite, clean_page: list[str], scheme: str, width: int
+) -> None:
+    size: ViewportSize = {"width": width, "height": 800}
+    context: BrowserContext = new_context(color_scheme=scheme, viewport=size)
+    sign_in(context, empty)
+    pages = [look(context, empty.url + path, clean_page) for path in EMPTY.values()]
+    assert "\n".join(sum(pages, [])) == ""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_for_strangers_is_accessible_and_fits(
+    new_context: Any, full: RunningSite, clean_page: list[str], scheme: str
+) -> None:
+    size: ViewportSize = {"width": 360, "height": 800}
+    context: BrowserContext = new_context(color_scheme=scheme, viewport=size)
+    addresses = (f"{full.url}/", f"{full.url}/sign-in?token=wrong", full.link())
+    pages = [look(context, each, clean_page) for each in addresses]
+    assert "\n".join(sum(pages, [])) == ""
+
+
+def test_first_view_is_light(page: Page, context: BrowserContext, full: RunningSite) -> None:
+    sign_in(context, full)
+    sizes: list[int] = []
+    page.on("requestfinished", lambda r: sizes.append(r.sizes()["responseBodySize"]))
+    page.goto("/jobs")
+    page.locator("#live-state.on").wait_for()
+    assert len(sizes) <= 16
+    assert sum(sizes) <= 60_000
