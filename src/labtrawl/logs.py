@@ -5,6 +5,7 @@ Set up once by `cli` (or by a supervised child with the settings it was handed);
 info = a state changed; warning = look when you can; error = a person must act.
 """
 
+import io
 import logging
 import re
 import sys
@@ -18,6 +19,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 from labtrawl.config import Logs
 from labtrawl.domain.credential import Secret
 
+Stream = TextIO | io.TextIOBase
 MASK = "[secret]"
 _SHORTEST_SECRET = 8
 _PLAIN = (int, float, bool, type(None))
@@ -97,7 +99,7 @@ def get(name: str) -> FilteringBoundLogger:
 
 
 def chosen_format(
-    wanted: Literal["auto", "console", "json"], stream: TextIO
+    wanted: Literal["auto", "console", "json"], stream: Stream
 ) -> Literal["console", "json"]:
     """Resolve `auto`: console on a terminal, JSON lines otherwise."""
     if wanted == "auto":
@@ -110,7 +112,7 @@ def is_set_up() -> bool:
     return structlog.is_configured()
 
 
-def set_up(wanted: Logs | None = None, stream: TextIO | None = None) -> None:
+def set_up(wanted: Logs | None = None, stream: Stream | None = None) -> None:
     """Send every log of the process, those of libraries too, to `stream` (default stderr)."""
     settings = wanted or Logs()
     out = sys.stderr if stream is None else stream
@@ -182,7 +184,7 @@ def _shown(value: object) -> str:
 class _Writer:
     """Writes a finished line; a reader that went away does not stop the work that is logged."""
 
-    def __init__(self, stream: TextIO, name: str = "") -> None:
+    def __init__(self, stream: Stream, name: str = "") -> None:
         self._stream = stream
         self.name = name
 

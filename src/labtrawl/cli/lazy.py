@@ -38,7 +38,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         row = self._rows.get(cmd_name)
         if row is None:
-            return super().get_command(ctx, cmd_name) or self._refuse(cmd_name)
+            self._refuse_unknown(cmd_name)
+            return super().get_command(ctx, cmd_name)
         self._before()
         module, attribute = row.target.split(":")
         command = getattr(importlib.import_module(module), attribute)
@@ -46,9 +47,9 @@ class LazyGroup(click.Group):
         command.hidden = row.hidden
         return command
 
-    def _refuse(self, name: str) -> None:
+    def _refuse_unknown(self, name: str) -> None:
         """Name the nearest command; an option that stands here is click's to explain."""
-        if not name.startswith("-"):
+        if not name.startswith("-") and name not in self.commands:
             shown = [each for each, row in self._rows.items() if not row.hidden]
             nearest = difflib.get_close_matches(name, shown, n=1, cutoff=0.0)
             hint = f"; the nearest is {nearest[0]!r}" if nearest else ""

@@ -20,7 +20,7 @@ from labtrawl.clock import system_clock
 from labtrawl.config import Settings
 from labtrawl.supervisor import instance, linux
 from labtrawl.supervisor.listeners import address_of, bind_tcp, bind_unix, make_private_folder
-from labtrawl.supervisor.output import Output
+from labtrawl.supervisor.output import LogFile, LogStream, Output
 from labtrawl.supervisor.process import Inheritance, Program
 from labtrawl.supervisor.restarts import CONFIG_EXIT_CODE
 from labtrawl.supervisor.states import ProgramStatus, State
@@ -59,7 +59,8 @@ def run_supervisor(
 
     `beside` runs next to them with the supervisor and the website's address, and may stop it; when
     it returns the programs go on. Extra programs are ready before the website starts. With
-    `show_output` the children's lines go to stderr, and always to <data_dir>/logs.
+    `show_output` the children's lines and the supervisor's log go to stderr; the children's are
+    always kept in <data_dir>/logs, the supervisor's where it is not shown.
     """
     programs = partial(programs_of, extra=tuple(extra_programs))
     return supervise(settings, programs, beside=beside, show_output=show_output)
@@ -89,6 +90,9 @@ class _Run:
     is_up: set[str] = field(default_factory=set)
 
     async def run(self) -> int:
+        if not self.show_output:
+            file = LogFile(self.settings.data_dir / "logs" / "supervisor.log")
+            logs.set_up(self.settings.logs, LogStream(file))
         control = self.settings.runtime_dir / "control.sock"
         held = instance.hold(self.settings.data_dir, control, system_clock(), _PATIENCE_SECONDS)
         async with held as hold:
@@ -125,9 +129,7 @@ class _Run:
         if status.state is State.READY and status.name not in self.is_up:
             self.is_up.add(status.name)
             if status.name == "website" and self.beside is None:
-                address = supervisor.whole_status().address
-                click.echo(f"labtrawl is ready at {address}  (Ctrl+C stops it)")
-                click.echo("`labtrawl admin link` prints a link to sign in")
+                _welcome(supervisor.whole_status().address, bool(self.settings.accounts))
         hopeless = status.state is State.FAILED and status.exit_code == CONFIG_EXIT_CODE
         needed = status.name not in self.is_up and not status.name.startswith("crawler-")
         if hopeless and needed:
@@ -163,6 +165,15 @@ class _Run:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def _welcome(address: str, has_account: bool) -> None:
+    """Say where the website is; a reader that went away does not end the programs."""
+    with contextlib.suppress(OSError):
+        click.echo(f"labtrawl is ready at {address}  (Ctrl+C stops it)")
+        click.echo("`labtrawl admin link` prints a link to sign in")
+        if not has_account:
+            click.echo("no GitLab is connected yet: `labtrawl init` does that")
 
 
 def _obey_signals(supervisor: Supervisor) -> None:

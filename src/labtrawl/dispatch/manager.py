@@ -289,6 +289,9 @@ class Session:
             self._fail(envelope, error)
         except msgspec.MsgspecError as error:
             self._send_error(envelope.id, "bad_message", str(error))
+        except Exception:  # a fault of ours: this message is not acknowledged, nothing overtakes it
+            log.exception("handler_broke", key=envelope.key)
+            self.close("a message could not be handled")
 
     def _fail(self, envelope: wire.Envelope, error: LabtrawlError) -> None:
         """Refuse what can never be applied; keep what the store could not take for a re-send."""

@@ -87,16 +87,19 @@ class Decoder:
         return self._scan()
 
     def _find_start(self) -> Refused | None:
+        """Skip to the next object; garbage on the way is told once, however it was cut."""
         match = _NOT_SPACE.search(self._buffer)
         if match is None:
             self._begin(len(self._buffer))
             return None
-        start = match.start()
-        if self._buffer[start] != ord("{"):
-            start = self._buffer.find(b"{", start)
-            was_garbage, self._in_garbage = self._in_garbage, True
+        start = self._buffer.find(b"{", match.start())
+        told, self._in_garbage = self._in_garbage, start != match.start()
+        if self._in_garbage and not told:
             self._begin(len(self._buffer) if start < 0 else start)
-            return None if was_garbage else Refused("bad_message", "not a JSON object")
+            return Refused("bad_message", "not a JSON object")
+        if start < 0:
+            self._begin(len(self._buffer))
+            return None
         self._in_garbage = False
         self._begin(start)
         self._stack.append(ord("{"))

@@ -12,6 +12,7 @@ from labtrawl.sandbox.plan import PRESETS, UnknownWorld, WorldPlan
 from labtrawl.sandbox.presets import build_world
 from labtrawl.sandbox.serve import Server, running, serve
 from labtrawl.sandbox.truth import Truth, truth
+from labtrawl.sandbox.truth_text import format_truth
 from labtrawl.sandbox.world import generate
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "World",
     "WorldPlan",
     "build_world",
+    "format_truth",
     "generate",
     "import_trees",
     "running",

@@ -103,21 +103,8 @@ def _members(
     start_ms: int,
     rng: random.Random,
 ) -> tuple[Membership, ...]:
-    top = "/" not in path
-    levels: dict[int, int] = {}
-    if inside and top:
-        for index in range(plan.accounts):
-            level = account_level(plan, index, path)
-            if level:
-                levels[index] = level
-    taken = plan.accounts
-    others = range(min(taken, len(people) - 1), len(people))
-    size = min(len(others), rng.randint(8, 14) if top else rng.randint(2, 5))
-    for index in rng.sample(others, size):
-        levels.setdefault(index, rng.choice((GUEST, REPORTER, DEVELOPER, DEVELOPER, MAINTAINER)))
-    if top:
-        levels[others[-1]] = OWNER
-    owner = people[others[-1]]
+    levels = _levels(plan, len(people), path, inside, rng)
+    owner = people[max(levels)]
     return tuple(
         Membership(
             user=people[index],
@@ -128,6 +115,25 @@ def _members(
         )
         for index, level in sorted(levels.items())
     )
+
+
+def _levels(
+    plan: WorldPlan, people: int, path: str, inside: bool, rng: random.Random
+) -> dict[int, int]:
+    """Access level by place in the list of people; the last one owns each top-level group."""
+    top = "/" not in path
+    levels: dict[int, int] = {}
+    for index in range(plan.accounts if inside and top else 0):
+        level = account_level(plan, index, path)
+        if level:
+            levels[index] = level
+    others = range(min(plan.accounts, people - 1), people)
+    size = min(len(others), rng.randint(8, 14) if top else rng.randint(2, 5))
+    for index in rng.sample(others, size):
+        levels.setdefault(index, rng.choice((GUEST, REPORTER, DEVELOPER, DEVELOPER, MAINTAINER)))
+    if top:
+        levels[others[-1]] = OWNER
+    return levels
 
 
 def account_level(plan: WorldPlan, index: int, path: str) -> int:

@@ -288,6 +288,22 @@ _CI_SETTINGS: Body = {
     "autoclose_referenced_issues": True,
     "max_artifacts_size": None,
 }
+# What the Enterprise Edition adds.
+_ENTERPRISE: Body = {
+    "approvals_before_merge": 0,
+    "mirror": False,
+    "external_authorization_classification_label": "",
+    "requirements_enabled": True,
+    "requirements_access_level": "enabled",
+    "security_and_compliance_enabled": True,
+    "compliance_frameworks": [],
+    "issues_template": None,
+    "merge_requests_template": None,
+    "ci_restrict_pipeline_cancellation_role": "developer",
+    "merge_pipelines_enabled": False,
+    "merge_trains_enabled": False,
+    "only_allow_merge_if_all_status_checks_passed": False,
+}
 
 
 def project_body(
@@ -323,6 +339,7 @@ def project_body(
         body["open_issues_count"] = sum(issue.state == "opened" for issue in project.issues)
     body |= {"description_html": _as_html(project.description), "updated_at": project.updated_at}
     body |= _CI_SETTINGS
+    body |= _ENTERPRISE
     if permissions is not None:
         body["permissions"] = permissions
     return body

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from labtrawl.sandbox import entities
 from labtrawl.sandbox.call import Call
 from labtrawl.sandbox.listing import Row
-from labtrawl.sandbox.model import OWNER, Group
+from labtrawl.sandbox.model import OWNER, Group, Project
 from labtrawl.sandbox.paging import cursor_page, offset_page, refuse_keyset
 from labtrawl.sandbox.routes_lists import project_page
 from labtrawl.sandbox.wire import Reply, json_reply
@@ -70,7 +70,7 @@ def group(call: Call) -> Reply:
         return Reply(200, call.shelf.group(found))
     body = entities.group_detail(call.shelf.base, found)
     mine = [
-        call.shelf.project_body(call.viewer, row.item)
+        call.shelf.project_body(call.viewer, row.item, bare=True)
         for row in call.shelf.projects(call.viewer).rows
         if row.item.namespace_id == found.id
     ]
@@ -104,12 +104,13 @@ def projects(call: Call) -> Reply:
     refuse_keyset(call.request)
     deep = call.request.is_true("include_subgroups")
     lineage = call.access.lineage
-    return project_page(
-        call,
-        lambda project: (
-            parent in lineage(project.namespace_id) if deep else project.namespace_id == parent.id
-        ),
-    )
+
+    def kept(found: Project) -> bool:
+        if deep:
+            return parent in lineage(found.namespace_id)
+        return found.namespace_id == parent.id
+
+    return project_page(call, kept, bare=True)
 
 
 def members(call: Call) -> Reply:

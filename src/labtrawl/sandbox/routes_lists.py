@@ -53,14 +53,20 @@ def between(request: Request, rows: Sequence[Row], *columns: str) -> list[Row]:
     return kept
 
 
-def project_page(call: Call, kept: Callable[[Project], bool], *, keyset: bool = False) -> Reply:
-    """A page of the visible projects that `kept` keeps, filtered and ordered as asked."""
+def project_page(
+    call: Call, kept: Callable[[Project], bool], *, keyset: bool = False, bare: bool = False
+) -> Reply:
+    """A page of the visible projects that `kept` keeps, filtered and ordered as asked.
+
+    `bare`: without the caller's permissions, as in a group's list.
+    """
     request = call.request
     order_by = request.choice("order_by", _PROJECT_ORDERS, "created_at")
     if request.get("updated_after") + request.get("updated_before") and order_by != "updated_at":
         raise Refused(400, {"error": "`updated_at` filter and `updated_at` sorting must be paired"})
     descending = request.choice("sort", ("asc", "desc"), "desc") == "desc"
-    listing = call.shelf.projects(call.viewer, simple=bool(request.is_true("simple")))
+    simple = bool(request.is_true("simple"))
+    listing = call.shelf.projects(call.viewer, simple=simple, bare=bare)
     column = "created_at" if order_by in ("star_count", "similarity") else order_by
     rows = [
         row

@@ -50,24 +50,26 @@ class Shelf:
             ("groups",), lambda: encoded((g, entities.group_body(self.base, g)) for g in groups)
         )
 
-    def project_body(self, viewer: Viewer, project: Project) -> Body:
-        """A project as the viewer gets it, alone or in a list."""
+    def project_body(self, viewer: Viewer, project: Project, *, bare: bool = False) -> Body:
+        """A project as the viewer gets it; `bare` = as in a group's list, without permissions."""
         group = self.access.groups.get(project.namespace_id)
         if viewer.user is None:
             return entities.project_simple(self.base, project, group)
+        if bare:
+            return entities.project_body(self.people, project, group, None)
         me = viewer.user.id
         direct = max((m.access_level for m in project.members if m.user.id == me), default=0)
-        permissions = entities.permissions_body(
-            direct, viewer.group_levels.get(group.id, 0) if group else 0
-        )
+        inherited = viewer.group_levels.get(group.id, 0) if group else 0
+        permissions = entities.permissions_body(direct, inherited)
         return entities.project_body(self.people, project, group, permissions)
 
-    def projects(self, viewer: Viewer, *, simple: bool = False) -> Listing:
+    def projects(self, viewer: Viewer, *, simple: bool = False, bare: bool = False) -> Listing:
         """All projects that the viewer may know of, in the order of their ids."""
         me = viewer.user.id if viewer.user else 0
-        return self.keep(("projects", me, simple), lambda: self._projects(viewer, simple))
+        key = ("projects", me, simple, bare)
+        return self.keep(key, lambda: self._projects(viewer, simple, bare))
 
-    def _projects(self, viewer: Viewer, simple: bool) -> Listing:
+    def _projects(self, viewer: Viewer, simple: bool, bare: bool) -> Listing:
         seen = sorted(
             (p for p in self.world.projects if p.visibility == "public" or viewer.level(p)),
             key=lambda project: project.id,
@@ -77,7 +79,7 @@ class Shelf:
             return encoded(
                 (p, entities.project_simple(self.base, p, groups.get(p.namespace_id))) for p in seen
             )
-        return encoded((project, self.project_body(viewer, project)) for project in seen)
+        return encoded((p, self.project_body(viewer, p, bare=bare)) for p in seen)
 
     def members(self, place: Group | Project) -> Listing:
         """Direct members of a group or project, by user id."""

@@ -1,5 +1,6 @@
 """What the children write: cut into lines, masked, named, shown and kept in rotated files."""
 
+import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -70,6 +71,19 @@ class LogFile:
             )
             if newer.exists():
                 newer.replace(older)
+
+
+class LogStream(io.TextIOBase):
+    """A text stream into a `LogFile`, for a supervisor that leaves the terminal to others."""
+
+    def __init__(self, file: LogFile) -> None:
+        super().__init__()
+        self._file = file
+
+    def write(self, text: str) -> int:
+        """Take whole lines, as logs write them."""
+        self._file.append(text.rstrip("\n"))
+        return len(text)
 
 
 class Output:

@@ -61,18 +61,17 @@ class Supervisor:
         self._killed: list[str] = []
         self._pulse = asyncio.Event()
         surroundings = Surroundings(
-            inheritance=inheritance,
-            timing=timing or Timing(heartbeat_seconds=inheritance.heartbeat_seconds),
-            clock=clock,
-            random=random,
-            take_line=take_line,
+            inheritance,
+            timing or Timing(heartbeat_seconds=inheritance.heartbeat_seconds),
+            clock,
+            random,
+            take_line,
             changed=self._tell,
             started=self._introduce,
             gone=self._mourn,
         )
         self._keepers = {
-            program.name: Keeper(program, surroundings, self._permission(program))
-            for program in programs
+            each.name: Keeper(each, surroundings, self._permission(each)) for each in programs
         }
 
     async def run(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 def _address(path: str, query: dict[str, object]) -> str:
     given = {key: value for key, value in query.items() if value not in {None, ""}}
-    return f"{path}?{urlencode(given)}" if given else path
+    return f"{path}?{urlencode(given, safe=',:/')}" if given else path
 
 
 def _filter(wanted: JobFilter) -> dict[str, object]:

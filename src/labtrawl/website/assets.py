@@ -14,6 +14,9 @@ TYPES = {
     "txt": "text/plain; charset=utf-8",
 }
 SMALL = 500
+# One file: htmx starts as soon as its own file has run, and would miss an extension that came later.
+BUNDLE = "live.js"
+BUNDLED = ("vendor/htmx.js", "vendor/hx-sse.js", "app.js")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,4 +45,6 @@ def _asset(name: str, content: bytes) -> Asset:
 
 def load() -> Mapping[str, Asset]:
     """Read every asset of the package; the key is its path below /static/."""
-    return {name: _asset(name, content) for name, content in _walk(files(__package__) / "static")}
+    found = dict(_walk(files(__package__) / "static"))
+    found[BUNDLE] = b";\n".join(found[name] for name in BUNDLED)
+    return {name: _asset(name, content) for name, content in found.items()}

@@ -23,7 +23,7 @@ from labtrawl.supervisor.supervisor import Place, Supervisor
 CHILDREN = Path(__file__).with_name("children.py")
 QUICK = Timing(
     ready_seconds=10.0,
-    heartbeat_seconds=0.5,
+    heartbeat_seconds=5.0,
     restarts=RestartPolicy(base_seconds=0.01, ceiling_seconds=0.02),
 )
 

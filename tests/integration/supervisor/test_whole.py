@@ -89,7 +89,7 @@ def test_child_that_had_to_be_killed_makes_exit_code_1(run: Run) -> None:
     started = time.monotonic()
     whole.process.send_signal(signal.SIGTERM)
     assert whole.end() == 1
-    assert time.monotonic() - started < 0.5 + 0.4 + 1.0
+    assert 0.5 <= time.monotonic() - started < 5
     note = whole.note("stuck-1")
     gone(note["pid"], note["near"], note["far"])
 

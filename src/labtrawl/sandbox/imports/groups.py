@@ -43,16 +43,22 @@ def _import_group(
     if parent_id in rows and parent_id != wanted:
         _import_group(register, folder, parent_id, rows, made, taken_paths)
         parent = made[parent_id]
-    path, name = row.text("path"), row.text("name")
+    path = row.text("path")
     full_path = free_path(taken_paths, f"{parent.full_path}/{path}" if parent else path)
     number = register.number("group", wanted, f"group {full_path}")
+    made[wanted] = _to_group(register, row, folder / str(wanted), parent, full_path, number)
+
+
+def _to_group(
+    register: Register, row: Record, files: Path, parent: Group | None, full_path: str, number: int
+) -> Group:
+    name = row.text("name")
     place = Place(number, None)
-    files = folder / str(wanted)
     register.keep(read_lines(files, "labels"), lambda r: planning.add_label(register, place, r))
     register.keep(
         read_lines(files, "milestones"), lambda r: planning.add_milestone(register, place, r)
     )
-    made[wanted] = Group(
+    return Group(
         id=number,
         parent_id=parent.id if parent else None,
         path=full_path.rpartition("/")[2],

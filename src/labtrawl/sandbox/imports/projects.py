@@ -3,7 +3,11 @@
 Entered by `import_trees`.
 """
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from labtrawl.sandbox.imports import code, planning
 from labtrawl.sandbox.imports.planning import Place
@@ -35,35 +39,38 @@ def visibility(row: Record, register: Register, what: str) -> str:
     return _VISIBILITY.get(level or 0, "private")
 
 
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """Issues and merge requests of a tree, with the records they came from."""
+
+    issues: list[Issue]
+    requests: list[MergeRequest]
+    issue_rows: list[Record]
+    request_rows: list[Record]
+
+    def born_at(self) -> str:
+        """When the first of them was made."""
+        return min((item.created_at for item in self._all()), default=_BORN)
+
+    def changed_at(self) -> str:
+        """When the last of them was changed."""
+        return max((item.updated_at for item in self._all()), default=_BORN)
+
+    def _all(self) -> list[Issue | MergeRequest]:
+        return [*self.issues, *self.requests]
+
+
 def import_project(register: Register, tree: Path, home: Group, path: str) -> tuple[Project, Place]:
     """The project of a tree, below the group `home`; and what it says of that group."""
     row = read_object(tree / "project.json")
     folder = tree / "project"
     number = register.number("project", row.optional_number("id"), f"project {path}")
     register.invent(f"path {path} of project {number}", "trees hold no path")
-    place = Place(home.id, number)
-    register.keep(read_lines(folder, "labels"), lambda r: planning.add_label(register, place, r))
-    register.keep(
-        read_lines(folder, "milestones"), lambda r: planning.add_milestone(register, place, r)
-    )
-    issue_rows = list(read_lines(folder, "issues"))
-    request_rows = list(read_lines(folder, "merge_requests"))
-    issues = register.keep(issue_rows, lambda r: planning.to_issue(register, place, r))
-    requests = register.keep(request_rows, lambda r: code.to_merge_request(register, place, r))
-    threads: list[Issue | MergeRequest] = [*issues, *requests]
-    born_at = min((item.created_at for item in threads), default=_BORN)
     register.invent(f"creation date of project {path}", "trees hold none")
-    commits = code.to_commits(register, request_rows, born_at, path)
-    by_sha = {commit.sha: commit for commit in commits}
-    releases = register.keep(
-        read_lines(folder, "releases"), lambda r: code.to_release(register, place, by_sha, r)
-    )
-    pipelines, jobs = _builds(register, folder, by_sha)
-    events = _events(register, [*issue_rows, *request_rows], issues, requests)
-    commits = sorted(by_sha.values(), key=lambda c: (c.committed_date, c.sha))
-    last = max((item.updated_at for item in threads), default=born_at)
+    place = Place(home.id, number)
+    threads = _threads(register, place, folder)
     name = row.optional_text("name") or path.replace("-", " ").capitalize()
-    project = Project(
+    bare = Project(
         id=number,
         namespace_id=home.id,
         path=path,
@@ -72,27 +79,68 @@ def import_project(register: Register, tree: Path, home: Group, path: str) -> tu
         name_with_namespace=f"{home.full_name} / {name}",
         description=row.optional_text("description"),
         visibility=visibility(row, register, path),
-        created_at=born_at,
-        updated_at=last,
-        last_activity_at=last,
+        created_at=threads.born_at(),
+        updated_at=threads.changed_at(),
+        last_activity_at=threads.changed_at(),
         creator=register.user(row.optional_number("creator_id")),
         archived=row.is_set("archived"),
         features=_features(folder),
         has_readme=False,
-        members=tuple(planning.to_members(register, list(read_lines(folder, "project_members")))),
+    )
+    planned = _with_planning(register, bare, place, threads, folder)
+    return _with_code(register, planned, place, threads, folder), place
+
+
+def _threads(register: Register, place: Place, folder: Path) -> Threads:
+    register.keep(read_lines(folder, "labels"), lambda r: planning.add_label(register, place, r))
+    register.keep(
+        read_lines(folder, "milestones"), lambda r: planning.add_milestone(register, place, r)
+    )
+    issue_rows = list(read_lines(folder, "issues"))
+    request_rows = list(read_lines(folder, "merge_requests"))
+    return Threads(
+        issues=register.keep(issue_rows, lambda r: planning.to_issue(register, place, r)),
+        requests=register.keep(request_rows, lambda r: code.to_merge_request(register, place, r)),
+        issue_rows=issue_rows,
+        request_rows=request_rows,
+    )
+
+
+def _with_planning(
+    register: Register, bare: Project, place: Place, threads: Threads, folder: Path
+) -> Project:
+    members = planning.to_members(register, list(read_lines(folder, "project_members")))
+    return msgspec.structs.replace(
+        bare,
+        members=tuple(members),
         labels=tuple(place.labels.values()),
         milestones=place.own_milestones(of_group=False),
-        issues=tuple(sorted(issues, key=lambda issue: issue.id)),
-        merge_requests=tuple(sorted(requests, key=lambda request: request.id)),
+        issues=tuple(sorted(threads.issues, key=lambda issue: issue.id)),
+        merge_requests=tuple(sorted(threads.requests, key=lambda request: request.id)),
+        events=tuple(_events(register, threads)),
+    )
+
+
+def _with_code(
+    register: Register, planned: Project, place: Place, threads: Threads, folder: Path
+) -> Project:
+    path = planned.path
+    commits = code.to_commits(register, threads.request_rows, planned.created_at, path)
+    by_sha = {commit.sha: commit for commit in commits}
+    releases = register.keep(
+        read_lines(folder, "releases"), lambda r: code.to_release(register, place, by_sha, r)
+    )
+    pipelines, jobs = _builds(register, folder, by_sha)
+    commits = sorted(by_sha.values(), key=lambda commit: (commit.committed_date, commit.sha))
+    return msgspec.structs.replace(
+        planned,
         commits=tuple(commits),
-        branches=tuple(code.to_branches(register, requests, commits, path)),
+        branches=tuple(code.to_branches(register, threads.requests, commits, path)),
         tags=tuple(code.to_tag(register, release, commits[-1]) for release in releases),
         pipelines=tuple(pipelines),
         jobs=tuple(jobs),
         releases=tuple(releases),
-        events=tuple(events),
     )
-    return project, place
 
 
 def _features(folder: Path) -> dict[str, str]:
@@ -111,28 +159,20 @@ def _builds(
     pipelines: list[Pipeline] = []
     jobs: list[Job] = []
     for row in read_lines(folder, "ci_pipelines"):
-        turn = len(pipelines) + 1
-        made = register.keep([row], lambda r, turn=turn: code.to_pipeline(register, turn, r))  # type: ignore[misc]
-        for pipeline in made:
+        to_pipeline = partial(code.to_pipeline, register, len(pipelines) + 1)
+        for pipeline in register.keep([row], to_pipeline):
             pipelines.append(pipeline)
             for stage, record in code.job_records(row):
-                jobs += register.keep(
-                    [record],
-                    lambda r, p=pipeline, s=stage: code.to_job(register, p, s, commits, r),  # type: ignore[misc]
-                )
+                to_job = partial(code.to_job, register, pipeline, stage, commits)
+                jobs += register.keep([record], to_job)
     return pipelines, jobs
 
 
-def _events(
-    register: Register,
-    rows: list[Record],
-    issues: list[Issue],
-    requests: list[MergeRequest],
-) -> list[Event]:
-    targets: _Targets = {("Issue", i.id): (i.id, i.iid, i.title) for i in issues}
-    targets |= {("MergeRequest", r.id): (r.id, r.iid, r.title) for r in requests}
+def _events(register: Register, threads: Threads) -> list[Event]:
+    targets: _Targets = {("Issue", i.id): (i.id, i.iid, i.title) for i in threads.issues}
+    targets |= {("MergeRequest", r.id): (r.id, r.iid, r.title) for r in threads.requests}
     told: dict[object, Record] = {}
-    for row in rows:
+    for row in (*threads.issue_rows, *threads.request_rows):
         for source in (row, *row.many("notes"), *(m for m in [row.one("milestone")] if m)):
             for event in source.many("events"):
                 told.setdefault(event.fields.get("id"), event)

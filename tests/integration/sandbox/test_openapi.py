@@ -1,0 +1,145 @@
+"""Every answer has GitLab 19.3's fields and types, and no others."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft4Validator
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT4
+
+from labtrawl.sandbox import World, build_world, import_trees, running, truth
+from tests.integration.sandbox.caller import Caller
+from tests.integration.sandbox.openapi import OpenApi
+
+pytestmark = pytest.mark.truth
+
+LISTS = {
+    "group/group": "groups/{id}",
+    "group/members": "groups/{id}/members",
+    "group/inherited_members": "groups/{id}/members/all",
+    "group/labels": "groups/{id}/labels",
+    "group/milestones": "groups/{id}/milestones",
+    "project/project": "projects/{id}",
+    "project/members": "projects/{id}/members",
+    "project/inherited_members": "projects/{id}/members/all",
+    "project/labels": "projects/{id}/labels",
+    "project/milestones": "projects/{id}/milestones",
+    "project/issues": "projects/{id}/issues",
+    "project/issue_notes": "projects/{id}/issues/{noteable_id}/notes",
+    "project/merge_requests": "projects/{id}/merge_requests",
+    "project/merge_request_notes": "projects/{id}/merge_requests/{noteable_id}/notes",
+    "project/commits": "projects/{id}/repository/commits",
+    "project/branches": "projects/{id}/repository/branches",
+    "project/tags": "projects/{id}/repository/tags",
+    "project/pipelines": "projects/{id}/pipelines",
+    "project/ci_jobs": "projects/{id}/jobs",
+    "project/releases": "projects/{id}/releases",
+    "project/events": "projects/{id}/events",
+}
+STRICT = {
+    "commits": "commit/basic",
+    "pipelines": "pipeline/basic",
+    "issue_notes": "notes",
+    "merge_request_notes": "notes",
+    "issues": "issue",
+    "merge_requests": "merge_request",
+    "members": "members",
+}
+
+
+@pytest.fixture(scope="module")
+def real() -> Path:
+    root = Path(__file__).resolve().parents[3]
+    folder = root / __import__("os").environ.get("GITLAB_TRUTH", "../shared/gitlab-truth")
+    if not folder.is_dir():
+        pytest.skip(f"no GitLab truth in {folder}: the OpenAPI document of GitLab is not here")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def openapi(real: Path) -> OpenApi:
+    return OpenApi(real / "openapi" / "gitlab-19.3-openapi_v3.yaml")
+
+
+def faults_of(world: World, openapi: OpenApi) -> list[str]:
+    return [
+        f"{kind}/{resource} {natural}: {fault}"
+        for kind, _, resource, natural, body in truth(world).items()
+        for fault in openapi.faults(body, openapi.answer_schema(LISTS[f"{kind}/{resource}"]))
+    ]
+
+
+def test_all_rows_of_default_world_have_gitlabs_fields(openapi: OpenApi) -> None:
+    assert faults_of(build_world("default"), openapi) == []
+
+
+def test_all_rows_of_imported_trees_have_gitlabs_fields(openapi: OpenApi, real: Path) -> None:
+    trees = real / "export-trees"
+    names = ("complex", "group_exports/complex", "light", "group")
+    assert faults_of(import_trees([trees / name for name in names]), openapi) == []
+
+
+def test_field_gitlab_does_not_have_is_found(openapi: OpenApi) -> None:
+    schema = openapi.answer_schema("projects/{id}/issues")
+    assert openapi.faults([{"id": "x", "colour": 1}], schema) != []
+
+
+async def test_single_answers_have_gitlabs_fields(openapi: OpenApi) -> None:
+    world = build_world("default", 1, {"issues": 80, "notes": 50})
+    project = next(p for p in world.projects if p.merge_requests and p.pipelines and p.commits)
+    home = f"projects/{project.id}"
+    paths = {
+        "version": "version",
+        "metadata": "metadata",
+        "user": "user",
+        f"users/{world.users[1].id}": "users/{id}",
+        "personal_access_tokens/self": "personal_access_tokens/self",
+        "groups": "groups",
+        f"groups/{world.groups[0].id}": "groups/{id}",
+        f"groups/{world.groups[0].id}/subgroups": "groups/{id}/subgroups",
+        f"groups/{world.groups[0].id}/descendant_groups": "groups/{id}/descendant_groups",
+        f"groups/{world.groups[0].id}/projects": "groups/{id}/projects",
+        "projects?simple=true": "projects",
+        f"users/{world.users[0].id}/projects?simple=true": "users/{user_id}/projects",
+        f"{home}/merge_requests/1": "projects/{id}/merge_requests/{merge_request_iid}",
+        f"{home}/pipelines/{project.pipelines[0].id}": "projects/{id}/pipelines/{pipeline_id}",
+        f"{home}/pipelines/{project.pipelines[0].id}/jobs": (
+            "projects/{id}/pipelines/{pipeline_id}/jobs"
+        ),
+        f"{home}/repository/commits/{project.commits[0].sha}": (
+            "projects/{id}/repository/commits/{sha}"
+        ),
+    }
+    found = {}
+    async with running(world) as server, Caller(server.url, world.accounts[0].token) as caller:
+        for path, documented in paths.items():
+            answer = await caller.get(path)
+            found[path] = openapi.faults(answer.json, openapi.answer_schema(documented))
+            assert answer.status == 200
+    assert found == {path: [] for path in paths}
+
+
+def strict(real: Path, name: str) -> Draft4Validator:
+    folder = real / "json-schemas" / "public_api" / "v4"
+
+    def load(uri: str) -> Resource[Any]:
+        path = Path(uri.removeprefix("file://"))
+        return Resource.from_contents(json.loads(path.read_text()), DRAFT4)
+
+    uri = (folder / f"{name}.json").as_uri()
+    return Draft4Validator({"$ref": uri}, registry=Registry(retrieve=load))  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("resource", sorted(STRICT))
+def test_rows_pass_gitlabs_own_test_schema(resource: str, real: Path) -> None:
+    validator = strict(real, STRICT[resource])
+    plural = STRICT[resource].endswith("s")
+    world = build_world("shared", 1, {"issues": 60, "notes": 120})
+    faults = []
+    for _, _, name, natural, body in truth(world).items():
+        if name == resource:
+            checked = [body] if plural else body
+            faults += [f"{natural}: {error.message}" for error in validator.iter_errors(checked)]
+    assert faults[:5] == []

@@ -1,0 +1,154 @@
+"""Every invariant can fail: a bug planted in a copy of the source is caught by the named test."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.prove
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DATASET = "tests/prove/test_invariants_dataset.py"
+MESSAGES = "tests/prove/test_invariants_messages.py"
+CODEC = "tests/prove/test_invariants_codec.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """A wrong version of a few lines, and the test that must notice it."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    caught_by: str
+
+
+BUGS = [
+    Bug(
+        "cursor before data",
+        "crawler/run.py",
+        """        segment = await self._close_segment()
+        await self.line.checkpoint(self.cursor.encode(), segment, self._figures())
+""",
+        """        await self.line.checkpoint(self.cursor.encode(), None, self._figures())
+        segment = await self._close_segment()
+        await self.line.checkpoint(self.cursor.encode(), segment, self._figures())
+""",
+        f"{DATASET}::test_crash_before_every_event_loses_nothing_and_doubles_nothing",
+    ),
+    Bug(
+        "no fsync of the file",
+        "dataset/sink.py",
+        "        self._disk.sync(self._handle)\n",
+        "",
+        f"{DATASET}::test_power_cut_at_every_disk_operation_loses_nothing_and_doubles_nothing",
+    ),
+    Bug(
+        "no fsync of the folder",
+        "dataset/sink.py",
+        "        self._disk.sync_folder(self._path.parent)\n",
+        "",
+        f"{DATASET}::test_power_cut_at_every_disk_operation_loses_nothing_and_doubles_nothing",
+    ),
+    Bug(
+        "no fence",
+        "store/jobs.py",
+        "    if state != JobState.RUNNING or fence != origin.fence or holder != origin.name:\n",
+        "    if state != JobState.RUNNING:\n",
+        f"{MESSAGES}::test_message_of_an_older_lease_changes_nothing",
+    ),
+    Bug(
+        "acknowledged before the commit",
+        "dispatch/handlers.py",
+        "    await desk.store.write(lambda c: reports.apply(c, job_id, origin, update, delay))\n",
+        "    asyncio.ensure_future(  # noqa: RUF006\n"
+        "        desk.store.write(lambda c: reports.apply(c, job_id, origin, update, delay))\n    )\n",
+        f"{MESSAGES}::test_acknowledgement_follows_the_commit",
+    ),
+    Bug(
+        "no de-duplication",
+        "store/jobs.py",
+        "    if fence == origin.fence and applied_origin == origin.name"
+        " and origin.message_id <= applied_id:\n        return True\n",
+        "",
+        f"{MESSAGES}::test_message_sent_again_is_applied_once",
+    ),
+    Bug(
+        "data and cursor in two transactions",
+        "store/engine.py",
+        "        with connection.begin_nested():\n            item.result = item.work(connection)\n",
+        "        item.result = item.work(connection)\n",
+        f"{MESSAGES}::test_failed_transaction_leaves_neither_data_nor_cursor",
+    ),
+    Bug(
+        "a second open job",
+        "store/schema.py",
+        "    unique=True,\n    sqlite_where=text(OPEN),\n",
+        "    sqlite_where=text(OPEN),\n",
+        f"{MESSAGES}::test_area_and_resource_have_one_open_job_however_often_it_is_proposed",
+    ),
+    Bug(
+        "an old lease is renewed",
+        "store/leases.py",
+        "WHERE id = ? AND fence = ? AND lease_holder = ? AND state = 'running'\"\n",
+        "WHERE id = ? AND (fence = ? OR lease_holder = ? OR state = 'running')\"\n",
+        f"{MESSAGES}::test_lease_that_ran_out_is_taken_over_and_its_holder_refused",
+    ),
+    Bug(
+        "braces in strings are counted",
+        "protocol/codec.py",
+        """rb'"[^"\\\\\\n]*"|["{}\\[\\],:\\n]|[^\\s"{}\\[\\],:]+'""",
+        """rb'[{}\\[\\],:\\n]|[^\\s{}\\[\\],:]+'""",
+        f"{CODEC}::test_stream_cut_anywhere_gives_its_messages_in_order",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package, to plant bugs in."""
+    copy = tmp_path_factory.mktemp("planted") / "src"
+    shutil.copytree(ROOT / "src", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_planted_bug_is_caught_by_its_test(bug: Bug, source: Path) -> None:
+    file = source / "labtrawl" / bug.file
+    text = file.read_text()
+    assert text.count(bug.right) == 1, f"the lines of {bug.name!r} are no longer in {bug.file}"
+    file.write_text(text.replace(bug.right, bug.wrong))
+    try:
+        ran = _run(bug.caught_by, source)
+    finally:
+        file.write_text(text)
+    assert ran.returncode == pytest.ExitCode.TESTS_FAILED, ran.stdout[-3000:]
+    assert " failed" in ran.stdout.splitlines()[-1], ran.stdout[-3000:]
+
+
+def test_copy_without_a_bug_passes(source: Path) -> None:
+    """A failure of the tests above is the bug's, not the copy's."""
+    for bug in BUGS:
+        assert (source / "labtrawl" / bug.file).read_text().count(bug.right) == 1
+    ran = _run(MESSAGES, source)
+    assert ran.returncode == pytest.ExitCode.OK, ran.stdout[-3000:]
+
+
+def _run(test: str, source: Path) -> subprocess.CompletedProcess[str]:
+    """Run one test against the copy, in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider"]
+    return subprocess.run(
+        [*command, "-p", "no:randomly", test],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
