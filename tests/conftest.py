@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from labtrawl import logs
+from labtrawl.config import Logs
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # A slow machine is no failing property, and a failure is printed so that it can be run again.
@@ -20,6 +23,12 @@ def no_settings_from_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("LABTRAWL_") or name in seeds:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def quiet_logs() -> None:
+    """A test's own output stays readable: only what a person must act on is logged."""
+    logs.set_up(Logs(level="error"))
 
 
 @pytest.fixture(scope="session")

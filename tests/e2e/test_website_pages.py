@@ -123,7 +123,11 @@ def test_page_for_strangers_is_accessible_and_fits(
 def test_first_view_is_light(page: Page, context: BrowserContext, full: RunningSite) -> None:
     sign_in(context, full)
     finished: list[Request] = []
-    page.on("requestfinished", lambda request: finished.append(request))
+
+    def note(request: Request) -> None:
+        finished.append(request)
+
+    page.on("requestfinished", note)
     page.goto("/jobs")
     page.locator("#live-state.on").wait_for()
     assert len(finished) <= 16

@@ -75,6 +75,8 @@ class Rig:
                 finally:
                     engine.stopping.set()
                     await task
+            # As the supervisor does when a crawler's process has ended.
+            await self.manager.peer_gone(name, os.getpid())
 
     def _engine(self, name: str, jobs: int, http: Http) -> Engine:
         token = secrets.token_hex(32)

@@ -4,6 +4,7 @@ An error of ours is one sentence on stderr and exit code 2 (78, EX_CONFIG, where
 cannot work with its settings); no traceback. Everything else is a bug and is logged as one.
 """
 
+import os
 import platform
 import sys
 from collections.abc import Iterator, Sequence
@@ -69,6 +70,7 @@ run = LazyGroup("run", rows=_PROGRAMS, before=_protect_child, help="What the sup
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    os.umask(0o077)  # what is collected is for its user alone, whatever the shell says
     sys.exit(execute(sys.argv[1:]))
 
 

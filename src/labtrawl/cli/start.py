@@ -18,6 +18,7 @@ from labtrawl import config, logs
 from labtrawl.cli.options import setting_flags
 from labtrawl.clock import system_clock
 from labtrawl.config import Settings
+from labtrawl.errors import ConfigError
 from labtrawl.supervisor import instance, linux
 from labtrawl.supervisor.listeners import address_of, bind_tcp, bind_unix, make_private_folder
 from labtrawl.supervisor.output import LogFile, LogStream, Output
@@ -90,18 +91,18 @@ class _Run:
     is_up: set[str] = field(default_factory=set)
 
     async def run(self) -> int:
-        if not self.show_output:
-            file = LogFile(self.settings.data_dir / "logs" / "supervisor.log")
-            logs.set_up(self.settings.logs, LogStream(file))
         control = self.settings.runtime_dir / "control.sock"
         held = instance.hold(self.settings.data_dir, control, system_clock(), _PATIENCE_SECONDS)
         async with held as hold:
+            if not self.show_output:
+                file = LogFile(self.settings.data_dir / "logs" / "supervisor.log")
+                logs.set_up(self.settings.logs, LogStream(file))
             with _listening(self.settings) as sockets:
                 supervisor = self._supervisor(sockets, hold.descriptor)
                 async with _doors(supervisor, sockets):
                     killed = await self._until_stopped(supervisor, sockets)
         if self.unusable:
-            return 2
+            raise ConfigError(self.unusable)
         return 1 if killed else 0
 
     def _supervisor(self, sockets: dict[str, socket.socket], held: int) -> Supervisor:
@@ -120,11 +121,11 @@ class _Run:
             clock=system_clock(),
             random=random.SystemRandom().random,
             take_line=output.take,
-            on_change=lambda status: self._note(supervisor, status),
+            on_change=lambda status: self._note(supervisor, output, status),
         )
         return supervisor
 
-    def _note(self, supervisor: Supervisor, status: ProgramStatus) -> None:
+    def _note(self, supervisor: Supervisor, output: Output, status: ProgramStatus) -> None:
         """Say once where the website is; end if what all depends on can never work."""
         if status.state is State.READY and status.name not in self.is_up:
             self.is_up.add(status.name)
@@ -133,7 +134,8 @@ class _Run:
         hopeless = status.state is State.FAILED and status.exit_code == CONFIG_EXIT_CODE
         needed = status.name not in self.is_up and not status.name.startswith("crawler-")
         if hopeless and needed:
-            self.unusable = status.name
+            words = output.last_line(status.name).removeprefix("labtrawl: ")
+            self.unusable = f"{status.name} cannot work: {words or status.reason}"
             supervisor.stop()
 
     async def _until_stopped(

@@ -77,8 +77,8 @@ class AuthenticationDoor:
                     _answer(writer, "only the website that this supervisor started may speak here")
                     return
                 _answer(writer, self._take(line))
-        except (OSError, ValueError):
-            return  # the connection broke, or a line was too long for anything we know
+        except (OSError, ValueError, asyncio.CancelledError):
+            return  # the connection broke or sent an endless line, or the supervisor ends
         finally:
             writer.close()
 

@@ -73,8 +73,8 @@ class ControlDoor:
                 return
             while line := await reader.readline():
                 await self._answer_tracked(line, writer)
-        except (OSError, ValueError):
-            return  # the asker went away, or sent a line longer than any request
+        except (OSError, ValueError, asyncio.CancelledError):
+            return  # the asker went away or sent an endless line, or the supervisor ends
         finally:
             writer.close()
 

@@ -97,11 +97,16 @@ class Output:
         self._stream = stream
         self._form = form
         self._files: dict[str, LogFile] = {}
+        self._last: dict[str, str] = {}
         self._write_failed = False
+
+    def last_line(self, name: str) -> str:
+        """Return what a program wrote last, empty if nothing: why it ended, most often."""
+        return self._last.get(name, "")
 
     def take(self, name: str, line: str) -> None:
         """Show and keep one line of a program; losing the terminal or the disk loses lines only."""
-        masked = logs.mask(line)
+        masked = self._last[name] = logs.mask(line)
         self._attempt("terminal", lambda: self._show(name, masked))
         file = self._files.setdefault(name, LogFile(self._folder / f"{name}.log"))
         self._attempt("disk", lambda: file.append(logs.escape(masked)))

@@ -61,7 +61,7 @@ class Caller:
         return Answer(status, raw, content)
 
     async def get(self, path: str, **headers: str) -> Answer:
-        return await self.call("GET", f"/api/v4/{path}", **headers)
+        return await self.call("GET", f"/api/v4/{path}", b"", **headers)
 
     async def rows(self, path: str) -> list[Any] | int:
         """All rows of a list, by its ``Link`` headers; the status instead if it is refused."""

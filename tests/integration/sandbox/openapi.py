@@ -13,7 +13,12 @@ import yaml
 
 _INSTANT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
 _DAY = re.compile(r"^\d{4}-\d\d-\d\d$")
-_TYPES = {"integer": int, "boolean": bool, "number": (int, float), "object": dict}
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "integer": int,
+    "boolean": bool,
+    "number": (int, float),
+    "object": dict,
+}
 
 
 class OpenApi:

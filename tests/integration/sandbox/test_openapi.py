@@ -1,6 +1,7 @@
 """Every answer has GitLab 19.3's fields and types, and no others."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ LISTS = {
     "project/releases": "projects/{id}/releases",
     "project/events": "projects/{id}/events",
 }
+# The document says date-time; GitLab writes the day alone (doc/api/personal_access_tokens.md).
+KNOWN = ("$.expires_at is no date-time",)
 STRICT = {
     "commits": "commit/basic",
     "pipelines": "pipeline/basic",
@@ -52,7 +55,7 @@ STRICT = {
 @pytest.fixture(scope="module")
 def real() -> Path:
     root = Path(__file__).resolve().parents[3]
-    folder = root / __import__("os").environ.get("GITLAB_TRUTH", "../shared/gitlab-truth")
+    folder = root / os.environ.get("GITLAB_TRUTH", "../shared/gitlab-truth")
     if not folder.is_dir():
         pytest.skip(f"no GitLab truth in {folder}: the OpenAPI document of GitLab is not here")
     return folder

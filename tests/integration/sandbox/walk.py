@@ -1,6 +1,5 @@
 """Reads all of an account's scope over HTTP, apart from the code under test and from the truth."""
 
-from collections.abc import Callable
 from typing import Any
 
 from tests.integration.sandbox.caller import Caller
@@ -28,11 +27,7 @@ PROJECT_LISTS = {
     "releases": "releases?",
     "events": "events?",
 }
-_NATURAL: dict[str, Callable[[Any], int | str]] = {
-    "branches": lambda body: str(body["name"]),
-    "tags": lambda body: str(body["name"]),
-    "releases": lambda body: str(body["tag_name"]),
-}
+_NATURAL = {"branches": "name", "tags": "name", "releases": "tag_name"}
 
 
 class Walk:
@@ -63,8 +58,8 @@ class Walk:
             rows = await self._list("project", number, resource, path)
             notes = {"issues": "issue_notes", "merge_requests": "merge_request_notes"}
             for row in rows if resource in notes else []:
-                path = f"{resource}/{row['iid']}/notes?"
-                await self._list("project", number, notes[resource], path)
+                of_one = f"{resource}/{row['iid']}/notes?"
+                await self._list("project", number, notes[resource], of_one)
 
     async def _one(self, kind: str, number: int, query: str) -> None:
         answer = await self._caller.get(f"{kind}s/{number}{query}")
@@ -79,8 +74,7 @@ class Walk:
             self.refused[kind, number, resource] = rows
             return []
         for row in rows:
-            natural = _NATURAL.get(resource, lambda body: body["id"])(row)
-            key = (kind, number, resource, natural)
+            key = (kind, number, resource, row[_NATURAL.get(resource, "id")])
             assert key not in self.records
             self.records[key] = row
         return rows

@@ -112,7 +112,7 @@ def crash_1(path: str) -> None:
 def unusable(path: str) -> None:
     """Cannot work with its settings, and says why."""
     print("labtrawl: the key is damaged", file=sys.stderr, flush=True)
-    crash(path, "78")
+    sys.exit(78)
 
 
 def ignorant(path: str) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -182,7 +183,7 @@ def test_status_restart_and_stop_reach_the_running_supervisor(
 def test_program_that_can_never_work_ends_the_start_with_its_sentence(run: Run) -> None:
     whole = run("good", "unusable")
     assert whole.end() == 2
-    assert any("labtrawl: the key is damaged" in line for line in whole.lines)
+    assert whole.lines[-1] == "labtrawl: unusable-2 cannot work: the key is damaged\n"
 
 
 def test_quick_ends_of_children_are_never_taken_for_strays(run: Run) -> None:
@@ -196,6 +197,19 @@ def test_child_that_knows_nothing_of_supervision_is_killed_at_the_stop(run: Run)
     whole.until("program_starting", program="ignorant-1")
     whole.process.send_signal(signal.SIGTERM)
     assert whole.end() in {0, 1}
+
+
+def test_connection_left_open_at_the_end_makes_no_noise(run: Run) -> None:
+    whole = run("good")
+    whole.until("program_ready")
+    with socket.socket(socket.AF_UNIX) as idle, socket.socket(socket.AF_UNIX) as asking:
+        idle.connect(str(whole.data_dir / "run" / "control.sock"))
+        asking.connect(str(whole.data_dir / "run" / "control.sock"))
+        asking.sendall(b'{"request":"status"}\n{"request":"stop"}\n{"request":"dance"}\n')
+        answers = [json.loads(line) for line in asking.makefile()]
+    assert whole.end() == 0
+    assert [list(answer) for answer in answers][:2] == [["status"], []]
+    assert [line for line in whole.lines if '"level": "error"' in line] == []
 
 
 def test_output_of_children_is_named_kept_and_private(run: Run) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from labtrawl import config, logs
 from labtrawl.cli.start import supervise
+from labtrawl.errors import LabtrawlError
 from labtrawl.supervisor.process import Program
 
 CHILDREN = Path(__file__).with_name("children.py")
@@ -30,4 +31,8 @@ def main(data_dir: str, *kinds: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    try:
+        sys.exit(main(*sys.argv[1:]))
+    except LabtrawlError as error:
+        print(f"labtrawl: {error}", file=sys.stderr)
+        sys.exit(2)

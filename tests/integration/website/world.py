@@ -124,7 +124,9 @@ def _work(connection: Connection, rng: random.Random) -> None:
         jobs.hold(connection, job_id, HoldReason.CREDENTIAL, "401 from GitLab")
     for job_id in leases.claim(connection, "crawler-2", "later", 7, 60.0):
         jobs.retry_later(connection, job_id.job_id, "502 Bad Gateway from /projects/7/issues", 900)
-    connection.exec_driver_sql("UPDATE job SET state = 'cancelled' WHERE id IN (?, ?)", tuple(rest[1:3]))
+    connection.exec_driver_sql(
+        "UPDATE job SET state = 'cancelled' WHERE id IN (?, ?)", tuple(rest[1:3])
+    )
 
 
 def _finish(connection: Connection, job: leases.ClaimedJob, rng: random.Random) -> None:

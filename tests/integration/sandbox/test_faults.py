@@ -1,0 +1,146 @@
+"""Planned misbehaviour, limits and the control endpoints."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from labtrawl.sandbox import Fault, Options, World, running
+from tests.integration.sandbox.caller import Answer, Caller
+
+LIMITED = {
+    "message": {"error": "This endpoint has been requested too many times. Try again later."}
+}
+
+
+@pytest.fixture
+async def caller(world: World) -> AsyncIterator[Caller]:
+    async with running(world) as server, Caller(server.url, world.accounts[0].token) as found:
+        yield found
+
+
+async def arm(caller: Caller, **fault: object) -> Answer:
+    return await caller.call("POST", "/-/sandbox/faults", json.dumps([fault]).encode())
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "content_type", "retry_after"),
+    [
+        ("429_http", 429, "text/plain", "3"),
+        ("429_app", 429, "application/json", "3"),
+        ("429_bare", 429, "application/json", None),
+        ("500", 500, "application/json", None),
+        ("502_html", 502, "text/html", None),
+        ("503", 503, "application/json", "3"),
+        ("401", 401, "application/json", None),
+        ("403", 403, "application/json", None),
+        ("404", 404, "application/json", None),
+        ("html200", 200, "text/html", None),
+    ],
+)
+async def test_fault_answers_as_its_kind_says_and_once(
+    caller: Caller, kind: str, status: int, content_type: str, retry_after: str | None
+) -> None:
+    await arm(caller, path="/user$", kind=kind, retry_after_seconds=2.5)
+    hit, spared = await caller.get("user"), await caller.get("user")
+    assert hit.status == status
+    assert (hit.headers["content-type"], hit.headers.get("retry-after")) == (
+        content_type,
+        retry_after,
+    )
+    assert spared.status == 200
+
+
+async def test_application_limit_has_gitlabs_words(caller: Caller) -> None:
+    await arm(caller, path="groups", kind="429_app")
+    assert (await caller.get("groups")).json == LIMITED
+
+
+async def test_truncate_cuts_the_json_off(caller: Caller) -> None:
+    await arm(caller, path="groups", kind="truncate")
+    answer = await caller.get("groups")
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(answer.body)
+
+
+async def test_wrong_type_gives_an_object_for_a_list(caller: Caller) -> None:
+    await arm(caller, path="groups", kind="wrong_type")
+    assert (await caller.get("groups")).json == {"unexpected": True}
+
+
+async def test_reset_drops_the_connection_half_way(caller: Caller) -> None:
+    await arm(caller, path="groups", kind="reset")
+    with pytest.raises(asyncio.IncompleteReadError):
+        await caller.get("groups")
+
+
+async def test_delay_holds_the_right_answer_back(caller: Caller) -> None:
+    await arm(caller, path="user", kind="delay", retry_after_seconds=0.05)
+    before = time.monotonic()
+    answer = await caller.get("user")
+    assert (answer.status, time.monotonic() - before >= 0.05) == (200, True)
+
+
+async def test_skip_every_and_times_pick_requests(caller: Caller) -> None:
+    await arm(caller, path="user", kind="500", skip=1, every=2, times=2)
+    statuses = [(await caller.get("user")).status for _ in range(7)]
+    assert statuses == [200, 200, 500, 200, 500, 200, 200]
+
+
+async def test_faults_can_be_cleared(caller: Caller) -> None:
+    await arm(caller, path="user", kind="500", times=0)
+    assert (await caller.get("user")).status == 500
+    await caller.call("DELETE", "/-/sandbox/faults")
+    assert (await caller.get("user")).status == 200
+
+
+@pytest.mark.parametrize(
+    "fault", [{"path": "(", "kind": "500"}, {"path": "x", "kind": "fire"}, {"kind": "500"}]
+)
+async def test_unknown_fault_gets_400(caller: Caller, fault: dict[str, str]) -> None:
+    answer = await arm(caller, **fault)
+    assert (answer.status, "error" in answer.json) == (400, True)
+
+
+async def test_faults_given_at_start_hold(world: World) -> None:
+    options = Options(faults=(Fault(path="version", kind="503"),))
+    async with running(world, options) as server:
+        async with Caller(server.url, world.accounts[0].token) as caller:
+            assert (await caller.get("version")).status == 503
+
+
+async def test_health_and_counts_do_not_count_themselves(world: World, caller: Caller) -> None:
+    project = world.projects[0].id
+    await caller.get(f"projects/{project}/issues")
+    await caller.get("projects/1")
+    health = await caller.call("GET", "/-/sandbox/health")
+    counts = await caller.call("GET", "/-/sandbox/requests")
+    assert (health.status, health.body) == (200, b"ok")
+    assert counts.json == {
+        "total": 2,
+        "by_endpoint": {"projects/:id/issues": 1, "projects/:id": 1},
+        "by_project": {str(project): 1, "1": 1},
+        "by_status": {"200": 1, "404": 1},
+        "by_user": {world.accounts[0].username: 2},
+    }
+    cleared = await caller.call("DELETE", "/-/sandbox/requests")
+    assert cleared.json["total"] == 0
+
+
+async def test_rate_limit_counts_a_user_and_refuses_in_plain_text(world: World) -> None:
+    async with running(world, Options(rate_limit_per_minute=2)) as server:
+        async with Caller(server.url, world.accounts[0].token) as caller:
+            answers = [await caller.get("version") for _ in range(5)]
+        async with Caller(server.url, world.accounts[1].token) as other:
+            spared = await other.get("version")
+    # The minute may turn once while these five are asked.
+    refused = [answer for answer in answers if answer.status == 429]
+    assert refused
+    assert refused[0].body == b"Retry later\n"
+    assert {"retry-after", "ratelimit-limit", "ratelimit-name", "ratelimit-observed",
+            "ratelimit-remaining", "ratelimit-reset", "ratelimit-resettime"} <= set(
+        refused[0].headers
+    )  # fmt: skip
+    assert spared.headers["ratelimit-limit"] == "2"

@@ -1,0 +1,199 @@
+"""Who gets in, by which way, and what every response carries."""
+
+import json
+import re
+
+import pytest
+
+from labtrawl.store.sessions import IDLE_SECONDS, SESSION_SECONDS
+from labtrawl.website.access import AUDIENCE, Audience
+from labtrawl.website.security import HEADERS
+from tests.integration.website import world
+from tests.integration.website.conftest import Client
+
+PLACES = {"{job_id}": "1", "{area_id}": "1", "{name:path}": "app.css"}
+
+
+def filled(path: str) -> str:
+    for name, value in PLACES.items():
+        path = path.replace(name, value)
+    return path + ("?view=overview" if path == "/live" else "")
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(AUDIENCE))
+async def test_route_without_a_session_answers_only_when_public(
+    stranger: Client, method: str, path: str
+) -> None:
+    reply = await stranger.ask(method, filled(path), {"Sec-Fetch-Site": "same-origin"})
+    is_refused = AUDIENCE[method, path] is Audience.ADMIN
+    assert (reply.status == 401) == is_refused
+
+
+@pytest.mark.parametrize("path", ["/", "/livez", "/nothing", "/static/app.css", "/sign-in"])
+async def test_response_carries_the_headers(stranger: Client, path: str) -> None:
+    reply = await stranger.get(path)
+    sent = {name: reply.headers.get(name.lower()) for name in HEADERS}
+    assert sent == HEADERS
+
+
+@pytest.mark.parametrize(
+    "path", ["//jobs", "/JOBS", "/jobs/", "/livez/", "/sign-in/x", "/staticx", "/%2e/jobs"]
+)
+async def test_path_near_an_exempt_one_needs_a_session(stranger: Client, path: str) -> None:
+    assert (await stranger.get(path)).status == 401
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static//etc/passwd", "/static/"]
+)
+async def test_static_path_that_leaves_the_folder_is_not_found(stranger: Client, path: str) -> None:
+    assert (await stranger.get(path)).status == 404
+
+
+async def test_sign_in_by_link_gives_a_session_once(stranger: Client) -> None:
+    token = await stranger.link()
+    shown = [(await stranger.get(f"/sign-in?token={token}")).status for _ in range(2)]
+    first = await stranger.post("/sign-in", f"token={token}")
+    second = await stranger.post("/sign-in", f"token={token}")
+    cookie = first.headers["set-cookie"]
+    stranger.cookie = cookie.split(";")[0]
+    assert shown == [200, 200]
+    assert (first.status, first.headers["location"], second.status) == (303, "/", 410)
+    assert {"httponly", "samesite=lax", "path=/"} <= set(cookie.lower().split("; "))
+    assert (await stranger.get("/")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("UPDATE admin_link SET expires_at = 1", "too old"),
+        ("UPDATE admin_link SET used_at = 1", "used already"),
+        ("DELETE FROM admin_link", "not known here"),
+    ],
+)
+async def test_link_that_is_no_good_says_so(stranger: Client, change: str, words: str) -> None:
+    token = await stranger.link()
+    await stranger.write(lambda connection: connection.exec_driver_sql(change))
+    page = await stranger.get(f"/sign-in?token={token}")
+    done = await stranger.post("/sign-in", f"token={token}")
+    assert (page.status, words in page.text, "labtrawl admin link" in page.text) == (
+        410,
+        True,
+        True,
+    )
+    assert (done.status, "set-cookie" in done.headers) == (410, False)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+    ],
+)
+async def test_post_from_elsewhere_is_refused(admin: Client, headers: dict[str, str]) -> None:
+    job_id = await admin.write(world.one_job)
+    reply = await admin.ask("POST", f"/jobs/{job_id}/retry", headers)
+    assert reply.status == 403
+
+
+async def test_post_with_our_origin_passes(admin: Client) -> None:
+    reply = await admin.ask("POST", "/sign-out", {"Origin": admin.url})
+    assert (reply.status, reply.headers["location"]) == (303, "/sign-in")
+    assert (await admin.get("/")).status == 401
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"UPDATE session SET seen_at = seen_at - {IDLE_SECONDS * 1000}",
+        f"UPDATE session SET expires_at = expires_at - {SESSION_SECONDS * 1000}",
+        "UPDATE session SET revoked_at = 1",
+        "DELETE FROM session",
+    ],
+)
+async def test_session_that_has_ended_is_refused(admin: Client, change: str) -> None:
+    assert (await admin.get("/")).status == 200
+    await admin.write(lambda connection: connection.exec_driver_sql(change))
+    assert (await admin.get("/")).status == 401
+
+
+async def test_session_in_use_is_kept_awake(admin: Client) -> None:
+    almost = f"UPDATE session SET seen_at = seen_at - {IDLE_SECONDS * 1000 - 9000}"
+    await admin.write(lambda connection: connection.exec_driver_sql(almost))
+    await admin.get("/")
+    await admin.write(lambda connection: connection.exec_driver_sql(almost))
+    assert (await admin.get("/")).status == 200
+
+
+async def test_database_holds_no_token(stranger: Client) -> None:
+    token = await stranger.link()
+    query = "SELECT token_sha256 FROM admin_link"
+    kept = await stranger.write(lambda c: c.exec_driver_sql(query).scalars().all())
+    assert [(len(each), token in each) for each in kept] == [(64, False)]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nothing", 404, "not_found"),
+        ("GET", "/jobs/99", 404, "not_found"),
+        ("GET", "/areas/99", 404, "not_found"),
+        ("DELETE", "/jobs", 405, "method_not_allowed"),
+        ("GET", "/jobs?state=asleep", 422, "invalid"),
+        ("GET", "/jobs/0", 422, "invalid"),
+        ("GET", f"/jobs/{2**63}", 422, "invalid"),
+        ("GET", "/areas?after=x", 422, "invalid"),
+        ("GET", "/live?view=jobs&ids=1;2", 422, "invalid"),
+        ("POST", "/jobs/99/retry", 404, "not_found"),
+    ],
+)
+async def test_failure_has_a_page_and_a_json_twin(
+    admin: Client, method: str, path: str, status: int, code: str
+) -> None:
+    own = {"Sec-Fetch-Site": "same-origin"}
+    page = await admin.ask(method, path, own)
+    twin = await admin.ask(method, path, own | {"Accept": "application/json"})
+    assert (page.status, twin.status) == (status, status)
+    assert re.search("<h1>[^<]+</h1>", page.text)
+    assert json.loads(twin.text)["error"]["code"] == code
+
+
+async def test_fault_of_ours_shows_an_id_and_no_traceback(
+    admin: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await admin.write(lambda connection: connection.exec_driver_sql("DROP TABLE ledger"))
+    reply = await admin.get("/coverage")
+    twin = await admin.get("/coverage", Accept="application/json")
+    error = json.loads(twin.text)["error"]
+    assert (reply.status, error["code"], len(error["id"])) == (500, "internal", 8)
+    assert "Traceback" not in reply.text
+    assert "ledger" not in reply.text
+    assert error["id"] in capsys.readouterr().err
+
+
+async def test_body_over_the_limit_is_refused(stranger: Client) -> None:
+    assert (await stranger.post("/sign-in", "token=" + "x" * 5000)).status == 413
+
+
+async def test_health_follows_what_the_site_is_told(stranger: Client) -> None:
+    before = await stranger.get("/readyz")
+    stranger.around.ready = False
+    after = await stranger.get("/readyz")
+    assert json.loads(before.text) == {"ready": True, "database": True, "programs": True}
+    assert (after.status, json.loads(after.text)["programs"]) == (503, False)
+    assert (await stranger.get("/livez")).status == 200
+
+
+async def test_asset_with_its_version_is_kept_by_browsers(stranger: Client) -> None:
+    page = await stranger.get("/sign-in")
+    (address,) = re.findall(r'href="(/static/app\.css\?v=[0-9a-f]+)"', page.text)
+    named = await stranger.get(address, Accept_Encoding="gzip")
+    plain = await stranger.get("/static/app.css")
+    again = await stranger.get("/static/app.css", If_None_Match=plain.headers["etag"])
+    assert named.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert named.headers["content-encoding"] == "gzip"
+    assert (plain.headers["cache-control"], again.status) == ("no-cache", 304)

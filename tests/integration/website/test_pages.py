@@ -1,0 +1,133 @@
+"""What the pages say, from a real database."""
+
+import re
+
+import pytest
+
+from labtrawl.store import jobs
+from tests.integration.website import world
+from tests.integration.website.conftest import Client
+
+
+def rows(text: str) -> list[int]:
+    return [int(each) for each in re.findall(r'<tr id="job-(\d+)"', text)]
+
+
+async def every_row(admin: Client, path: str, link: str) -> list[int]:
+    found: list[int] = []
+    while True:
+        page = (await admin.get(path)).text
+        found += rows(page)
+        following = re.search(rf'id="{link}"[^>]* href="([^"]+)"', page)
+        if following is None:
+            return found
+        path = following[1].replace("&amp;", "&")
+
+
+@pytest.mark.parametrize(
+    ("query", "condition"),
+    [
+        ("", "1"),
+        ("?state=completed", "state = 'completed'"),
+        ("?resource=commits", "resource = 'commits'"),
+        ("?resource=issues&state=queued", "resource = 'issues' AND state = 'queued'"),
+        ("?kind=group", "area_id IN (SELECT id FROM area WHERE kind = 'group')"),
+        ("?area=lamp-room", "area_id IN (SELECT id FROM area WHERE full_path LIKE '%lamp-room%')"),
+        ("?area=kelp/&state=failed&kind=project", "state = 'failed' AND area_id IN"
+         " (SELECT id FROM area WHERE full_path LIKE '%kelp/%' AND kind = 'project')"),
+        ("?area=%25", "0"),
+    ],
+)  # fmt: skip
+async def test_list_of_jobs_filtered_shows_each_match_once(
+    admin: Client, query: str, condition: str
+) -> None:
+    await admin.write(world.build)
+    sql = f"SELECT id FROM job WHERE {condition} ORDER BY id DESC"
+    wanted = await admin.write(lambda c: c.exec_driver_sql(sql).scalars().all())
+    assert await every_row(admin, f"/jobs{query}", "page-next") == wanted
+
+
+async def test_list_of_jobs_backwards_shows_the_same_pages(admin: Client) -> None:
+    await admin.write(world.build)
+    last = (await admin.get("/jobs?after=30")).text
+    found = await every_row(admin, "/jobs?after=30", "page-previous")
+    assert rows(last) == list(range(29, 0, -1))
+    assert sorted(found) == list(range(1, 830))
+
+
+async def test_facets_count_what_the_rest_of_the_filter_matches(admin: Client) -> None:
+    await admin.write(world.build)
+    page = (await admin.get("/jobs?state=failed&resource=commits")).text
+    sql = "SELECT state, COUNT(*) FROM job WHERE resource = 'commits' GROUP BY state"
+    wanted = await admin.write(lambda c: c.exec_driver_sql(sql).all())
+    shown = re.findall(r'id="facet-(\w+)".*?<span class="amount">([\d,]+)</span>', page)
+    counts = {state: int(number) for state, number in shown}
+    assert counts.pop("all") == 48
+    assert {state: number for state, number in counts.items() if number} == dict(wanted)
+
+
+async def test_areas_come_in_the_order_of_the_tree(admin: Client) -> None:
+    def plant(connection: world.Connection) -> None:
+        for number, path in enumerate(("a", "a-b", "a/z", "a.c", "a/b/c", "a/b")):
+            world.one_job(connection, "issues", path)
+            connection.exec_driver_sql(
+                "UPDATE area SET gitlab_id = ? WHERE gitlab_id = 99", (number,)
+            )
+
+    await admin.write(plant)
+    page = (await admin.get("/areas")).text
+    paths = re.findall(r'<bdi class="small path">([^ ]*?)</bdi>', page)
+    assert [each.replace("<wbr>", "") for each in paths] == [
+        "a",
+        "a/b",
+        "a/b/c",
+        "a/z",
+        "a-b",
+        "a.c",
+    ]
+
+
+async def test_coverage_pages_hold_each_area_once(admin: Client) -> None:
+    await admin.write(world.build)
+    found: list[str] = []
+    path = "/coverage"
+    while path:
+        page = (await admin.get(path)).text
+        found += re.findall(r'id="area-(\d+)"', page)
+        following = re.search(r'id="page-next"[^>]* href="([^"]+)"', page)
+        path = following[1].replace("&amp;", "&") if following else ""
+    assert sorted(map(int, found)) == list(range(1, 62))
+
+
+async def test_text_from_gitlab_stays_text(admin: Client) -> None:
+    job_id = await admin.write(world.one_job)
+    await admin.write(world.start)
+    await admin.write(lambda c: jobs.fail(c, job_id, "forbidden", world.HOSTILE))
+    await admin.write(
+        lambda c: c.exec_driver_sql(
+            "UPDATE area SET name = ?, full_path = ?", (world.HOSTILE, "a<b/\x07")
+        )
+    )
+    for path in ("/", "/jobs", f"/jobs/{job_id}", "/areas", "/areas/1", "/coverage"):
+        text = (await admin.get(path)).text
+        assert "<script>alert" not in text
+        assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", text)
+
+
+async def test_retry_queues_a_failed_job_and_refuses_others(admin: Client) -> None:
+    job_id = await admin.write(world.one_job)
+    early = await admin.post(f"/jobs/{job_id}/retry")
+    await admin.write(world.start)
+    await admin.write(lambda c: jobs.fail(c, job_id, "unavailable", "502"))
+    done = await admin.post(f"/jobs/{job_id}/retry")
+    state = await admin.write(lambda c: c.exec_driver_sql("SELECT state FROM job").scalar())
+    assert (early.status, done.status, state) == (409, 303, "queued")
+
+
+async def test_retry_of_a_list_that_another_job_reads_names_it(admin: Client) -> None:
+    first = await admin.write(world.one_job)
+    await admin.write(world.start)
+    await admin.write(lambda c: jobs.fail(c, first, "unavailable", "502"))
+    second = await admin.write(world.one_job)
+    reply = await admin.post(f"/jobs/{first}/retry")
+    assert (reply.status, f"Job {second} reads the same list" in reply.text) == (409, True)

@@ -1,0 +1,331 @@
+"""The real programs on a data folder of their own, started as a user would, and killed at will.
+
+The GitLab look-alike is a process beside the supervisor, so that it outlives every victim. What is
+left on the disk is judged by `oracle`.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from labtrawl.cli.settings_file import Draft
+from labtrawl.config import Instance
+from labtrawl.domain.credential import Secret
+from labtrawl.errors import StoreError
+from labtrawl.sandbox import Truth, build_world, truth
+from labtrawl.store import summary
+from labtrawl.store.engine import database_path, open_snapshots
+from labtrawl.supervisor import linux
+
+POLL_SECONDS = 0.02
+# An undisturbed crawl takes two to eight seconds; each kill adds a restart and at most a lease.
+CRAWL_SECONDS = 90.0
+STOP_SECONDS = 20.0
+VICTIMS = ("crawler", "website", "supervisor")
+PROGRAM = (sys.executable, "-P", "-m", "labtrawl")
+# About 2,000 records in some 35 lists: notes of many issues, lists of several pages, small ones.
+WORLD = "small"
+SIZES = {
+    "projects": 2,
+    "issues": 230,
+    "merge_requests": 60,
+    "notes": 700,
+    "commits": 460,
+    "pipelines": 120,
+    "ci_jobs": 250,
+    "events": 80,
+    "milestones": 8,
+    "releases": 6,
+    "branches": 8,
+}
+SETTINGS = """
+[website]
+port = 0
+[lease]
+seconds = 2.0
+renew_seconds = 0.5
+[heartbeat]
+seconds = 1.0
+silence_seconds = 5.0
+[crawler]
+jobs = {jobs}
+[segment]
+max_seconds = {segment_seconds}
+"""
+
+
+class Stuck(AssertionError):
+    """Something did not happen in time; the text says what, and how things stand."""
+
+
+def until(happened: Callable[[], bool], seconds: float, what: str) -> None:
+    """Look every few milliseconds until an outside process did something. Raises Stuck."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > deadline:
+            raise Stuck(f"not within {seconds:g} s: {what}")
+        time.sleep(POLL_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class GitLab:
+    """A running look-alike, its main account, and what a perfect crawl of it holds."""
+
+    url: str
+    username: str
+    token: Secret
+    truth: Truth
+
+
+@contextlib.contextmanager
+def gitlab(latency_ms: float) -> Iterator[GitLab]:
+    """Serve the world of the proofs from a process of its own."""
+    sizes = [f"--size={name}={number}" for name, number in SIZES.items()]
+    arguments = ("sandbox", "serve", f"--world={WORLD}", *sizes, f"--latency-ms={latency_ms}")
+    with subprocess.Popen(
+        (*PROGRAM, *arguments),
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().removeprefix("listening on ").strip()
+            account = build_world(WORLD, 1, SIZES).accounts[0]
+            found = truth(build_world(WORLD, 1, SIZES), account.username, url)
+            yield GitLab(url, account.username, Secret(account.token), found)
+        finally:
+            process.kill()
+
+
+def _environment() -> dict[str, str]:
+    """What a program gets from the shell: nothing of ours, and no coverage that a kill tears."""
+    strange = ("LABTRAWL_", "SOCKET_PATH", "COPILOT_", "CRAWLER_API", "AUTH_IPC", "COV", "XDG_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(strange)}
+
+
+@dataclass(slots=True)
+class Crawl:
+    """A data folder, and the supervisor that runs on it now.
+
+    `command` starts the supervisor; `log` is what was done to it, for whoever must repeat it.
+    """
+
+    folder: Path
+    gitlab: GitLab
+    jobs: int = 8
+    segment_seconds: float = 0.15
+    command: Sequence[str] = (*PROGRAM, "start")
+    log: list[str] = field(default_factory=list)
+    kills: dict[str, int] = field(default_factory=lambda: dict.fromkeys(VICTIMS, 0))
+    _children: set[int] = field(default_factory=set)
+    _supervisor: subprocess.Popen[bytes] | None = None
+    _began: float = field(default_factory=time.monotonic)
+
+    @property
+    def data_dir(self) -> Path:
+        return self.folder / "data"
+
+    def write_settings(self) -> None:
+        """Write labtrawl.toml and the key as `labtrawl init` does, then the pace of the proof."""
+        config = self.folder / "labtrawl.toml"
+        instance = Instance(name="gitlab", url=self.gitlab.url, address_allow=("127.0.0.1/32",))
+        draft = Draft(config, self.data_dir, "", instance, False, self.gitlab.username)
+        draft.write(self.gitlab.token, keep=False, overwrite=False)
+        with config.open("a") as file:
+            file.write(SETTINGS.format(jobs=self.jobs, segment_seconds=self.segment_seconds))
+
+    # ------------------------------------------------------------ starting and stopping
+
+    def start(self) -> None:
+        """Start the supervisor; returns at once."""
+        if not (self.folder / "labtrawl.toml").exists():
+            self.write_settings()
+        with (self.folder / "supervisor.out").open("ab") as output:
+            self._supervisor = subprocess.Popen(
+                self.command,
+                cwd=self.folder,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self.note(f"start, supervisor {self._supervisor.pid}")
+
+    def stop(self) -> None:
+        """Stop as Ctrl+C does; everything must end by itself, in time."""
+        assert self._supervisor is not None
+        self._look()
+        self._supervisor.send_signal(signal.SIGINT)
+        try:
+            code = self._supervisor.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise self.stuck("the supervisor did not stop") from None
+        self.note(f"stop, exit code {code}")
+        if code != 0:
+            raise self.stuck(f"a clean stop ended with exit code {code}")
+        self._supervisor = None
+        left = self.alive()
+        if left:
+            raise self.stuck(f"left behind after the stop: {left}")
+
+    def end(self) -> None:
+        """End what still runs, whatever happened before."""
+        self._look()
+        if self._supervisor is not None:
+            self._supervisor.kill()
+            self._supervisor.wait()
+            self._supervisor = None
+        for pid in self.alive():
+            linux.kill(pid, signal.SIGKILL)
+
+    # ------------------------------------------------------------ looking
+
+    def pid_of(self, program: str) -> int | None:
+        """Return the pid of "website" or "crawler" now; None while it is not there."""
+        return self._look().get(program)
+
+    def _look(self) -> dict[str, int]:
+        """Find the supervisor's children; remember all that were ever seen."""
+        if self._supervisor is None:
+            return {}
+        parent = self._supervisor.pid
+        found = {
+            name: entry.pid
+            for entry in linux.processes()
+            if entry.parent == parent and not entry.is_zombie and (name := _program(entry.pid))
+        }
+        self._children |= set(found.values())
+        return found
+
+    def alive(self) -> list[int]:
+        """Return the children that still run, whoever is their parent now."""
+        entries = [linux.process_entry(pid) for pid in self._children]
+        return [
+            entry.pid
+            for entry in entries
+            if entry is not None and not entry.is_zombie and _program(entry.pid)
+        ]
+
+    def progress(self) -> summary.Progress | None:
+        """Read how far the crawl is; None before there is a database to ask."""
+        path = database_path(self.data_dir)
+        if not path.exists():
+            return None
+        with contextlib.suppress(StoreError), open_snapshots(path) as snapshots:
+            return snapshots.read_now(summary.progress)
+        return None
+
+    def is_finished(self) -> bool:
+        """Say whether every list was read to its end; a held job counts as not."""
+        assert self._supervisor is not None
+        if (code := self._supervisor.poll()) is not None:
+            raise self.stuck(f"the supervisor ended by itself with exit code {code}")
+        now = self.progress()
+        return now is not None and now.finished and not now.jobs.get("held")
+
+    def wait_until_finished(self, seconds: float = CRAWL_SECONDS) -> None:
+        """Wait for the end of the crawl. Raises Stuck."""
+        try:
+            until(self.is_finished, seconds, "the end of the crawl")
+        except Stuck as error:
+            raise self.stuck(str(error)) from None
+
+    # ------------------------------------------------------------ killing
+
+    def kill(self, victim: str, *, with_children: bool = False) -> bool:
+        """Kill -9 now; say whether there was somebody to kill.
+
+        A dead supervisor is started again at once, while its children may still be ending;
+        `with_children` kills those in the same moment, as the end of a container does.
+        """
+        assert self._supervisor is not None
+        children = self._look()
+        pid = self._supervisor.pid if victim == "supervisor" else children.get(victim)
+        if pid is None:
+            return False
+        doomed = [pid, *(children.values() if with_children else ())]
+        for each in doomed:
+            linux.kill(each, signal.SIGKILL)
+        self.kills[victim] += 1
+        self.note(f"kill -9 {victim} {doomed}")
+        if victim == "supervisor":
+            self._supervisor.wait()
+            self.start()
+        return True
+
+    def note(self, what: str) -> None:
+        """Write down what happened, with the seconds since the beginning."""
+        self.log.append(f"{time.monotonic() - self._began:7.3f} s  {what}")
+
+    def stuck(self, what: str) -> Stuck:
+        """Build the failure: what, what was done, how things stand, the last words of all."""
+        words = [what, *self.log, f"progress: {self.progress()}", f"alive: {self.alive()}"]
+        logs = [self.folder / "supervisor.out", *sorted(self.data_dir.glob("logs/*.log"))]
+        for path in [path for path in logs if path.exists()]:
+            words += [f"--- {path.name}", *path.read_text(errors="replace").splitlines()[-25:]]
+        return Stuck("\n".join(words))
+
+
+def _program(pid: int) -> str:
+    """Return which of our programs a pid is: "website", "crawler", or nothing."""
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    return next((name for name in ("website", "crawler") if name.encode() in arguments), "")
+
+
+@contextlib.contextmanager
+def crawl(folder: Path, served: GitLab, **options: object) -> Iterator[Crawl]:
+    """Give a crawl in a folder of its own below `folder`; nothing of it runs on afterwards."""
+    one = Crawl(Path(tempfile.mkdtemp(prefix="a crawl ", dir=folder)), served, **options)  # type: ignore[arg-type]
+    try:
+        yield one
+    finally:
+        one.end()
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """One planned kill, `wait_seconds` after the one before."""
+
+    victim: str
+    wait_seconds: float
+    with_children: bool
+
+
+def blows(chance: Random, victims: Sequence[str]) -> list[Blow]:
+    """Draw when each victim dies: sometimes in full work, sometimes while another comes back."""
+    return [
+        Blow(
+            victim,
+            chance.uniform(0.05, 0.6) if chance.random() < 0.25 else chance.uniform(0.6, 2.5),
+            victim == "supervisor" and chance.random() < 0.5,
+        )
+        for victim in victims
+    ]
+
+
+def strike(one: Crawl, planned: Sequence[Blow]) -> None:
+    """Start a crawl, carry out the blows as long as it lasts, and let it come to its end."""
+    one.start()
+    for blow in planned:
+        time.sleep(blow.wait_seconds)
+        if one.is_finished():
+            one.note("finished before the next kill")
+            return
+        if not one.kill(blow.victim, with_children=blow.with_children):
+            one.note(f"no {blow.victim} to kill")
+    one.wait_until_finished()

@@ -1,0 +1,134 @@
+"""Generated worlds: the same for the same seed, as large as asked, and believable."""
+
+from collections import Counter
+
+import pytest
+
+from labtrawl.sandbox import UnknownWorld, World, build_world, generate, truth
+from labtrawl.sandbox.instants import instant_ms
+from labtrawl.sandbox.plan import PRESETS, plan_for
+
+
+@pytest.fixture(scope="module")
+def default() -> World:
+    return build_world("default")
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_same_seed_gives_the_same_world(preset: str) -> None:
+    assert build_world(preset, 7, {"issues": 60}) == build_world(preset, 7, {"issues": 60})
+
+
+def test_other_seed_gives_another_world() -> None:
+    assert build_world("small", 1) != build_world("small", 2)
+
+
+def test_default_world_holds_what_its_plan_says(default: World) -> None:
+    plan, counts = PRESETS["default"], truth(default).counts()
+    exact = ("issues", "merge_requests", "commits", "pipelines", "ci_jobs")
+    assert {name: counts[name] for name in exact} == {name: getattr(plan, name) for name in exact}
+    assert counts["issue_notes"] + counts["merge_request_notes"] == plan.notes
+    assert 29_000 < counts["total"] < 32_000
+
+
+def test_small_world_holds_about_2000_records_in_4_projects() -> None:
+    counts = truth(build_world("small")).counts()
+    assert (counts["project"], counts["issues"]) == (4, 1_900)
+    assert 1_950 < counts["total"] < 2_100
+
+
+def test_sizes_are_adjustable() -> None:
+    counts = truth(build_world("small", 1, {"projects": 2, "issues": 30})).counts()
+    assert (counts["project"], counts["issues"]) == (2, 30)
+
+
+@pytest.mark.parametrize("size", [{"issues": -1}, {"projects": 0}, {"whales": 3}])
+def test_wrong_size_is_refused_in_one_sentence(size: dict[str, int]) -> None:
+    with pytest.raises(UnknownWorld, match=next(iter(size))):
+        build_world("small", 1, size)
+
+
+def test_unknown_world_names_the_known_ones() -> None:
+    with pytest.raises(UnknownWorld) as caught:
+        build_world("moon")
+    assert str(caught.value) == "no such world: moon; there are: default, small, shared"
+
+
+def test_ids_are_unique_by_kind_over_the_instance(default: World) -> None:
+    kinds: dict[str, list[int]] = {
+        "group": [g.id for g in default.groups],
+        "project": [p.id for p in default.projects],
+        "user": [u.id for u in default.users],
+        "issue": [i.id for p in default.projects for i in p.issues],
+        "merge_request": [r.id for p in default.projects for r in p.merge_requests],
+        "note": [
+            n.id for p in default.projects for t in (*p.issues, *p.merge_requests) for n in t.notes
+        ],
+        "pipeline": [x.id for p in default.projects for x in p.pipelines],
+        "job": [x.id for p in default.projects for x in p.jobs],
+        "event": [x.id for p in default.projects for x in p.events],
+        "label": [x.id for a in (*default.projects, *default.groups) for x in a.labels],
+        "milestone": [x.id for a in (*default.projects, *default.groups) for x in a.milestones],
+    }
+    assert {kind: len(ids) - len(set(ids)) for kind, ids in kinds.items()} == dict.fromkeys(
+        kinds, 0
+    )
+
+
+def test_iids_count_up_within_each_project(default: World) -> None:
+    for project in default.projects:
+        assert [issue.iid for issue in project.issues] == [*range(1, len(project.issues) + 1)]
+
+
+def test_nothing_happens_after_the_end_of_the_world(default: World) -> None:
+    last = max(
+        text
+        for project in default.projects
+        for text in (
+            *(issue.updated_at for issue in project.issues),
+            *(request.updated_at for request in project.merge_requests),
+            *(pipeline.updated_at for pipeline in project.pipelines),
+            *(commit.committed_date for commit in project.commits),
+            *(event.created_at for event in project.events),
+        )
+    )
+    assert instant_ms(last) <= instant_ms(default.ends_at)
+
+
+def test_commits_follow_weekdays_and_a_release_crunch(default: World) -> None:
+    days = Counter(
+        instant_ms(commit.committed_date) // 86_400_000
+        for project in default.projects
+        for commit in project.commits
+    )
+    weekend = sum(count for day, count in days.items() if (day + 3) % 7 >= 5)
+    release = instant_ms("2026-11-12T18:00:00Z") // 86_400_000
+    crunch = sum(days[day] for day in range(release - 8, release + 1)) / 9
+    assert weekend / days.total() < 0.08
+    assert crunch > 2 * days.total() / len(days)
+
+
+def test_flaky_project_has_failed_and_retried_jobs(default: World) -> None:
+    flaky = next(p for p in default.projects if p.path == "wave-buoy-firmware")
+    failed = sum(pipeline.status == "failed" for pipeline in flaky.pipelines)
+    assert failed / len(flaky.pipelines) > 0.3
+    assert any(job.retried for job in flaky.jobs)
+
+
+def test_hostile_and_long_texts_are_there(default: World) -> None:
+    texts = [i.description or "" for p in default.projects for i in p.issues]
+    bodies = [n.body for p in default.projects for i in p.issues for n in i.notes]
+    assert max(len(text) for text in texts) == 10_000
+    assert any("<script>" in text for text in texts + bodies)
+    assert any("\u202e" in text for text in texts + bodies)
+
+
+def test_every_commit_has_known_parents(default: World) -> None:
+    for project in default.projects:
+        known = {commit.sha for commit in project.commits}
+        assert {parent for commit in project.commits for parent in commit.parents} <= known
+
+
+def test_end_of_the_world_is_part_of_the_plan() -> None:
+    plan = plan_for("small", 1, {"issues": 5})
+    assert generate(plan).ends_at == "2026-11-20T18:00:00Z"
