@@ -5,6 +5,7 @@ left on the disk is judged by `oracle`.
 """
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
@@ -28,6 +29,7 @@ from labtrawl.supervisor import linux
 POLL_SECONDS = 0.02
 # An undisturbed crawl takes two to eight seconds; each kill adds a restart and at most a lease.
 CRAWL_SECONDS = 90.0
+START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 VICTIMS = ("crawler", "website", "supervisor")
 PROGRAM = (sys.executable, "-P", "-m", "labtrawl")
@@ -56,9 +58,10 @@ renew_seconds = 0.5
 seconds = 1.0
 silence_seconds = 5.0
 [crawler]
-jobs = {jobs}
+jobs = {}
 [segment]
-max_seconds = {segment_seconds}
+max_bytes = {}
+max_seconds = {}
 """
 
 
@@ -124,6 +127,7 @@ class Crawl:
     folder: Path
     gitlab: GitLab
     jobs: int = 8
+    segment_bytes: int = 8 << 20
     segment_seconds: float = 0.15
     command: Sequence[str] = (*PROGRAM, "start")
     log: list[str] = field(default_factory=list)
@@ -143,7 +147,8 @@ class Crawl:
         draft = Draft(config, self.data_dir, "", instance, False, self.gitlab.username)
         draft.write(self.gitlab.token, keep=False, overwrite=False)
         with config.open("a") as file:
-            file.write(SETTINGS.format(jobs=self.jobs, segment_seconds=self.segment_seconds))
+            pace = (self.jobs, self.segment_bytes, self.segment_seconds)
+            file.write(SETTINGS.format(*pace))
 
     # ------------------------------------------------------------ starting and stopping
 
@@ -176,9 +181,21 @@ class Crawl:
         if code != 0:
             raise self.stuck(f"a clean stop ended with exit code {code}")
         self._supervisor = None
-        left = self.alive()
-        if left:
-            raise self.stuck(f"left behind after the stop: {left}")
+        if self.alive() or not self._is_free():
+            raise self.stuck("a process was left behind after the stop")
+
+    def _is_free(self) -> bool:
+        """Say whether nobody holds the data folder, by the lock that all children inherit."""
+        with (self.data_dir / "children.lock").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+    def wait_until_ready(self) -> None:
+        """Wait until crawlers were started: the website works, and answers to a stop."""
+        until(lambda: self.pid_of("crawler") is not None, START_SECONDS, "the start of a crawler")
 
     def end(self) -> None:
         """End what still runs, whatever happened before."""

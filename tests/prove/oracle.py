@@ -3,7 +3,7 @@
 It shares no code with the demo's verdict, and takes the truth from the look-alike's world.
 """
 
-import fcntl
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -14,6 +14,7 @@ from labtrawl.dataset.verify import Verification, verify
 from labtrawl.sandbox import Truth
 from labtrawl.store import manifest
 from labtrawl.store.engine import Connection, database_path, open_snapshots
+from tests.prove.kills import START_SECONDS, Crawl, Stuck, until
 from tests.rig.compare import collected_items, expected_items
 
 
@@ -53,6 +54,24 @@ class _Rows:
     segments: list[manifest.SegmentRow]
     jobs: list[tuple[str, str, int | None]]
     ledger: list[tuple[str, int, str, int, int | None, str | None, int | None]]
+
+
+def verdict(one: Crawl) -> Findings:
+    """Stop a finished crawl and judge what is left.
+
+    Files of killed crawlers may lie about until the next start sweeps them, and no longer. Raises
+    Stuck where a stop is not clean.
+    """
+    one.stop()
+    found = judge(one.data_dir, one.gitlab.truth)
+    if not found.strays:
+        return found
+    one.start()
+    one.wait_until_ready()
+    with contextlib.suppress(Stuck):  # what is still there then is told by the findings
+        until(lambda: not judge(one.data_dir, one.gitlab.truth).strays, START_SECONDS, "a sweep")
+    one.stop()
+    return judge(one.data_dir, one.gitlab.truth)
 
 
 def judge(data_dir: Path, truth: Truth) -> Findings:
@@ -121,13 +140,3 @@ def _unexplained(rows: _Rows, truth: Truth) -> Iterator[str]:
     for cell in gaps.keys() | known.keys():
         if gaps.get(cell) != known.get(cell):
             yield f"{cell}: {gaps.get(cell)} instead of {known.get(cell)}"
-
-
-def is_free(data_dir: Path) -> bool:
-    """Say whether no process holds the data folder any more, by the mark that all inherit."""
-    with (data_dir / "children.lock").open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True

@@ -79,8 +79,9 @@ class DirectCommunicationManager:
     async def peer_gone(self, name: str, pid: int) -> None:
         """The supervisor says that a crawler is dead: its leases end now."""
         self.auth.withdraw(name, pid)
-        if name in self.sessions and self.sessions[name].pid == pid:
-            self.sessions[name].close("its process ended")
+        session = self.sessions.get(name)
+        if session is not None and session.pid == pid:
+            await session.end("its process ended")
         freed = await self.desk.store.write(
             lambda c: leases.rescue_holder(c, name, self.desk.retry)
         )
@@ -119,6 +120,8 @@ class Session:
         self._ids = ids
         self._inbox: asyncio.Queue[wire.Envelope | None] = asyncio.Queue()
         self._tails: dict[str, asyncio.Task[None]] = {}
+        self._requests: set[asyncio.Task[None]] = set()
+        self._ended = asyncio.Event()
         self._bad = 0
         self._heartbeat = wire.Heartbeat(timestamp=0)
         self.client: AuthorizedClient | None = None
@@ -148,6 +151,14 @@ class Session:
         self._connection.close()
         self._inbox.put_nowait(None)
 
+    async def end(self, why: str) -> None:
+        """Close and wait until nothing of this connection can reach the store any more.
+
+        A request for jobs that still waited would otherwise lease what its dead crawler gave up.
+        """
+        self.close(why)
+        await self._ended.wait()
+
     def status(self) -> CrawlerStatus:
         """Return who this is and what it said of itself last."""
         if self.client is None:
@@ -175,6 +186,7 @@ class Session:
             log.warning("not_registered", peer=self.pid, error=str(error) or "no word in time")
         finally:
             self._leave()
+            self._ended.set()
 
     def _leave(self) -> None:
         self._connection.close()
@@ -211,7 +223,7 @@ class Session:
         """Take over from an older connection, free what is not held any more, answer."""
         manager = self._manager
         if (older := manager.sessions.get(register.id)) is not None:
-            older.close("a newer connection took its place")
+            await older.end("a newer connection took its place")
         held = {(task_number(one.task_id), one.epoch) for one in register.holding}
         released = await manager.desk.store.write(
             lambda c: leases.release_unheld(c, register.id, held)
@@ -235,7 +247,8 @@ class Session:
         async with asyncio.TaskGroup() as group:
             while (envelope := await self._inbox.get()) is not None:
                 self._take(envelope, group)
-            for task in list(self._tails.values()):
+            # What was only asked for is not wanted any more; reports in hand are finished.
+            for task in self._requests:
                 task.cancel()
 
     def _take(self, envelope: wire.Envelope, group: asyncio.TaskGroup) -> None:
@@ -244,7 +257,9 @@ class Session:
         elif envelope.key in ORDERED:
             self._queue(envelope, group)
         elif envelope.key in HANDLERS:
-            group.create_task(self._handle(envelope))
+            task = group.create_task(self._handle(envelope))
+            self._requests.add(task)
+            task.add_done_callback(self._requests.discard)
         else:
             log.debug("unknown_key", key=envelope.key)
 

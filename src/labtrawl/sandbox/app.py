@@ -22,7 +22,7 @@ from labtrawl.sandbox.options import Options
 from labtrawl.sandbox.routes import TABLE, Route, Router
 from labtrawl.sandbox.shelf import Shelf
 from labtrawl.sandbox.tally import Tally
-from labtrawl.sandbox.wire import JSON_TYPE, Refused, Reply, Request, json_reply
+from labtrawl.sandbox.wire import JSON_TYPE, Headers, Refused, Reply, Request, json_reply
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -94,6 +94,7 @@ class App:
     def _right_reply(self, request: Request, route: Route | None) -> tuple[Reply, str]:
         """The answer without planned faults, and the name of the user who asked."""
         user = "anonymous"
+        headers: Headers = []
         try:
             account = self._gatekeeper.account(request)
             user = account.username if account else user
@@ -103,7 +104,7 @@ class App:
             viewer = self._gatekeeper.viewer(account, request)
             reply = self._route(request, route, viewer)
         except Refused as refused:
-            return refused.reply, user
+            reply = refused.reply
         return Reply(reply.status, reply.body, reply.headers + headers, reply.content_type), user
 
     def _route(self, request: Request, route: Route | None, viewer: Viewer) -> Reply:

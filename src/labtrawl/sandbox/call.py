@@ -19,6 +19,11 @@ class Profile:
     version: str = "19.3.0-ee"
     enterprise: bool = True
 
+    def at_least(self, major: int, minor: int) -> bool:
+        """True if the version played is this one or a later one."""
+        numbers = self.version.split("-")[0].split(".")
+        return (int(numbers[0]), int(numbers[1])) >= (major, minor)
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -46,11 +51,13 @@ class Call:
         return self.request.segments[index]
 
     def place_number(self, index: int) -> int:
-        """A whole number in the path. Raises Refused (400 as from GitLab 19.3) for another text."""
+        """A whole number in the path. Refuses another text: 400 from GitLab 19.3 on, before 404."""
         try:
             return int(self.word(index))
         except ValueError:
-            raise Refused(400, {"error": "id is invalid"}) from None
+            if self.profile.at_least(19, 3):
+                raise Refused(400, {"error": "id is invalid"}) from None
+            raise Refused(404, {"message": "404 Not found"}) from None
 
     def group(self) -> Group:
         """The group that the path names by id or encoded path; refuses as GitLab does."""

@@ -44,7 +44,7 @@ class People:
             "name": user.name,
             "state": user.state,
             "locked": False,
-            "avatar_url": None,
+            "avatar_url": f"{self.base}/uploads/-/system/user/avatar/{user.id}/avatar.png",
             "web_url": f"{self.base}/{user.username}",
         }
 

@@ -3,6 +3,7 @@
 Entered by whoever starts a server.
 """
 
+import re
 from dataclasses import dataclass
 
 from labtrawl.sandbox.faults import Fault
@@ -15,7 +16,8 @@ class Options:
     `external_url`: where links point (empty: the address listened on); its path, if any, is the
     sub-path GitLab lives under. `link_host`: another scheme and host for ``Link`` headers alone.
     `rate_limit_per_minute`: per user, 0 = off. `short_pages`: notes and events come in pages with
-    holes. `keep_alive_seconds`: how long an idle connection stays open.
+    holes. `version`: decides what the API can do, for example keyset for issues from 18.3 on.
+    `keep_alive_seconds`: how long an idle connection stays open.
     """
 
     external_url: str = ""
@@ -27,3 +29,7 @@ class Options:
     version: str = "19.3.0-ee"
     enterprise: bool = True
     keep_alive_seconds: int = 30
+
+    def __post_init__(self) -> None:
+        if not re.match(r"\d+\.\d+", self.version):
+            raise ValueError(f"version is none of GitLab's: {self.version!r}; write 19.3.0-ee")

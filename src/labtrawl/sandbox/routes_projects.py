@@ -84,6 +84,8 @@ def issues(call: Call) -> Reply:
     """``GET /projects/:id/issues``, by numbered pages or keyset (since GitLab 18.3)."""
     found = call.project("issues")
     request = call.request
+    if not call.profile.at_least(18, 3):
+        refuse_keyset(request)
     order_by = request.choice("order_by", _ISSUE_ORDERS, "created_at")
     descending = request.choice("sort", ("asc", "desc"), "desc") == "desc"
     column = order_by if order_by in _ISSUE_KEYSET else "created_at"

@@ -68,7 +68,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 def _config(world: World, address: str, options: Options) -> uvicorn.Config:
     base = (options.external_url or address).rstrip("/")
-    config = uvicorn.Config(
+    return uvicorn.Config(
         App(world, base, options),
         http="httptools",
         loop="none",
@@ -80,9 +80,18 @@ def _config(world: World, address: str, options: Options) -> uvicorn.Config:
         timeout_graceful_shutdown=_GRACE_SECONDS,
         server_header=False,
     )
-    # A torn answer is planned here; uvicorn would call it an error of the application.
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-    return config
+
+
+@contextlib.contextmanager
+def _torn_answers_unreported() -> Iterator[None]:
+    """A torn answer is planned here; uvicorn would log it as an error of the application."""
+    logger = logging.getLogger("uvicorn.error")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _address(found: socket.socket) -> tuple[str, int]:
@@ -131,11 +140,12 @@ async def running(
     found = bind(host, port)
     url, number = _address(found)
     server = _Uvicorn(_config(world, url, options or Options()))
-    task = asyncio.ensure_future(server.serve(sockets=[found]))
-    try:
-        await server.listening.wait()
-        yield Server(url, number)
-    finally:
-        server.stop()
-        await task
-        found.close()
+    with _torn_answers_unreported():
+        task = asyncio.ensure_future(server.serve(sockets=[found]))
+        try:
+            await server.listening.wait()
+            yield Server(url, number)
+        finally:
+            server.stop()
+            await task
+            found.close()

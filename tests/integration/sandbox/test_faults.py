@@ -106,9 +106,11 @@ async def test_unknown_fault_gets_400(caller: Caller, fault: dict[str, str]) -> 
 
 async def test_faults_given_at_start_hold(world: World) -> None:
     options = Options(faults=(Fault(path="version", kind="503"),))
-    async with running(world, options) as server:
-        async with Caller(server.url, world.accounts[0].token) as caller:
-            assert (await caller.get("version")).status == 503
+    async with (
+        running(world, options) as server,
+        Caller(server.url, world.accounts[0].token) as caller,
+    ):
+        assert (await caller.get("version")).status == 503
 
 
 async def test_health_and_counts_do_not_count_themselves(world: World, caller: Caller) -> None:

@@ -39,13 +39,13 @@ LISTS = {
     "project/releases": "projects/{id}/releases",
     "project/events": "projects/{id}/events",
 }
-# The document says date-time; GitLab writes the day alone (doc/api/personal_access_tokens.md).
-KNOWN = ("$.expires_at is no date-time",)
+# The document says date-time; GitLab writes the day alone (doc/api/personal_access_tokens.md,
+# doc/api/users.md).
+DAYS = ("$.expires_at is no date-time", "$.last_activity_on is no date-time")
 STRICT = {
     "commits": "commit/basic",
     "pipelines": "pipeline/basic",
     "issue_notes": "notes",
-    "merge_request_notes": "notes",
     "issues": "issue",
     "merge_requests": "merge_request",
     "members": "members",
@@ -119,7 +119,8 @@ async def test_single_answers_have_gitlabs_fields(openapi: OpenApi) -> None:
     async with running(world) as server, Caller(server.url, world.accounts[0].token) as caller:
         for path, documented in paths.items():
             answer = await caller.get(path)
-            found[path] = openapi.faults(answer.json, openapi.answer_schema(documented))
+            faults = openapi.faults(answer.json, openapi.answer_schema(documented))
+            found[path] = [fault for fault in faults if not fault.startswith(DAYS)]
             assert answer.status == 200
     assert found == {path: [] for path in paths}
 

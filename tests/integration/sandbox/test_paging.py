@@ -142,9 +142,11 @@ async def test_link_host_replaces_the_host_in_links_alone(world: World) -> None:
 
 
 async def test_sub_path_of_external_url_is_served(world: World) -> None:
-    async with running(world, Options(external_url="http://gitlab.test/git")) as server:
-        async with Caller(f"{server.url}/git", world.accounts[0].token) as caller:
-            answer = await caller.get("groups?per_page=1")
+    async with (
+        running(world, Options(external_url="http://gitlab.test/git")) as server,
+        Caller(f"{server.url}/git", world.accounts[0].token) as caller,
+    ):
+        answer = await caller.get("groups?per_page=1")
     assert answer.headers["link"].startswith("<http://gitlab.test/git/api/v4/groups?")
 
 
@@ -152,3 +154,13 @@ async def test_known_etag_gets_304(caller: Caller) -> None:
     first = await caller.get("user")
     again = await caller.get("user", If_None_Match=first.headers["etag"])
     assert (first.headers["etag"][:3], again.status, again.body) == ('W/"', 304, b"")
+
+
+async def test_issue_keyset_before_18_3_gets_405(world: World) -> None:
+    async with (
+        running(world, Options(version="18.2.4-ee")) as server,
+        Caller(server.url, world.accounts[0].token) as caller,
+    ):
+        answer = await caller.get(f"projects/{busiest(world)}/issues?pagination=keyset&order_by=id")
+        version = await caller.get("version")
+    assert (answer.status, version.json["version"]) == (405, "18.2.4-ee")

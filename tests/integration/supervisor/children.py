@@ -68,6 +68,14 @@ async def silent(path: str) -> None:
         await asyncio.Event().wait()
 
 
+async def rubbish(path: str) -> None:
+    """Writes what is no frame into its control channel."""
+    async with Child.from_environment() as child:
+        note(path, event="begin", pid=os.getpid())
+        child._sock.send(b"what?\n")
+        await child.stopping.wait()
+
+
 async def stuck(path: str) -> None:
     """Becomes ready, and then its event loop no longer turns; ignores TERM."""
     async with Child.from_environment() as child:

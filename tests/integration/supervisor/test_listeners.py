@@ -1,5 +1,6 @@
 """The sockets that the supervisor holds, and the folder that it locks."""
 
+import io
 import os
 import socket
 from pathlib import Path
@@ -11,7 +12,7 @@ from labtrawl.errors import ConfigError
 from labtrawl.supervisor import instance
 from labtrawl.supervisor.instance import Holder, holder_of
 from labtrawl.supervisor.listeners import address_of, bind_tcp, bind_unix
-from labtrawl.supervisor.output import LogFile
+from labtrawl.supervisor.output import LogFile, Output
 
 
 def refusal(path: Path) -> str:
@@ -117,6 +118,20 @@ async def test_children_left_by_a_killed_supervisor_keep_the_folder(folder: Path
     os.close(inherited)
     async with instance.hold(folder, folder / "control.sock", clock, 0):
         assert holder_of(folder) is not None
+
+
+def test_output_goes_on_when_the_disk_refuses(folder: Path) -> None:
+    (folder / "logs").write_text("a file where the folder should be")
+    stream = io.StringIO()
+    output = Output(folder / "logs", stream, "console")
+    output.take("website", "one \x1b[31m")
+    output.take("website", "token glpat-abcdefghijklmnop")
+    assert stream.getvalue().splitlines() == [
+        "website    | one \\x1b[31m",
+        "website    | token [secret]",
+    ]
+    assert output.last_line("website") == "token [secret]"
+    assert output.last_line("crawler-1") == ""
 
 
 def test_log_file_moves_aside_when_full_and_keeps_three(folder: Path) -> None:

@@ -114,6 +114,14 @@ async def test_program_that_does_not_become_ready_is_ended_and_started_again(
     assert status.reason == "not ready within 0.6 s"
 
 
+async def test_program_that_sends_no_frames_is_ended_and_its_mistake_named(
+    folder: Path, staged: Staged
+) -> None:
+    async with staged([program(folder, "a", "rubbish")]) as stage:
+        status = await stage.supervisor.wait_for("a", lambda each: each.crashes == 1)
+    assert status.reason.startswith("a control frame could not be read: ")
+
+
 async def test_stuck_program_that_ignores_term_is_killed_with_its_group(
     folder: Path, staged: Staged
 ) -> None:

@@ -42,6 +42,18 @@ async def test_crawler_starts_when_the_website_announced_credentials(
     assert [status.name for status in whole.programs] == ["crawler-1", "website"]
 
 
+async def test_withdrawn_credentials_end_no_crawler_but_let_none_start(
+    folder: Path, staged: Staged
+) -> None:
+    async with staged([crawler(folder), website(folder)]) as stage:
+        first = await stage.ready("crawler-1")
+        stage.supervisor._hear(CredentialsWithdrawn())
+        assert stage.supervisor.whole_status().credentials == CredentialStatus()
+        assert stage.supervisor.status()[0] == first
+        status = await stage.supervisor.restart("crawler-1")
+    assert (status.state, status.reason) == (State.PENDING, WAITING_FOR_CREDENTIALS)
+
+
 async def test_stranger_on_the_authentication_socket_is_refused(
     folder: Path, staged: Staged
 ) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from structlog.testing import capture_logs
 
 from labtrawl.store.sessions import IDLE_SECONDS, SESSION_SECONDS
 from labtrawl.website.access import AUDIENCE, Audience
@@ -162,17 +163,17 @@ async def test_failure_has_a_page_and_a_json_twin(
     assert json.loads(twin.text)["error"]["code"] == code
 
 
-async def test_fault_of_ours_shows_an_id_and_no_traceback(
-    admin: Client, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_fault_of_ours_shows_an_id_and_no_traceback(admin: Client) -> None:
     await admin.write(lambda connection: connection.exec_driver_sql("DROP TABLE ledger"))
-    reply = await admin.get("/coverage")
-    twin = await admin.get("/coverage", Accept="application/json")
+    with capture_logs() as written:
+        reply = await admin.get("/coverage")
+        twin = await admin.get("/coverage", Accept="application/json")
     error = json.loads(twin.text)["error"]
     assert (reply.status, error["code"], len(error["id"])) == (500, "internal", 8)
     assert "Traceback" not in reply.text
     assert "ledger" not in reply.text
-    assert error["id"] in capsys.readouterr().err
+    assert [each["event"] for each in written] == ["request_failed"] * 2
+    assert written[1]["error_id"] == error["id"]
 
 
 async def test_body_over_the_limit_is_refused(stranger: Client) -> None:

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from sqlalchemy import Connection
 
 from labtrawl.store import jobs
 from tests.integration.website import world
@@ -67,7 +68,7 @@ async def test_facets_count_what_the_rest_of_the_filter_matches(admin: Client) -
 
 
 async def test_areas_come_in_the_order_of_the_tree(admin: Client) -> None:
-    def plant(connection: world.Connection) -> None:
+    def plant(connection: Connection) -> None:
         for number, path in enumerate(("a", "a-b", "a/z", "a.c", "a/b/c", "a/b")):
             world.one_job(connection, "issues", path)
             connection.exec_driver_sql(

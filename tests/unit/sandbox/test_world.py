@@ -62,13 +62,25 @@ def test_ids_are_unique_by_kind_over_the_instance(default: World) -> None:
         "issue": [i.id for p in default.projects for i in p.issues],
         "merge_request": [r.id for p in default.projects for r in p.merge_requests],
         "note": [
-            n.id for p in default.projects for t in (*p.issues, *p.merge_requests) for n in t.notes
+            note.id
+            for project in default.projects
+            for notes in (
+                *(issue.notes for issue in project.issues),
+                *(request.notes for request in project.merge_requests),
+            )
+            for note in notes
         ],
         "pipeline": [x.id for p in default.projects for x in p.pipelines],
         "job": [x.id for p in default.projects for x in p.jobs],
         "event": [x.id for p in default.projects for x in p.events],
-        "label": [x.id for a in (*default.projects, *default.groups) for x in a.labels],
-        "milestone": [x.id for a in (*default.projects, *default.groups) for x in a.milestones],
+        "label": [
+            *(label.id for project in default.projects for label in project.labels),
+            *(label.id for group in default.groups for label in group.labels),
+        ],
+        "milestone": [
+            *(found.id for project in default.projects for found in project.milestones),
+            *(found.id for group in default.groups for found in group.milestones),
+        ],
     }
     assert {kind: len(ids) - len(set(ids)) for kind, ids in kinds.items()} == dict.fromkeys(
         kinds, 0

@@ -101,7 +101,7 @@ def _life(connection: Connection, job_id: int) -> JobLife:
     return JobLife(*connection.execute(query).one())
 
 
-def _row(connection: Connection, job_id: int | None) -> JobRow | None:
+def _row(connection: Connection, job_id: int) -> JobRow | None:
     query = select(*COLUMNS).select_from(JOINED).where(job.c.id == job_id)
     found = connection.execute(query).first()
     return JobRow(*found) if found else None
@@ -167,7 +167,7 @@ def job_detail(connection: Connection, job_id: int, place: Place[int]) -> JobDet
     return JobDetail(
         row=row,
         life=life,
-        parent=_row(connection, life.parent_id),
+        parent=_row(connection, life.parent_id) if life.parent_id else None,
         ledger=_ledger(connection, row),
         segments=_segments(connection, job_id),
         segment_sum=_segment_sum(connection, job_id),
