@@ -25,9 +25,9 @@ _SHORTEST_SECRET = 8
 _PLAIN = (int, float, bool, type(None))
 # GitLab's token prefixes: docs.gitlab.com/security/tokens/#token-prefixes
 _PATTERNS = re.compile(
-    r"\b(?:gl[a-z]{2,7}-|gloas-|GR1348941)[A-Za-z0-9_.=-]{8,}"
+    r"\b(?:gl(?:pat|oas|dt|rtr?|cbt|ptt|ft|imt|agent|wt|soat|ffct)-|GR1348941)[A-Za-z0-9_.=-]{8,}"
     r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*"
-    r"|(?<=\bBearer )[^\s\"',;\\]+"
+    r"|(?<=\bBearer )[^\s\"',;\\]{8,}"
     r"|(?<=://)[^/\s:@\"']+:[^/\s@\"']+(?=@)",
     re.IGNORECASE,
 )

@@ -17,7 +17,6 @@ from labtrawl.store.engine import Connection, database_path, open_snapshots
 from tests.prove.kills import START_SECONDS, Crawl, Stuck, until
 from tests.rig.compare import collected_items, expected_items
 
-
 Item = tuple[str, int, str, str]
 
 

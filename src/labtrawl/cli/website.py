@@ -25,7 +25,7 @@ from labtrawl.dispatch.leasing import Leasing
 from labtrawl.dispatch.manager import CrawlerStatus, DirectCommunicationManager, Rhythm
 from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
-from labtrawl.errors import LabtrawlError
+from labtrawl.errors import LabtrawlError, Unauthorized
 from labtrawl.gitlab.probe import Probe, probe
 from labtrawl.http import Limits, open_http
 from labtrawl.protocol.server import listening
@@ -76,6 +76,7 @@ class Wiring:
             settings.retry.ceiling_seconds,
         )
         self._auth = DirectSocketAuth()
+        self._problems: dict[str, str] = {}
         self._manager = DirectCommunicationManager(
             name=settings.socket.process_id,
             desk=self._desk(),
@@ -129,6 +130,7 @@ class Wiring:
             store=self._store,
             clock=self._clock,
             crawlers=self._crawlers,
+            problems=lambda: list(self._problems.values()),
             ready=lambda: not self._child.stopping.is_set(),
             contact=self._settings.contact,
             base_url=url,
@@ -175,7 +177,11 @@ class Wiring:
             await self._accept(account, instance, found)
         except LabtrawlError as error:
             log.error("account_not_verified", instance=instance.name, error=str(error))
+            self._problems[account.token] = f"{instance.name}: {error}"
+            if isinstance(error, Unauthorized):
+                await self._store.write(lambda c: planner.refuse_account(c, account.token))
             return not error.retryable
+        self._problems.pop(account.token, None)
         return True
 
     async def _accept(

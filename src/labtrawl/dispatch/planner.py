@@ -4,9 +4,8 @@ from labtrawl.domain.area import AreaKind, FoundArea
 from labtrawl.domain.job import HoldReason
 from labtrawl.gitlab import catalog
 from labtrawl.protocol.messages import DiscoveredArea, DiscoveredJob
-from labtrawl.store import areas, jobs, ledger
+from labtrawl.store import accounts, areas, jobs, ledger
 from labtrawl.store.accounts import VerifiedAccount
-from labtrawl.store.accounts import record as record_account
 from labtrawl.store.engine import Connection
 
 DISCOVERY_PRIORITY = 10
@@ -14,7 +13,7 @@ DISCOVERY_PRIORITY = 10
 
 def plan_account(connection: Connection, account: VerifiedAccount) -> int:
     """Record an account that its GitLab accepted and queue its discovery once; return its id."""
-    instance_id, account_id = record_account(connection, account)
+    instance_id, account_id = accounts.record(connection, account)
     area_id = areas.record(
         connection,
         instance_id,
@@ -26,6 +25,12 @@ def plan_account(connection: Connection, account: VerifiedAccount) -> int:
         connection, jobs.PlannedJob(area_id, catalog.DISCOVERY, priority=DISCOVERY_PRIORITY)
     )
     return account_id
+
+
+def refuse_account(connection: Connection, encrypted_token: str) -> None:
+    """GitLab refused a token at the start: what only its account sees waits for a new one."""
+    accounts.refuse_token(connection, encrypted_token)
+    jobs.hold_unseen(connection)
 
 
 def record_area(

@@ -174,7 +174,8 @@ def _staff(
         draft.team = (draft.owner, *rng.sample(people, min(2, len(people))))
         return
     guests = [(people[0], GUEST)] if draft.guest_only else []
-    extra = rng.sample(people[min(3, len(people) - 1) :], min(rng.randint(1, 3), len(people) - 1))
+    pool = people[min(3, len(people) - 1) :]
+    extra = rng.sample(pool, min(rng.randint(1, 3), len(pool)))
     levels = guests + [(user, rng.choice((20, 30, 30, 40))) for user in extra]
     draft.members = tuple(
         Membership(user=user, access_level=level, created_at=created_at, created_by=extra[0])

@@ -6,6 +6,7 @@ and each merged one has its merge commit.
 
 import hashlib
 import random
+import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
@@ -16,8 +17,7 @@ from labtrawl.sandbox.model import Branch, Commit, MergeRequest, Tag, User
 from labtrawl.sandbox.planning import Thread, last_change_ms, some_labels, some_milestone
 from labtrawl.sandbox.stage import Stage
 
-MERGED_SHARE = 0.83
-_CLOSED_UNMERGED = 0.09
+ENDED_SHARE = 0.83
 
 
 @dataclass(slots=True)
@@ -34,10 +34,11 @@ class Line:
 
 def write_history(drafts: list[Draft], threads: list[Thread], stage: Stage) -> dict[int, Line]:
     """Fill commits and branches of every draft with a repository; the main lines by project id."""
-    merged: dict[int, list[int]] = {}
+    merged: dict[int, list[tuple[int, str]]] = {}
     for thread in threads:
-        if thread.ends_ms is not None:
-            merged.setdefault(thread.draft.id, []).append(thread.ends_ms)
+        if thread.merged and thread.ends_ms is not None:
+            slot = (thread.ends_ms, branch_name(thread))
+            merged.setdefault(thread.draft.id, []).append(slot)
     counts = quotas(stage.plan, drafts, "commits")
     branches = quotas(stage.plan, drafts, "branches")
     rng = stage.chance("history")
@@ -53,16 +54,16 @@ def write_history(drafts: list[Draft], threads: list[Thread], stage: Stage) -> d
 
 
 def _main_line(
-    draft: Draft, count: int, merges: list[int], stage: Stage, rng: random.Random
+    draft: Draft, count: int, merges: list[tuple[int, str]], stage: Stage, rng: random.Random
 ) -> Line:
-    plain = [(stage.rhythm.draw(rng, draft.born_ms), 0) for _ in range(count - 1 - len(merges))]
-    slots = sorted([(draft.born_ms, 0), *plain, *((ms, 1) for ms in merges)])
+    plain = [(stage.rhythm.draw(rng, draft.born_ms), "") for _ in range(count - 1 - len(merges))]
+    slots = sorted([(draft.born_ms, ""), *plain, *merges])
     line = Line()
-    for number, (ms, merging) in enumerate(slots):
+    for number, (ms, branch) in enumerate(slots):
         parents = tuple(commit.sha for commit in line.commits[-1:])
-        if merging and len(line.commits) > 1:
+        if branch and len(line.commits) > 1:
             parents += (line.commits[-2].sha,)
-            title = f"Merge branch '{_branch_name(rng)}' into 'main'"
+            title = f"Merge branch '{branch}' into 'main'"
         else:
             title = _commit_title(number, rng)
         line.instants.append(ms)
@@ -78,9 +79,14 @@ def _commit_title(number: int, rng: random.Random) -> str:
     return f"{rng.choice(words.VERBS)} {rng.choice(words.SUBJECTS)}"
 
 
-def _branch_name(rng: random.Random) -> str:
-    subject = rng.choice(words.SUBJECTS).split(" ")
-    return f"{rng.randint(1, 90)}-{'-'.join(subject[:3])}".lower().replace("(", "").replace(",", "")
+def branch_name(thread: Thread) -> str:
+    """The source branch of a merge request, named after an issue and its subject."""
+    return _slug(1 + thread.born_ms % max(len(thread.draft.issues), 1), thread.subject)
+
+
+def _slug(issue: int, subject: str) -> str:
+    kept = [re.sub(r"[^a-z0-9]", "", word) for word in subject.lower().split()[:4]]
+    return "-".join([str(issue), *(word for word in kept if word)])
 
 
 def _commit(
@@ -118,7 +124,7 @@ def _branch_off(draft: Draft, line: Line, heads: int, stage: Stage, rng: random.
     for number in range(heads - 1):
         ms = stage.rhythm.draw(rng, max(line.instants[0], stage.rhythm.end_ms - 90 * DAY_MS))
         parent = line.at(ms).sha
-        name = _branch_name(rng)
+        name = _slug(rng.randint(1, 90), rng.choice(words.SUBJECTS))
         name = name if name not in taken else f"{name}-{number}"
         taken.add(name)
         own.append(_commit(draft, name, ms, _commit_title(number + 1, rng), (parent,), rng))
@@ -178,25 +184,24 @@ def write_merge_requests(threads: list[Thread], lines: dict[int, Line], stage: S
 def _merge_request(thread: Thread, line: Line, stage: Stage, rng: random.Random) -> MergeRequest:
     draft = thread.draft
     number = stage.ids.take("merge_request")
-    subject = rng.choice(words.SUBJECTS)
     ended = instant_text(thread.ends_ms) if thread.ends_ms is not None else None
-    merged = ended is not None and rng.random() >= _CLOSED_UNMERGED
+    merged = thread.merged
     state = "opened" if ended is None else "merged" if merged else "closed"
     draft_state = state == "opened" and rng.random() < 0.3
-    issue = rng.randint(1, max(len(draft.issues), 1))
-    title = f"{rng.choice(words.VERBS)} {subject}"
+    branch = branch_name(thread)
+    title = f"{rng.choice(words.VERBS)} {thread.subject}"
     closer = rng.choice(draft.team)
     reviewers = [user for user in draft.team if user.id != thread.author.id]
     return MergeRequest(
         id=number,
         iid=len(draft.merge_requests) + 1,
         title=f"Draft: {title}" if draft_state else title,
-        description=_description(number, subject, issue, rng),
+        description=_description(number, thread.subject, branch.partition("-")[0], rng),
         state=state,
         author=thread.author,
         created_at=instant_text(thread.born_ms),
         updated_at=instant_text(last_change_ms(thread)),
-        source_branch=f"{issue}-{'-'.join(subject.lower().split()[:3])}",
+        source_branch=branch,
         target_branch="main",
         sha=line.at(thread.born_ms).sha,
         merged_at=ended if merged else None,
@@ -216,7 +221,7 @@ def _merge_request(thread: Thread, line: Line, stage: Stage, rng: random.Random)
     )
 
 
-def _description(number: int, subject: str, issue: int, rng: random.Random) -> str:
+def _description(number: int, subject: str, issue: str, rng: random.Random) -> str:
     if number % 101 == 0:
         return words.HOSTILE_TEXTS[number % 6]
     reason = rng.choice(words.REASONS)

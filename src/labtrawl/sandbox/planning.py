@@ -15,6 +15,7 @@ from labtrawl.sandbox.rhythm import apportion
 from labtrawl.sandbox.stage import Ids, Stage
 
 CLOSED_SHARE = 0.68
+_MERGED_SHARE = 0.91
 _SYSTEM_SHARE = 0.36
 _LONG_TEXT = 10_000
 
@@ -94,12 +95,17 @@ def _milestone(
 
 @dataclass(slots=True)
 class Thread:
-    """An issue or merge request while its notes are made. `ends_ms` = when it was closed."""
+    """An issue or merge request while its notes are made.
+
+    `ends_ms`: when it was closed or, if `merged`, merged. `subject`: what it is about.
+    """
 
     draft: Draft
     born_ms: int
     ends_ms: int | None
     author: User
+    merged: bool
+    subject: str
     notes: list[Note] = field(default_factory=list)
 
 
@@ -113,7 +119,9 @@ def open_threads(drafts: list[Draft], kind: str, closed_share: float, stage: Sta
             ends = None
             if rng.random() < closed_share:
                 ends = stage.rhythm.draw(rng, born, born + int(rng.expovariate(0.09) * DAY_MS) + 1)
-            threads.append(Thread(draft, born, ends, rng.choice(draft.team)))
+            merged = kind == "merge_requests" and ends is not None and rng.random() < _MERGED_SHARE
+            author, subject = rng.choice(draft.team), rng.choice(words.SUBJECTS)
+            threads.append(Thread(draft, born, ends, author, merged, subject))
     threads.sort(key=lambda thread: thread.born_ms)
     return threads
 
@@ -159,7 +167,8 @@ def _note(
     author = rng.choice(thread.draft.team)
     number = stage.ids.take("note")
     if closing or rng.random() < _SYSTEM_SHARE:
-        body = _closing_text(kind) if closing else _system_text(thread, rng)
+        ending = "merged" if thread.merged else "closed"
+        body = ending if closing else _system_text(thread, rng)
         return Note(
             id=number, body=body, author=author, created_at=created, updated_at=created, system=True
         )
@@ -181,10 +190,6 @@ def _note(
         resolved_by=thread.author if resolved else None,
         resolved_at=instant_text(min(ms + 3_600_000, stage.rhythm.end_ms)) if resolved else None,
     )
-
-
-def _closing_text(kind: str) -> str:
-    return "closed" if kind == "issue" else "merged"
 
 
 def _system_text(thread: Thread, rng: random.Random) -> str:
@@ -214,7 +219,7 @@ def _issue(thread: Thread, stage: Stage, rng: random.Random) -> Issue:
     draft = thread.draft
     number = stage.ids.take("issue")
     iid = len(draft.issues) + 1
-    title, text = _issue_text(number, iid, rng)
+    title, text = _issue_text(number, iid, thread.subject, rng)
     closed = thread.ends_ms is not None
     last = max([note.created_at for note in thread.notes[-1:]], default="")
     created = instant_text(thread.born_ms)
@@ -246,8 +251,7 @@ def _issue(thread: Thread, stage: Stage, rng: random.Random) -> Issue:
     )
 
 
-def _issue_text(number: int, iid: int, rng: random.Random) -> tuple[str, str | None]:
-    subject = rng.choice(words.SUBJECTS)
+def _issue_text(number: int, iid: int, subject: str, rng: random.Random) -> tuple[str, str | None]:
     title = f"{rng.choice(words.VERBS)} {subject}"
     if number % 97 == 0:
         return f"{title} {words.HOSTILE_TEXTS[number % 6][:120]}", words.HOSTILE_TEXTS[number % 6]

@@ -131,7 +131,18 @@ LABELS = (
     ("flaky", "#a8d695", "Fails now and then", 2),
 )
 
-VERBS = ("Fix", "Add", "Rework", "Document", "Speed up", "Remove", "Test", "Check", "Split", "Log")
+VERBS = (
+    "Fix",
+    "Look into",
+    "Rework",
+    "Document",
+    "Test",
+    "Simplify",
+    "Measure",
+    "Review",
+    "Explain",
+    "Clean up",
+)
 SUBJECTS = (
     "salinity drift correction",
     "clock skew after GPS loss",

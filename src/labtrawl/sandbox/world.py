@@ -53,7 +53,7 @@ def _stage(plan: WorldPlan, start_ms: int, end_ms: int) -> Stage:
 
 def _fill(drafts: list[estate.Draft], stage: Stage) -> None:
     issues = planning.open_threads(drafts, "issues", planning.CLOSED_SHARE, stage)
-    requests = planning.open_threads(drafts, "merge_requests", history.MERGED_SHARE, stage)
+    requests = planning.open_threads(drafts, "merge_requests", history.ENDED_SHARE, stage)
     kinds = ["issue"] * len(issues) + ["merge_request"] * len(requests)
     planning.write_notes([*issues, *requests], kinds, stage)
     planning.write_issues(issues, stage)

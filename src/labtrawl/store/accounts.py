@@ -59,6 +59,13 @@ def refuse(connection: Connection, account_id: int) -> None:
     connection.exec_driver_sql("UPDATE account SET state = 'refused' WHERE id = ?", (account_id,))
 
 
+def refuse_token(connection: Connection, encrypted_token: str) -> None:
+    """Do as `refuse`, for whichever account was verified with this token before."""
+    connection.exec_driver_sql(
+        "UPDATE account SET state = 'refused' WHERE token = ?", (encrypted_token,)
+    )
+
+
 def token_of(connection: Connection, account_id: int) -> StoredToken:
     """Return the account's encrypted token and its origin."""
     row = connection.exec_driver_sql(

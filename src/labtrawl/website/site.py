@@ -32,6 +32,8 @@ class Site:
     ready: Callable[[], bool]
     contact: str
     base_url: str
+    problems: Callable[[], Sequence[str]] = tuple
+    """What keeps an account from being collected, a sentence each."""
 
     @property
     def is_https(self) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from labtrawl.sandbox import Options, World, running
+from labtrawl.sandbox import Options, World, WorldPlan, generate, running
 from tests.integration.sandbox.caller import Caller
 
 BASE = "http://gitlab.test"
@@ -164,3 +164,20 @@ async def test_issue_keyset_before_18_3_gets_405(world: World) -> None:
         answer = await caller.get(f"projects/{busiest(world)}/issues?pagination=keyset&order_by=id")
         version = await caller.get("version")
     assert (answer.status, version.json["version"]) == (405, "18.2.4-ee")
+
+
+async def test_list_above_10000_rows_tells_no_totals_and_no_last_page() -> None:
+    plan = WorldPlan(
+        groups=1, projects=1, users=3, issues=10_001, merge_requests=0, notes=0, commits=2,
+        pipelines=0, ci_jobs=0, events=0, milestones=0, releases=0, branches=1, accounts=1,
+        specials=False, months=2,
+    )  # fmt: skip
+    world = generate(plan)
+    async with (
+        running(world) as server,
+        Caller(server.url, world.accounts[0].token) as caller,
+    ):
+        answer = await caller.get(f"projects/{world.projects[0].id}/issues?per_page=100")
+    assert {"x-total", "x-total-pages"} & set(answer.headers) == set()
+    assert answer.headers["x-next-page"] == "2"
+    assert 'rel="last"' not in answer.headers["link"]

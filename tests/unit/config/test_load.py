@@ -268,7 +268,7 @@ def test_socket_path_that_is_too_long_is_refused() -> None:
 
 
 def test_empty_variables_and_the_control_channel_are_no_settings() -> None:
-    environ = {"SOCKET_PATH": "", "LABTRAWL_CONTROL_FD": "5", "HOME": "/root"}
+    environ = {"SOCKET_PATH": "", "LABTRAWL_CONTROL_FD": "5", "HOME": "/home/somebody"}
     assert config.load(None, environ, {}).named == ()
 
 

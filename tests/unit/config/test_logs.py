@@ -81,6 +81,11 @@ def test_secrets_are_masked_in_every_value_and_exception(form: str) -> None:
     assert len(text.splitlines()) == 2
 
 
+def test_words_that_only_look_like_tokens_stay() -> None:
+    text = "glossary-of-terms global-configuration bearer of news http://host/a:b"
+    assert logs.mask(text) == text
+
+
 def test_short_texts_are_no_secrets() -> None:
     logs.conceal(Secret("page"))
     assert logs.mask("a page of issues") == "a page of issues"

@@ -144,3 +144,54 @@ def test_every_commit_has_known_parents(default: World) -> None:
 def test_end_of_the_world_is_part_of_the_plan() -> None:
     plan = plan_for("small", 1, {"issues": 5})
     assert generate(plan).ends_at == "2026-11-20T18:00:00Z"
+
+
+def test_merge_requests_end_as_their_last_note_says(default: World) -> None:
+    endings = {
+        (request.state, request.notes[-1].body)
+        for project in default.projects
+        for request in project.merge_requests
+        if request.state != "opened" and request.notes and request.notes[-1].system
+        and request.notes[-1].created_at in (request.merged_at, request.closed_at)
+    }  # fmt: skip
+    assert endings == {("merged", "merged"), ("closed", "closed")}
+
+
+def test_merged_requests_have_merge_commits_of_their_branch(default: World) -> None:
+    project = max(default.projects, key=lambda p: len(p.commits))
+    titles = {commit.sha: commit.title for commit in project.commits}
+    named = [
+        titles[request.merge_commit_sha or ""]
+        == f"Merge branch '{request.source_branch}' into 'main'"
+        for request in project.merge_requests
+        if request.state == "merged"
+    ]
+    assert sum(named) / len(named) > 0.5
+
+
+ZERO = dict.fromkeys(
+    ("issues", "merge_requests", "notes", "commits", "pipelines", "ci_jobs", "events")
+    + ("milestones", "releases", "branches"),
+    0,
+)
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        ZERO,
+        {"users": 1, "accounts": 1},
+        {"groups": 1},
+        {"groups": 2, "projects": 1},
+        {"groups": 20, "projects": 90},
+        {"months": 1},
+        {"accounts": 5},
+        {"commits": 1},
+        ZERO | {"commits": 3, "releases": 4},
+    ],
+)
+def test_odd_sizes_still_make_a_world(preset: str, sizes: dict[str, int]) -> None:
+    few = {"issues": 40, "merge_requests": 20, "notes": 60, "commits": 90, "pipelines": 30}
+    world = build_world(preset, 1, few | {"ci_jobs": 60, "events": 50} | sizes)
+    assert all(truth(world, account.username).counts()["total"] for account in world.accounts)
