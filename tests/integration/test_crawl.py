@@ -4,6 +4,7 @@ import asyncio
 import json
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,21 @@ async def _held(website: Rig) -> None:
             if now.jobs.get("held", 0) and not now.open_jobs:
                 return
             await ticket.wait()
+
+
+OWN_TREES = Path(__file__).parent.parent / "data" / "trees" / "own"
+
+
+async def test_crawl_of_imported_exports_equals_the_truth(
+    tmp_path: Path, gitlab_truth: Path | None, record_property: Callable[[str, object], None]
+) -> None:
+    """GitLab's own export trees; where they are absent, a small tree of our own making."""
+    trees = [OWN_TREES / "project" / "tree", OWN_TREES / "group" / "tree"]
+    if gitlab_truth is not None:
+        exports = gitlab_truth / "export-trees"
+        trees = [exports / "complex" / "tree", exports / "group_exports" / "complex" / "tree"]
+    record_property("trees", [str(tree) for tree in trees])
+    world = build_world("default", 1, {}, trees)
+    async with running(world, Options()) as server, rig(tmp_path, server.url) as website:
+        await _crawl(website, world)
+        await _assert_equals_truth(website, world)

@@ -27,6 +27,8 @@ from labtrawl.store.engine import database_path, open_snapshots
 from labtrawl.supervisor import linux
 
 POLL_SECONDS = 0.02
+# Crawls side by side: each waits more than it works.
+AT_ONCE = 2
 # An undisturbed crawl takes two to eight seconds; each kill adds a restart and at most a lease.
 CRAWL_SECONDS = 90.0
 START_SECONDS = 30.0

@@ -8,6 +8,7 @@ A failure tells its seed and its points; LABTRAWL_PROVE_SEED=<seed> draws the sa
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -16,7 +17,7 @@ from random import Random
 import pytest
 
 from tests.prove import stepping, strace
-from tests.prove.kills import START_SECONDS, Crawl, GitLab, crawl, until
+from tests.prove.kills import AT_ONCE, START_SECONDS, Crawl, GitLab, crawl, until
 from tests.prove.oracle import verdict
 
 # One job at a time and segments by size alone: every crawl makes the same calls.
@@ -83,9 +84,8 @@ def play_traced(one: Crawl, steps: Sequence[Step]) -> list[Step]:
     """Attach to each program as early as its step asks for; restarted ones are left alone."""
     one.start()
     with contextlib.ExitStack() as tracers:
-        armed = []
-        for step in sorted(steps, key=lambda step: (step.since == "work", step.program < "w")):
-            armed.append((step, tracers.enter_context(_armed(one, step))))
+        order = sorted(steps, key=lambda step: (step.since == "work", step.program < "w"))
+        armed = [(step, tracers.enter_context(_armed(one, step))) for step in order]
         one.wait_until_finished()
         return [step for step, tracer in armed if tracer.has_struck()]
 
@@ -165,15 +165,17 @@ def prove(
     folder: Path, served: GitLab, way: Way, seed: int, plays: Sequence[Sequence[Step]]
 ) -> Counter[str]:
     """Play a crawl for each group of steps and judge each; return what was struck."""
-    struck: Counter[str] = Counter()
-    for steps in plays:
-        told = "; ".join(map(str, steps))
+
+    def play(steps: Sequence[Step]) -> list[str]:
         with crawl(folder, served, **PACE) as one:
-            one.note(f"seed {seed}, by {way.name}: {told}")
-            struck.update(step.program for step in way.play(one, steps))
+            one.note(f"seed {seed}, by {way.name}: {'; '.join(map(str, steps))}")
+            struck = way.play(one, steps)
             found = verdict(one)
             assert found.clean, "\n".join([*one.log, str(found)])
-    return struck
+            return [step.program for step in struck]
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return Counter(program for struck in pool.map(play, plays) for program in struck)
 
 
 def pairs(way: Way, chance: Random, share: float, most: int | None) -> list[list[Step]]:

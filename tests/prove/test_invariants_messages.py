@@ -129,7 +129,7 @@ async def test_failed_transaction_leaves_neither_data_nor_cursor(tmp_path: Path)
         before = await world.everything()
         update = _checkpoint(claimed, 1)
         twice = msgspec.structs.replace(update, segments=update.segments * 2)
-        with pytest.raises(Exception, match="UNIQUE constraint failed: segment.name"):
+        with pytest.raises(Exception, match=r"UNIQUE constraint failed: segment\.name"):
             await world.send("crawler-1", "PROGRESS_UPDATE", twice)
         assert await world.everything() == before
 

@@ -19,6 +19,7 @@ from labtrawl.cli.options import setting_flags
 from labtrawl.clock import system_clock
 from labtrawl.config import Settings
 from labtrawl.errors import ConfigError
+from labtrawl.errors import ConfigError
 from labtrawl.supervisor import instance, linux
 from labtrawl.supervisor.listeners import address_of, bind_tcp, bind_unix, make_private_folder
 from labtrawl.supervisor.output import LogFile, LogStream, Output
@@ -241,7 +242,9 @@ def _actual(settings: Settings, web: socket.socket) -> Settings:
 
 
 def programs_of(settings: Settings, extra: tuple[Program, ...] = ()) -> list[Program]:
-    """Return website and crawlers, after the extra programs."""
+    """Return website and crawlers, after the extra programs; ConfigError without an account."""
+    if not settings.accounts:
+        raise ConfigError("no GitLab is connected yet: run `labtrawl init`, then start again")
     website = Program(
         name="website",
         argv=child_arguments("website"),

@@ -3,7 +3,7 @@
 Entered by `routes`.
 """
 
-from labtrawl.sandbox import entities
+from labtrawl.sandbox import entities, entities_projects
 from labtrawl.sandbox.call import Call
 from labtrawl.sandbox.instants import normal_text
 from labtrawl.sandbox.wire import Refused, Reply, json_reply
@@ -69,7 +69,7 @@ def _association(call: Call, project_id: int) -> entities.Body | None:
         return None
     group = call.access.groups.get(project.namespace_id)
     inherited = call.viewer.group_levels.get(project.namespace_id)
-    body = entities.project_simple(call.shelf.base, project, group)
+    body = entities_projects.project_simple(call.shelf.base, project, group)
     fields = ("id", "description", "name", "name_with_namespace", "path", "path_with_namespace")
     more = ("created_at", "visibility", "web_url", "namespace")
     return {key: body[key] for key in fields + more} | {

@@ -5,7 +5,7 @@ Entered by the routes and by `truth`; both therefore speak of the same rows.
 
 from collections.abc import Callable, Iterable
 
-from labtrawl.sandbox import entities, entities_planning
+from labtrawl.sandbox import entities, entities_planning, entities_projects
 from labtrawl.sandbox.access import Access, Viewer, sees_issue, sees_note
 from labtrawl.sandbox.entities import Body
 from labtrawl.sandbox.listing import Listing, Row, encoded
@@ -54,14 +54,14 @@ class Shelf:
         """A project as the viewer gets it; `bare` = as in a group's list, without permissions."""
         group = self.access.groups.get(project.namespace_id)
         if viewer.user is None:
-            return entities.project_simple(self.base, project, group)
+            return entities_projects.project_simple(self.base, project, group)
         if bare:
-            return entities.project_body(self.people, project, group, None)
+            return entities_projects.project_body(self.people, project, group, None)
         me = viewer.user.id
         direct = max((m.access_level for m in project.members if m.user.id == me), default=0)
         inherited = viewer.group_levels.get(group.id, 0) if group else 0
-        permissions = entities.permissions_body(direct, inherited)
-        return entities.project_body(self.people, project, group, permissions)
+        permissions = entities_projects.permissions_body(direct, inherited)
+        return entities_projects.project_body(self.people, project, group, permissions)
 
     def projects(self, viewer: Viewer, *, simple: bool = False, bare: bool = False) -> Listing:
         """All projects that the viewer may know of, in the order of their ids."""
@@ -77,7 +77,8 @@ class Shelf:
         if simple:
             groups = self.access.groups
             return encoded(
-                (p, entities.project_simple(self.base, p, groups.get(p.namespace_id))) for p in seen
+                (p, entities_projects.project_simple(self.base, p, groups.get(p.namespace_id)))
+                for p in seen
             )
         return encoded((p, self.project_body(viewer, p, bare=bare)) for p in seen)
 

@@ -94,6 +94,12 @@ def create_session(connection: Connection) -> str:
     return token
 
 
+def sign_in(connection: Connection, token: str) -> tuple[LinkState, str | None]:
+    """Use a link up for a session, both or neither; the session's token where it was good."""
+    state = use_link(connection, token)
+    return state, create_session(connection) if state is LinkState.FRESH else None
+
+
 def check_session(connection: Connection, token: str) -> SessionState:
     """Say whether a session is still good; changes nothing."""
     row = connection.exec_driver_sql(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from labtrawl.domain.area import AreaKind
 from labtrawl.store.pages.areas import AreaRow, LedgerLine
 from labtrawl.store.pages.coverage import CoverageLine
 from labtrawl.website.render import number, percent
@@ -43,9 +44,10 @@ class Line:
 
 
 def lines_of(found: Sequence[CoverageLine]) -> tuple[list[str], list[Line]]:
-    """Return the columns (resources) and the rows of a page."""
-    columns = in_order({_column(name) for line in found for name in line.cells})
-    return columns, [_line(each, columns) for each in found]
+    """Return the columns (resources) and the rows of a page; an instance has no lists of its own."""
+    shown = [line for line in found if line.cells or line.row.kind != AreaKind.INSTANCE]
+    columns = in_order({_column(name) for line in shown for name in line.cells})
+    return columns, [_line(each, columns) for each in shown]
 
 
 def _column(resource: str) -> str:

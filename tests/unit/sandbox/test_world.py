@@ -169,11 +169,11 @@ def test_merged_requests_have_merge_commits_of_their_branch(default: World) -> N
     assert sum(named) / len(named) > 0.5
 
 
-ZERO = dict.fromkeys(
-    ("issues", "merge_requests", "notes", "commits", "pipelines", "ci_jobs", "events")
-    + ("milestones", "releases", "branches"),
-    0,
+KINDS = (
+    *("issues", "merge_requests", "notes", "commits", "pipelines", "ci_jobs", "events"),
+    *("milestones", "releases", "branches"),
 )
+ZERO = dict.fromkeys(KINDS, 0)
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))

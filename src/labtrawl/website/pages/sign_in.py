@@ -10,10 +10,9 @@ from starlette.responses import Response
 from labtrawl.store.sessions import (
     SESSION_SECONDS,
     LinkState,
-    create_session,
     link_state,
     revoke,
-    use_link,
+    sign_in,
 )
 from labtrawl.website.asking import form_field
 from labtrawl.website.desk import Desk
@@ -49,23 +48,28 @@ def add(app: FastAPI, desk: Desk) -> None:
         return _page(desk, token, state)
 
     @app.post("/sign-in")
-    async def sign_in(request: Request) -> Response:
-        token = await form_field(request, "token")
-
-        state = await store.write(lambda connection: use_link(connection, token))
-        if state is not LinkState.FRESH:
-            return _page(desk, "", state)
-        session = await store.write(create_session)
-        response = RedirectResponse("/", 303)
-        _set_cookie(desk, response, session)
-        return response
+    async def use(request: Request) -> Response:
+        return await _sign_in(desk, await form_field(request, "token"))
 
     @app.post("/sign-out")
     async def sign_out(request: Request) -> Response:
-        session = request.cookies[desk.site.cookie]
-        await store.write(lambda connection: revoke(connection, session))
-        response = RedirectResponse("/sign-in", 303)
-        response.delete_cookie(
-            desk.site.cookie, path="/", secure=desk.site.is_https, httponly=True, samesite="lax"
-        )
-        return response
+        return await _sign_out(desk, request.cookies[desk.site.cookie])
+
+
+async def _sign_in(desk: Desk, token: str) -> Response:
+    state, session = await desk.site.store.write(lambda connection: sign_in(connection, token))
+    if session is None:
+        return _page(desk, "", state)
+    response = RedirectResponse("/", 303)
+    _set_cookie(desk, response, session)
+    return response
+
+
+async def _sign_out(desk: Desk, session: str) -> Response:
+    site = desk.site
+    await site.store.write(lambda connection: revoke(connection, session))
+    response = RedirectResponse("/sign-in", 303)
+    response.delete_cookie(
+        site.cookie, path="/", secure=site.is_https, httponly=True, samesite="lax"
+    )
+    return response
