@@ -345,6 +345,6 @@ def strike(one: Crawl, planned: Sequence[Blow]) -> None:
         if one.is_finished():
             one.note("finished before the next kill")
             return
-        if not one.kill(blow.victim, with_children=blow.with_children):
-            one.note(f"no {blow.victim} to kill")
+        while not one.kill(blow.victim, with_children=blow.with_children):
+            time.sleep(POLL_SECONDS)  # it died just now, and dies again as soon as it is back
     one.wait_until_finished()

@@ -163,6 +163,8 @@ def print_truth(
     if invented:
         for each in world.invented:
             click.echo(f"{each.what}: {each.why}")
+        for sentence in world.skipped:
+            click.echo(f"left out: {sentence}")
         return
     try:
         found = truth(world, user, look.external_url)
