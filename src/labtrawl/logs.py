@@ -13,11 +13,19 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any, Literal, TextIO
 
-import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
-
 from labtrawl.config import Logs
 from labtrawl.domain.credential import Secret
+
+# structlog imports rich where it is installed, for a renderer that is not used here: 5 MB in every
+# process. It takes an absent rich as it should, so rich is absent while structlog is imported.
+_hidden = "rich" not in sys.modules
+if _hidden:
+    sys.modules["rich"] = None  # type: ignore[assignment]  # as documented for sys.modules
+import structlog  # noqa: E402
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger  # noqa: E402
+
+if _hidden:
+    del sys.modules["rich"]
 
 Stream = TextIO | io.TextIOBase
 MASK = "[secret]"
@@ -163,17 +171,27 @@ _COLORS = {"debug": "2", "info": "32", "warning": "33", "error": "31;1", "critic
 
 
 class _Console:
-    """Renders an event for people: time, level, category, event, keys; always one line."""
+    """Renders an event for people; always one line."""
 
     def __init__(self, *, colors: bool) -> None:
         self._colors = colors
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> str:
-        level = event.pop("level")
-        time = event.pop("timestamp")[11:23]
-        shown = f"\x1b[{_COLORS[level]}m{level:<7}\x1b[0m" if self._colors else f"{level:<7}"
-        head = f"{time} {shown} {event.pop('logger')}: {escape(str(event.pop('event')))}"
-        return " ".join([head, *(f"{key}={_shown(value)}" for key, value in event.items())])
+        return in_words(event, colors=self._colors)
+
+
+def in_words(event: Mapping[str, object], *, colors: bool) -> str:
+    """Return an event, such as a JSON line of a log holds, as one line for people.
+
+    Time of day (UTC), level, category, event, keys; what an event lacks is left out.
+    """
+    rest = dict(event)
+    time = escape(str(rest.pop("timestamp", "")))[11:23]
+    level = escape(str(rest.pop("level", "info")))
+    shown = f"\x1b[{_COLORS[level]}m{level:<7}\x1b[0m" if colors and level in _COLORS else level
+    head = [*([time] if time else []), f"{shown:<7}"]
+    head.append(f"{escape(str(rest.pop('logger', '')))}: {escape(str(rest.pop('event', '')))}")
+    return " ".join([*head, *(f"{escape(key)}={_shown(value)}" for key, value in rest.items())])
 
 
 def _shown(value: object) -> str:

@@ -191,6 +191,18 @@ def test_filter_and_retry_without_javascript_work(new_context: Any, site: Runnin
     expect(page.locator("#job .title .badge")).to_have_text("Queued")
 
 
+def test_page_after_a_restart_of_the_site_misses_nothing(
+    page: Page, context: BrowserContext, site: RunningSite
+) -> None:
+    job_id = site.write(world.one_job)
+    sign_in(context, site)
+    live(page, f"{site.url}/jobs")
+    site.restart(world.start)
+    expect(page.locator(f"#job-{job_id}")).to_contain_text("Running")
+    site.write(lambda c: complete(c, job_id))
+    expect(page.locator(f"#job-{job_id}")).to_contain_text("Completed")
+
+
 def test_keyboard_alone_reaches_a_job(
     page: Page, context: BrowserContext, site: RunningSite
 ) -> None:

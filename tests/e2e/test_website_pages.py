@@ -15,7 +15,7 @@ WIDTHS = (360, 1440)
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 FULL = {
     "overview": "/",
-    "jobs": "/jobs",
+    "jobs": "/jobs?area=lighthouse/apps",
     "failed jobs": "/jobs?state=failed",
     "no job matches": "/jobs?area=nothing-is-called-so",
     "failed job": "/jobs/{failed}",
@@ -30,13 +30,15 @@ FULL = {
     "invalid": "/jobs?state=asleep",
     "signed in already": "/sign-in",
 }
-EMPTY = {name: FULL[name] for name in ("overview", "jobs", "areas", "coverage")}
+EMPTY = {"overview": "/", "jobs": "/jobs", "areas": "/areas", "coverage": "/coverage"}
 
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSite]:
     with running_site(tmp_path_factory.mktemp("full") / "labtrawl.db") as site:
-        site.write(world.build)
+        # Few rows of each look: axe takes its time for each cell.
+        site.write(lambda connection: world.build(connection, projects=8))
+        site.around.problems = ("example: GitLab refuses the token; enter a new one",)
         yield site
 
 
@@ -90,24 +92,24 @@ def look(context: BrowserContext, url: str, clean_page: list[str]) -> list[str]:
     return wrong
 
 
+@pytest.mark.parametrize("path", FULL.values(), ids=FULL)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_page_in_any_state_is_accessible_and_fits(
-    new_context: Any, full: RunningSite, clean_page: list[str], scheme: str
+    new_context: Any, full: RunningSite, clean_page: list[str], scheme: str, path: str
 ) -> None:
     context: BrowserContext = new_context(color_scheme=scheme)
     sign_in(context, full)
-    pages = [look(context, address(full, path), clean_page) for path in FULL.values()]
-    assert "\n".join(chain.from_iterable(pages)) == ""
+    assert look(context, address(full, path), clean_page) == []
 
 
+@pytest.mark.parametrize("path", EMPTY.values(), ids=EMPTY)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_page_without_content_is_accessible_and_fits(
-    new_context: Any, empty: RunningSite, clean_page: list[str], scheme: str
+    new_context: Any, empty: RunningSite, clean_page: list[str], scheme: str, path: str
 ) -> None:
     context: BrowserContext = new_context(color_scheme=scheme)
     sign_in(context, empty)
-    pages = [look(context, empty.url + path, clean_page) for path in EMPTY.values()]
-    assert "\n".join(chain.from_iterable(pages)) == ""
+    assert look(context, empty.url + path, clean_page) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

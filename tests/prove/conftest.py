@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.prove.kills import GitLab, gitlab
+from tests.prove.lookalike import GitLab, gitlab
 
 # Slow enough that a crawl lasts for several kills, with eight jobs at once.
 LATENCY_MS = 40.0

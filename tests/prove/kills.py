@@ -6,27 +6,33 @@ left on the disk is judged by `oracle`.
 
 import contextlib
 import fcntl
-import os
+import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 from labtrawl.cli.settings_file import Draft
 from labtrawl.config import Instance
-from labtrawl.domain.credential import Secret
 from labtrawl.errors import StoreError
-from labtrawl.sandbox import Truth, build_world, truth
 from labtrawl.store import summary
 from labtrawl.store.engine import database_path, open_snapshots
 from labtrawl.supervisor import linux
+from tests.prove.lookalike import PROGRAM, GitLab, environment
+
+Planned = TypeVar("Planned")
+Outcome = TypeVar("Outcome")
 
 POLL_SECONDS = 0.02
+# Asking the database takes more than a look at a file.
+ASK_SECONDS = 0.1
 # Crawls side by side: each waits more than it works.
 AT_ONCE = 2
 # An undisturbed crawl takes two to eight seconds; each kill adds a restart and at most a lease.
@@ -34,22 +40,6 @@ CRAWL_SECONDS = 90.0
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 VICTIMS = ("crawler", "website", "supervisor")
-PROGRAM = (sys.executable, "-P", "-m", "labtrawl")
-# About 2,000 records in some 35 lists: notes of many issues, lists of several pages, small ones.
-WORLD = "small"
-SIZES = {
-    "projects": 2,
-    "issues": 230,
-    "merge_requests": 60,
-    "notes": 700,
-    "commits": 460,
-    "pipelines": 120,
-    "ci_jobs": 250,
-    "events": 80,
-    "milestones": 8,
-    "releases": 6,
-    "branches": 8,
-}
 SETTINGS = """
 [website]
 port = 0
@@ -71,52 +61,15 @@ class Stuck(AssertionError):
     """Something did not happen in time; the text says what, and how things stand."""
 
 
-def until(happened: Callable[[], bool], seconds: float, what: str) -> None:
-    """Look every few milliseconds until an outside process did something. Raises Stuck."""
+def until(
+    happened: Callable[[], bool], seconds: float, what: str, every_seconds: float = POLL_SECONDS
+) -> None:
+    """Look again and again until an outside process did something. Raises Stuck."""
     deadline = time.monotonic() + seconds
     while not happened():
         if time.monotonic() > deadline:
             raise Stuck(f"not within {seconds:g} s: {what}")
-        time.sleep(POLL_SECONDS)
-
-
-@dataclass(frozen=True, slots=True)
-class GitLab:
-    """A running look-alike, its main account, and what a perfect crawl of it holds."""
-
-    url: str
-    username: str
-    token: Secret
-    truth: Truth
-
-
-@contextlib.contextmanager
-def gitlab(latency_ms: float) -> Iterator[GitLab]:
-    """Serve the world of the proofs from a process of its own."""
-    sizes = [f"--size={name}={number}" for name, number in SIZES.items()]
-    arguments = ("sandbox", "serve", f"--world={WORLD}", *sizes, f"--latency-ms={latency_ms}")
-    with subprocess.Popen(
-        (*PROGRAM, *arguments),
-        env=_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            url = process.stdout.readline().removeprefix("listening on ").strip()
-            account = build_world(WORLD, 1, SIZES).accounts[0]
-            found = truth(build_world(WORLD, 1, SIZES), account.username, url)
-            yield GitLab(url, account.username, Secret(account.token), found)
-        finally:
-            process.kill()
-
-
-def _environment() -> dict[str, str]:
-    """What a program gets from the shell: nothing of ours, and no coverage that a kill tears."""
-    strange = ("LABTRAWL_", "SOCKET_PATH", "COPILOT_", "CRAWLER_API", "AUTH_IPC", "COV", "XDG_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(strange)}
+        time.sleep(every_seconds)
 
 
 @dataclass(slots=True)
@@ -127,6 +80,7 @@ class Crawl:
     """
 
     folder: Path
+    runtime_dir: Path
     gitlab: GitLab
     jobs: int = 8
     segment_bytes: int = 8 << 20
@@ -134,7 +88,7 @@ class Crawl:
     command: Sequence[str] = (*PROGRAM, "start")
     log: list[str] = field(default_factory=list)
     kills: dict[str, int] = field(default_factory=lambda: dict.fromkeys(VICTIMS, 0))
-    _children: set[int] = field(default_factory=set)
+    _children: dict[int, str] = field(default_factory=dict)
     _supervisor: subprocess.Popen[bytes] | None = None
     _began: float = field(default_factory=time.monotonic)
 
@@ -162,13 +116,13 @@ class Crawl:
             self._supervisor = subprocess.Popen(
                 self.command,
                 cwd=self.folder,
-                env=_environment(),
+                env={**environment(), "XDG_RUNTIME_DIR": str(self.runtime_dir)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
-        self.note(f"start, supervisor {self._supervisor.pid}")
+        self.note(f"start, supervisor {self._supervisor.pid}, in {self.folder}")
 
     def stop(self) -> None:
         """Stop as Ctrl+C does; everything must end by itself, in time."""
@@ -195,10 +149,6 @@ class Crawl:
                 return False
             return True
 
-    def wait_until_ready(self) -> None:
-        """Wait until crawlers were started: the website works, and answers to a stop."""
-        until(lambda: self.pid_of("crawler") is not None, START_SECONDS, "the start of a crawler")
-
     def end(self) -> None:
         """End what still runs, whatever happened before."""
         self._look()
@@ -211,10 +161,6 @@ class Crawl:
 
     # ------------------------------------------------------------ looking
 
-    def pid_of(self, program: str) -> int | None:
-        """Return the pid of "website" or "crawler" now; None while it is not there."""
-        return self._look().get(program)
-
     def _look(self) -> dict[str, int]:
         """Find the supervisor's children; remember all that were ever seen."""
         if self._supervisor is None:
@@ -225,17 +171,12 @@ class Crawl:
             for entry in linux.processes()
             if entry.parent == parent and not entry.is_zombie and (name := _program(entry.pid))
         }
-        self._children |= set(found.values())
+        self._children |= {pid: _birth(pid) for pid in found.values()}
         return found
 
     def alive(self) -> list[int]:
         """Return the children that still run, whoever is their parent now."""
-        entries = [linux.process_entry(pid) for pid in self._children]
-        return [
-            entry.pid
-            for entry in entries
-            if entry is not None and not entry.is_zombie and _program(entry.pid)
-        ]
+        return [pid for pid, birth in self._children.items() if birth and _birth(pid) == birth]
 
     def progress(self) -> summary.Progress | None:
         """Read how far the crawl is; None before there is a database to ask."""
@@ -256,8 +197,29 @@ class Crawl:
 
     def wait_until_finished(self, seconds: float = CRAWL_SECONDS) -> None:
         """Wait for the end of the crawl. Raises Stuck."""
+        self.wait_until(self.is_finished, seconds, "the end of the crawl", ASK_SECONDS)
+
+    def wait_for(self, program: str) -> int:
+        """Wait until a program is there; return its pid. Raises Stuck."""
+        pids: list[int] = []
+
+        def look() -> bool:
+            pids.extend(pid for name, pid in self._look().items() if name == program)
+            return bool(pids)
+
+        self.wait_until(look, START_SECONDS, f"a {program}")
+        return pids[0]
+
+    def wait_until(
+        self,
+        happened: Callable[[], bool],
+        seconds: float,
+        what: str,
+        every_seconds: float = POLL_SECONDS,
+    ) -> None:
+        """Do as `until`; the failure tells how things stand. Raises Stuck."""
         try:
-            until(self.is_finished, seconds, "the end of the crawl")
+            until(happened, seconds, what, every_seconds)
         except Stuck as error:
             raise self.stuck(str(error)) from None
 
@@ -306,14 +268,40 @@ def _program(pid: int) -> str:
     return next((name for name in ("website", "crawler") if name.encode() in arguments), "")
 
 
+def _birth(pid: int) -> str:
+    """Return what tells a process from a later one with its number; empty where it has ended."""
+    try:
+        state, *others = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state in {"Z", "X"} else others[18]  # proc(5): starttime, the 22nd field
+
+
 @contextlib.contextmanager
 def crawl(folder: Path, served: GitLab, **options: object) -> Iterator[Crawl]:
-    """Give a crawl in a folder of its own below `folder`; nothing of it runs on afterwards."""
-    one = Crawl(Path(tempfile.mkdtemp(prefix="a crawl ", dir=folder)), served, **options)  # type: ignore[arg-type]
-    try:
-        yield one
-    finally:
-        one.end()
+    """Give a crawl in a folder of its own below `folder`; nothing of it runs on afterwards.
+
+    The folder stays only where something went wrong.
+    """
+    own = Path(tempfile.mkdtemp(prefix="a crawl ", dir=folder))
+    # A socket's path is short (unix(7): 107 bytes); a test's folder need not be.
+    with tempfile.TemporaryDirectory(prefix="labtrawl ") as runtime_dir:
+        one = Crawl(own, Path(runtime_dir), served, **options)  # type: ignore[arg-type]
+        try:
+            yield one
+        finally:
+            one.end()
+    shutil.rmtree(own)
+
+
+def side_by_side(play: Callable[[Planned], Outcome], planned: Iterable[Planned]) -> list[Outcome]:
+    """Play some crawls at once; the first failure, or Ctrl+C, lets no other begin."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        try:
+            return list(pool.map(play, planned))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +333,7 @@ def strike(one: Crawl, planned: Sequence[Blow]) -> None:
         if one.is_finished():
             one.note("finished before the next kill")
             return
-        while not one.kill(blow.victim, with_children=blow.with_children):
-            time.sleep(POLL_SECONDS)  # it died just now, and dies again as soon as it is back
+        # Who died just now dies again as soon as it is back.
+        deadly = partial(one.kill, blow.victim, with_children=blow.with_children)
+        one.wait_until(deadly, START_SECONDS, f"a {blow.victim} to kill")
     one.wait_until_finished()

@@ -66,7 +66,7 @@ def verdict(one: Crawl) -> Findings:
     if not found.strays:
         return found
     one.start()
-    one.wait_until_ready()
+    one.wait_for("crawler")  # by then the website works, and takes the wish to stop
     with contextlib.suppress(Stuck):  # what is still there then is told by the findings
         until(lambda: not judge(one.data_dir, one.gitlab.truth).strays, START_SECONDS, "a sweep")
     one.stop()
@@ -100,7 +100,9 @@ def _compare(rows: _Rows, found: Verification, data_dir: Path, truth: Truth) -> 
     items, twice = collected_items(dataset_root(data_dir), whole)
     expected = expected_items(truth)
     wrong = [key for key in items.keys() & expected.keys() if items[key] != expected[key]]
-    counts = Counter(key[:3] for key in items)
+    counts: Counter[tuple[str, int, str]] = Counter()
+    for row in whole:
+        counts[row.area_kind, row.gitlab_id, row.resource] += row.records
     return Findings(
         lost=_names(expected.keys() - items.keys()),
         twice=_names(twice),
@@ -134,7 +136,8 @@ def _miscounted(rows: _Rows, counts: Counter[tuple[str, int, str]]) -> Iterator[
 
 
 def _unexplained(rows: _Rows, truth: Truth) -> Iterator[str]:
-    gaps = {row[:3]: row[5] for row in rows.ledger if row[5] is not None or row[6] is None}
+    open_or_less = [row for row in rows.ledger if row[5] is not None or row[6] is None]
+    gaps = {row[:3]: row[5] or "no reason" for row in open_or_less}
     known = truth.gaps()
     for cell in gaps.keys() | known.keys():
         if gaps.get(cell) != known.get(cell):

@@ -8,7 +8,6 @@ A failure tells its seed and its points; LABTRAWL_PROVE_SEED=<seed> draws the sa
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -17,7 +16,8 @@ from random import Random
 import pytest
 
 from tests.prove import stepping, strace
-from tests.prove.kills import AT_ONCE, START_SECONDS, Crawl, GitLab, crawl, until
+from tests.prove.kills import Crawl, crawl, side_by_side
+from tests.prove.lookalike import GitLab
 from tests.prove.oracle import verdict
 
 # One job at a time and segments by size alone: every crawl makes the same calls.
@@ -57,7 +57,7 @@ def traced_steps(folder: Path, served: GitLab) -> dict[str, list[Step]]:
         logs = {}
         one.start()
         for name in ("website", "crawler"):
-            log, pid = one.folder / f"{name}.trace", _appeared(one, name)
+            log, pid = one.folder / f"{name}.trace", one.wait_for(name)
             tracers.enter_context(strace.attached(pid, log))
             logs[name] = (log, pid)
         one.wait_until_finished()
@@ -93,24 +93,12 @@ def play_traced(one: Crawl, steps: Sequence[Step]) -> list[Step]:
 def _armed(one: Crawl, step: Step) -> contextlib.AbstractContextManager[strace.Tracer]:
     """The website is at work once it lets a crawler start."""
     if step.since == "work":
-        _appeared(one, "crawler")
+        one.wait_for("crawler")
     is_report = step.call == "report"
     call = "write" if is_report else step.call
     log = one.folder / f"{step.program}.trace"
-    pid = _appeared(one, step.program)
+    pid = one.wait_for(step.program)
     return strace.attached(pid, log, call, step.number, main_only=is_report)
-
-
-def _appeared(one: Crawl, program: str) -> int:
-    found: list[int] = []
-
-    def look() -> bool:
-        pid = one.pid_of(program)
-        found.extend([pid] if pid is not None else [])
-        return bool(found)
-
-    until(look, START_SECONDS, f"a {program}")
-    return found[0]
 
 
 # ---------------------------------------------------------------- with hooks
@@ -174,8 +162,7 @@ def prove(
             assert found.clean, "\n".join([*one.log, str(found)])
             return [step.program for step in struck]
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return Counter(program for struck in pool.map(play, plays) for program in struck)
+    return Counter(program for struck in side_by_side(play, plays) for program in struck)
 
 
 def pairs(way: Way, chance: Random, share: float, most: int | None) -> list[list[Step]]:

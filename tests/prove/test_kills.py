@@ -5,13 +5,13 @@ A failure tells its seed; LABTRAWL_PROVE_SEED=<seed> draws the same kills again.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from tests.prove.kills import AT_ONCE, VICTIMS, Blow, GitLab, blows, crawl, strike
+from tests.prove.kills import VICTIMS, Blow, blows, crawl, side_by_side, strike
+from tests.prove.lookalike import GitLab
 from tests.prove.oracle import verdict
 
 # The supervisor gives up a program that crashes more than five times a minute (RestartPolicy).
@@ -39,8 +39,7 @@ def hit_all(
         planned = blows(Random(f"{seed}/{number}"), victims)
         return hit(folder, served, planned, f"{seed}, crawl {number}")
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return sum(pool.map(one, crawls.items()), Counter())
+    return sum(side_by_side(one, crawls.items()), Counter())
 
 
 def mixed(chance: Random) -> list[str]:

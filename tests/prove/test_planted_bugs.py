@@ -87,9 +87,9 @@ BUGS = [
     ),
     Bug(
         "a second open job",
-        "store/schema.py",
-        "    unique=True,\n    sqlite_where=text(OPEN),\n",
-        "    sqlite_where=text(OPEN),\n",
+        "store/migrations/versions/0001_first.py",
+        "        unique=True,\n",
+        "",
         f"{MESSAGES}::test_area_and_resource_have_one_open_job_however_often_it_is_proposed",
     ),
     Bug(

@@ -1,8 +1,10 @@
 """`labtrawl demo`: a whole crawl of a GitLab look-alike, with a crash in the middle and a verdict."""
 
 import asyncio
+import contextlib
 import json
 import os
+import shutil
 import signal
 import time
 from dataclasses import dataclass
@@ -16,24 +18,29 @@ from msgspec.structs import replace
 from labtrawl import config
 from labtrawl.cli.demo_screen import Screen, open_screen
 from labtrawl.cli.demo_verdict import Expected, Verdict, expect, judge, summarise
+from labtrawl.cli.demo_words import check_place, last_words, write_whole
 from labtrawl.cli.options import read_settings, setting_flags
-from labtrawl.cli.sandbox import Look, sandbox_program, sandbox_url
+from labtrawl.cli.sandbox import Look, read_fault, sandbox_program, sandbox_url
 from labtrawl.cli.start import run_supervisor
 from labtrawl.config import Account, Instance, Settings
+from labtrawl.dataset.sink import SegmentLimits
 from labtrawl.domain.credential import Secret
-from labtrawl.errors import ConfigError, LabtrawlError
+from labtrawl.errors import ConfigError, DiskFull, LabtrawlError
 from labtrawl.sandbox import World
 from labtrawl.store import sessions, summary
 from labtrawl.store.engine import Snapshots, database_path, open_snapshots, open_store
 from labtrawl.store.secrets import create_key_file, key_path, open_cipher, token_place
+from labtrawl.supervisor.listeners import make_private_folder
 from labtrawl.supervisor.states import State
 from labtrawl.supervisor.supervisor import Supervisor
 
 LOOK_SECONDS = 0.2
 # The crawler is killed once this share of the records is in.
 KILL_AT = 0.35
-# What only waits for a person does not go on by itself.
-HELD_SECONDS = 10.0
+# When nothing moved for so long, a full disk is told; after the second time nobody is waited for.
+STILL_SECONDS = 3.0
+GIVE_UP_SECONDS = 15.0
+INTERRUPTED_EXIT_CODE = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +68,19 @@ class Wishes:
     help="Crawl the tree of a GitLab export instead; repeatable.",
 )
 @click.option("--latency-ms", default=0.0, help="How slow the look-alike answers.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="JSON",
+    help='Let it misbehave: {"path": "issues", "kind": "500", "times": 3}; repeatable.',
+)
 def demo(
     settings: Settings,
     once: bool,
     chaos: bool,
     summary: Path | None,
+    faults: tuple[str, ...],
     **look: Any,
 ) -> int:
     """Crawl a GitLab look-alike, survive a kill and prove the result.
@@ -78,10 +93,11 @@ def demo(
     It keeps everything below demo/ in the data folder and goes on there when run again.
     The exit code is 1 if anything is missing, doubled, or absent without a reason.
     """  # noqa: D301 - click reads \b
+    check_place(summary)
     own = _own_settings(settings)
-    show = Look(**look)
-    _keep_look(own.data_dir, show)
+    show = Look(faults=tuple(map(read_fault, faults)), **look)
     world = show.build()
+    _keep_look(own.data_dir, show)
     run = _Demo(_connected(own, world), world, show, Wishes(once, chaos, summary))
     code = run_supervisor(
         run.settings,
@@ -89,7 +105,7 @@ def demo(
         beside=run.beside,
         show_output=False,
     )
-    return code or run.code
+    return code or run.ended()
 
 
 def _own_settings(settings: Settings) -> Settings:
@@ -110,7 +126,7 @@ def _keep_look(data_dir: Path, look: Look) -> None:
         raise ConfigError(
             f"{data_dir} holds the demo of another world: remove it, or choose --data-dir"
         )
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     path.write_bytes(wanted)
 
 
@@ -131,26 +147,43 @@ class _Demo:
 
     def __init__(self, settings: Settings, world: World, look: Look, wishes: Wishes) -> None:
         self.settings = settings
-        self.code = 0
         self._world = world
         self._look = look
         self._wishes = wishes
+        self._verdict: Verdict | None = None
         self._kills = 0
         self._began = time.monotonic()
+
+    def ended(self) -> int:
+        """Say how it ended and return the exit code."""
+        if self._verdict is not None and self._wishes.once:
+            return 0 if self._verdict.good else 1
+        words = (
+            "stopped; run the same again to go on"
+            if self._verdict
+            else "stopped before the end; run the same again to go on"
+        )
+        with contextlib.suppress(OSError):  # a terminal that was closed has nobody to tell
+            click.echo(words)
+        if self._verdict is None:
+            return INTERRUPTED_EXIT_CODE if self._wishes.once else 0
+        return 0 if self._verdict.good else 1
 
     async def beside(self, supervisor: Supervisor, address: str) -> None:
         """Run next to the programs until there is a verdict."""
         expecting = asyncio.create_task(asyncio.to_thread(self._expect))
         await supervisor.wait_for("website", lambda status: status.state is State.READY)
         with open_screen() as screen, open_snapshots(database_path(self.settings.data_dir)) as db:
-            screen.say(f"site      {address}")
-            screen.say(f"sign in   {address}/sign-in?token={await self._link()}")
+            screen.say("site", address)
+            screen.say("sign in", f"{address}/sign-in?token={await self._link()}")
             expected = await expecting
             await self._watch(supervisor, db, screen, expected)
+            screen.finish()
+            screen.say("checking", "every record against what the look-alike really holds")
             verdict = await asyncio.to_thread(judge, db, self.settings.data_dir, expected)
-            self._tell(screen, verdict, address)
             self._write_summary(db, verdict)
-        self.code = 0 if verdict.good else 1
+            self._tell(db, screen, verdict, address)
+        self._verdict = verdict
         if self._wishes.once:
             supervisor.stop()
 
@@ -166,19 +199,40 @@ class _Demo:
     ) -> None:
         """Show how far it is until nothing can go on by itself."""
         at_start = (await db.read(summary.progress)).records
-        still_since = time.monotonic()
+        stillness = Stillness()
         while True:
             now = await db.read(summary.progress)
-            screen.show(now, expected.records, time.monotonic() - self._began)
+            screen.show(now, expected.records, self._seconds())
             self._check(supervisor)
             if self._is_time_to_kill(now.records - at_start, expected.records - at_start):
                 await self._kill(supervisor, db, screen)
-            if now.finished and now.jobs.get("held", 0) == 0:
+            is_held = now.jobs.get("held", 0) > 0
+            if now.finished and not is_held:
                 return
-            still_since = still_since if now.finished else time.monotonic()
-            if time.monotonic() - still_since > HELD_SECONDS:
+            still_seconds = stillness.seconds(now, self._seconds())
+            has_room = self._has_room(screen, stillness, still_seconds)
+            if is_held and now.finished and has_room and still_seconds > GIVE_UP_SECONDS:
                 return
             await asyncio.sleep(LOOK_SECONDS)
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def _has_room(self, screen: Screen, stillness: "Stillness", still_seconds: float) -> bool:
+        """Tell once when everything waits for the disk; DiskFull when `--once` waited enough."""
+        free, least = _free_bytes(self.settings.data_dir), SegmentLimits().min_free_bytes
+        if free >= least or still_seconds < STILL_SECONDS:
+            return free >= least
+        words = (
+            f"{free >> 20} MiB are free under {self.settings.data_dir} and {least >> 20} MiB are "
+            "kept for the database: free some space"
+        )
+        if self._wishes.once and still_seconds > GIVE_UP_SECONDS:
+            raise DiskFull(f"{words}, then run the same again; it goes on where it was")
+        if not stillness.is_told:
+            stillness.is_told = True
+            screen.say("disk full", f"{words}; the crawl then goes on by itself", "yellow")
+        return False
 
     def _check(self, supervisor: Supervisor) -> None:
         """A program that was given up will not bring the demo to its end."""
@@ -201,25 +255,60 @@ class _Demo:
         self._kills += 1
         killed_at = time.monotonic()
         os.kill(pid, signal.SIGKILL)
-        await supervisor.wait_for(
-            name, lambda status: status.state is State.READY and status.pid not in (None, pid)
+        back = await supervisor.wait_for(
+            name,
+            lambda status: (
+                status.state is State.FAILED
+                or (status.state is State.READY and status.pid not in (None, pid))
+            ),
         )
+        if back.state is State.FAILED:
+            return
         seconds = time.monotonic() - killed_at
         lost = max(0, before - (await db.read(summary.progress)).records)
         screen.say(
-            f"crawler killed at {before:,} records, back in {seconds:.1f} s, {lost} records lost"
+            "chaos",
+            f"crawler killed at {before:,} records, back in {seconds:.1f} s, {lost} records lost",
+            "magenta",
         )
 
-    def _tell(self, screen: Screen, verdict: Verdict, address: str) -> None:
-        for sentence in verdict.sentences():
-            screen.say(sentence)
-        screen.say(f"dataset   {self.settings.data_dir / 'dataset'}")
-        if not self._wishes.once:
-            screen.say(f"the site stays up at {address}; Ctrl+C ends everything")
+    def _tell(self, db: Snapshots, screen: Screen, verdict: Verdict, address: str) -> None:
+        for label, sentence in verdict.sentences():
+            is_bad = label != "gaps" and not verdict.good
+            screen.say(label, sentence, "red" if is_bad else "green" if label == "verdict" else "")
+        now = db.read_now(summary.progress)
+        areas = ", ".join(f"{count} {kind}s" for kind, count in sorted(now.areas.items()))
+        screen.say(
+            "took",
+            f"{self._seconds():.1f} s in this run; {areas}, {now.requests:,} requests in all",
+        )
+        site = None if self._wishes.once else address
+        for label, sentence in last_words(self.settings.data_dir, site):
+            screen.say(label, sentence)
 
     def _write_summary(self, db: Snapshots, verdict: Verdict) -> None:
         if self._wishes.summary is None:
             return
-        seconds = round(time.monotonic() - self._began, 2)
-        told = summarise(db, verdict, self._kills, seconds, self.settings.data_dir / "dataset")
-        self._wishes.summary.write_text(json.dumps(told, indent=2) + "\n")
+        dataset = self.settings.data_dir / "dataset"
+        told = summarise(db, verdict, self._kills, round(self._seconds(), 2), dataset)
+        write_whole(self._wishes.summary, json.dumps(told, indent=2) + "\n")
+
+
+@dataclass(slots=True)
+class Stillness:
+    """Since when no figure of a crawl has moved, and whether that was told."""
+
+    figures: tuple[int, int, int] = (-1, -1, -1)
+    since: float = 0.0
+    is_told: bool = False
+
+    def seconds(self, now: summary.Progress, at: float) -> float:
+        """Return for how long nothing has moved; `at` is the time, in seconds from any start."""
+        figures = (now.records, now.requests, now.open_jobs)
+        if figures != self.figures:
+            self.figures, self.since, self.is_told = figures, at, False
+        return at - self.since
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free

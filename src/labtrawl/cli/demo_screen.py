@@ -7,11 +7,15 @@ from collections.abc import Iterator
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
 
 from labtrawl.store import summary
 
 PLAIN_SECONDS = 2.0
+LABEL_WIDTH = 10
+_BAR_WIDTH = 24
+_NARROW = 80
 
 
 class Screen:
@@ -19,11 +23,11 @@ class Screen:
 
     def __init__(self) -> None:
         self._shown_at = 0.0
-        self._shown: tuple[int, int] | None = None
+        self._shown: tuple[int, int] = (0, 0)
 
-    def say(self, sentence: str) -> None:
-        """Tell one thing that stays."""
-        click.echo(sentence)
+    def say(self, label: str, sentence: str, style: str = "") -> None:  # noqa: ARG002
+        """Tell one thing that stays; `style` is rich's, for terminals."""
+        click.echo(f"{label:<{LABEL_WIDTH}}{sentence}")
 
     def show(self, now: summary.Progress, expected: int, seconds: float) -> None:
         """Tell how far it is."""
@@ -31,10 +35,10 @@ class Screen:
         if time.monotonic() - self._shown_at < PLAIN_SECONDS or figures == self._shown:
             return
         self._shown_at, self._shown = time.monotonic(), figures
-        click.echo(
-            f"{seconds:5.1f} s   {now.records:,} of {expected:,} records, {_jobs(now)}, "
-            f"{now.requests:,} requests"
-        )
+        click.echo(f"{_elapsed(seconds):<{LABEL_WIDTH}}{_figures(now, expected)}")
+
+    def finish(self) -> None:
+        """Nothing is shown any more; what is said from now on stands below."""
 
 
 class LiveScreen(Screen):
@@ -43,21 +47,35 @@ class LiveScreen(Screen):
     def __init__(self, progress: Progress) -> None:
         super().__init__()
         self._progress = progress
-        self._task = progress.add_task("records", total=None, jobs="starting")
+        self._task = progress.add_task("", total=None, figures="starting", elapsed="")
 
-    def say(self, sentence: str) -> None:
-        """Tell one thing that stays."""
-        self._progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    def say(self, label: str, sentence: str, style: str = "") -> None:
+        """Tell one thing that stays, its label in bold."""
+        line = Text.assemble((f"{label:<{LABEL_WIDTH}}", "bold"), (sentence, style))
+        self._progress.console.print(line, soft_wrap=True)
 
-    def show(self, now: summary.Progress, expected: int, seconds: float) -> None:  # noqa: ARG002
-        """Move the bar; it counts the seconds itself."""
-        jobs = f"{_jobs(now)}, {now.requests:,} requests"
-        self._progress.update(self._task, total=expected, completed=now.records, jobs=jobs)
+    def show(self, now: summary.Progress, expected: int, seconds: float) -> None:
+        """Move the bar."""
+        self._progress.update(
+            self._task,
+            total=max(expected, 1),
+            completed=now.records if expected else 1,
+            figures=_figures(now, expected),
+            elapsed=_elapsed(seconds),
+        )
+
+    def finish(self) -> None:
+        """Leave the bar as it is."""
+        self._progress.stop()
 
 
-def _jobs(now: summary.Progress) -> str:
-    done = sum(now.jobs.values()) - now.open_jobs
-    return f"{done:,} of {sum(now.jobs.values()):,} jobs"
+def _figures(now: summary.Progress, expected: int) -> str:
+    jobs = sum(now.jobs.values())
+    return f"{now.records:,} of {expected:,} records, {jobs - now.open_jobs:,} of {jobs:,} jobs"
+
+
+def _elapsed(seconds: float) -> str:
+    return f"{seconds:.1f} s"
 
 
 @contextlib.contextmanager
@@ -66,12 +84,9 @@ def open_screen() -> Iterator[Screen]:
     if not sys.stdout.isatty():
         yield Screen()
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[jobs]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console()) as progress:
+    console = Console(highlight=False)
+    bar = [BarColumn(bar_width=_BAR_WIDTH)] if console.width >= _NARROW else []
+    elapsed = TextColumn(f"{{task.fields[elapsed]:<{LABEL_WIDTH - 1}}}", style="bold")
+    columns = (elapsed, *bar, TextColumn("{task.fields[figures]}"))
+    with Progress(*columns, console=console) as progress:
         yield LiveScreen(progress)

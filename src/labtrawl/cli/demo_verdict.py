@@ -71,16 +71,19 @@ class Verdict:
         faults = (self.missing, self.wrong, self.twice, self.strange, len(self.unexplained))
         return not any(faults)
 
-    def sentences(self) -> list[str]:
-        """Tell the verdict."""
-        told = [f"verdict   {self.right:,} of {self.expected:,} records, {self._how()}"]
+    def sentences(self) -> list[tuple[str, str]]:
+        """Tell the verdict: (label, sentence)."""
+        told = [("verdict", f"{self.right:,} of {self.expected:,} records, {self._how()}")]
         if self.explained:
-            reasons = Counter(gap.reason for gap in self.explained)
-            parts = ", ".join(
-                f"{count} {reason}" for reason, count in sorted(reasons.items(), key=str)
-            )
-            told.append(f"gaps      {len(self.explained)} lists with a reason ({parts})")
-        told += [f"NO REASON {gap.full_path} {gap.resource}" for gap in self.unexplained[:10]]
+            reasons = Counter(str(gap.reason).replace("_", " ") for gap in self.explained)
+            parts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+            told.append(("gaps", f"{len(self.explained)} lists, each with its reason: {parts}"))
+        told += [
+            ("no reason", f"{gap.full_path} {gap.resource} is not complete, and nobody knows why")
+            for gap in self.unexplained[:10]
+        ]
+        if len(self.unexplained) > 10:
+            told.append(("no reason", f"and {len(self.unexplained) - 10:,} more"))
         return told
 
     def _how(self) -> str:

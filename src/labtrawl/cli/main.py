@@ -4,6 +4,7 @@ An error of ours is one sentence on stderr and exit code 2 (78, EX_CONFIG, where
 cannot work with its settings); no traceback. Everything else is a bug and is logged as one.
 """
 
+import errno
 import os
 import platform
 import sys
@@ -17,12 +18,27 @@ from labtrawl.errors import ConfigError, LabtrawlError
 
 CONFIG_EXIT_CODE = 78
 BUG_EXIT_CODE = 70
+_ROOM = "free some space, then run the same again"
+_RIGHTS = "choose a folder that you may write, by --data-dir"
+_ADVICE = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EROFS: _RIGHTS,
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+}
 
 _SUPERVISOR = {
     "start": Row("labtrawl.cli.start:start", "Start website and crawlers, and watch over them."),
     "stop": Row("labtrawl.cli.stop:stop", "Stop what runs on a data folder."),
     "restart": Row("labtrawl.cli.stop:restart", "Stop and start one program."),
     "status": Row("labtrawl.cli.status:status", "Say what runs, and how it is."),
+    "logs": Row("labtrawl.cli.journal:journal", "Print or follow what the programs logged."),
+    "reload": Row("labtrawl.cli.stop:reload", "Read the settings again; change what changed."),
+}
+
+_BACKGROUND = {
+    "serve": Row("labtrawl.cli.start:serve", "Be the supervisor in the background.", hidden=True)
 }
 
 _COMMANDS = {
@@ -32,7 +48,7 @@ _COMMANDS = {
     "dataset": Row("labtrawl.cli.dataset:dataset", "List, print and verify what was collected."),
     "admin": Row("labtrawl.cli.admin:admin", "Print a sign-in link, and other care."),
     "sandbox": Row("labtrawl.cli.sandbox:sandbox", "Serve a GitLab look-alike; print its truth."),
-    "supervisor": Row("labtrawl.cli.main:supervisor", "The same start, stop, restart, status."),
+    "supervisor": Row("labtrawl.cli.main:supervisor", "The same start, stop, status, …"),
     "run": Row("labtrawl.cli.main:run", "What the supervisor starts.", hidden=True),
 }
 
@@ -63,7 +79,9 @@ def labtrawl() -> None:
 
 
 supervisor = LazyGroup(
-    "supervisor", rows=_SUPERVISOR, help="Start, stop and look at website and crawlers."
+    "supervisor",
+    rows=_SUPERVISOR | _BACKGROUND,
+    help="Start, stop and look at website and crawlers.",
 )
 run = LazyGroup("run", rows=_PROGRAMS, before=_protect_child, help="What the supervisor starts.")
 
@@ -81,7 +99,7 @@ def execute(arguments: Sequence[str]) -> int:
     try:
         result = labtrawl.main(list(arguments), prog_name="labtrawl", standalone_mode=False)
     except click.ClickException as error:
-        return _fail(error.format_message(), error.exit_code)
+        return _fail(error.format_message() + _hint(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", 130)
     except BrokenPipeError:
@@ -91,9 +109,15 @@ def execute(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _hint(error: click.ClickException) -> str:
+    """Say where the right words are."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f" `{context.command_path} --help` tells more." if context is not None else ""
+
+
 def _explain(error: Exception, *, is_child: bool) -> int:
     """Tell an error of ours in its sentence, and a bug as a bug."""
-    ours = next(_ours(error), None)
+    ours = next(_ours(error), None) or _of_the_machine(error)
     if ours is None:
         from labtrawl import logs
 
@@ -111,6 +135,16 @@ def _ours(error: BaseException) -> Iterator[LabtrawlError]:
     elif isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
             yield from _ours(each)
+
+
+def _of_the_machine(error: Exception) -> LabtrawlError | None:
+    """Say what a full or forbidden disk refused, where no room below could tell more."""
+    if not isinstance(error, OSError) or not error.filename:
+        return None
+    advice = _ADVICE.get(error.errno or 0)
+    if advice is None:
+        return None
+    return ConfigError(f"{error.filename}: {error.strerror}; {advice}")
 
 
 def _fail(sentence: str, code: int) -> int:

@@ -2,7 +2,8 @@
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,19 +28,46 @@ _EVERYWHERE = ("data_dir", "logs.level", "logs.format")
 _ROWS = {setting.name: setting for setting in config.SETTINGS}
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the settings of a command came from, so that they can be read again."""
+
+    config_file: Path | None
+    flags: Mapping[str, object]
+
+    def read(self) -> Settings:
+        """Return the settings as file, environment and flags say now; ConfigError as `load`."""
+        given = {name: None if value == () else value for name, value in self.flags.items()}
+        return config.load(self.config_file, os.environ, given)
+
+    def arguments(self) -> list[str]:
+        """Return the flags again, for a command that is to read the same settings."""
+        file = [] if self.config_file is None else ["--config", str(self.config_file)]
+        for name, value in self.flags.items():
+            for each in value if isinstance(value, tuple) else (value,):
+                file += [] if each is None else [_FLAGS[name], str(each)]
+        return file
+
+
 def settings_options(command: Command) -> Command:
     """Give a command --config, --data-dir and the log flags; it is called with `settings`."""
     return setting_flags()(command)
 
 
-def setting_flags(*names: str) -> Callable[[Command], Command]:
-    """Do as `settings_options`, with a flag for each named setting too."""
+def setting_flags(*names: str, with_source: bool = False) -> Callable[[Command], Command]:
+    """Do as `settings_options`, with a flag for each named setting too.
+
+    `with_source` calls the command with its `source` as well.
+    """
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def with_settings(config_file: Path | None, **given: Any) -> Any:
             flags = {name: given.pop(_parameter(name)) for name in (*names, *_EVERYWHERE)}
-            return command(settings=read_settings(config_file, flags), **given)
+            source = Source(config_file, flags)
+            if with_source:
+                given["source"] = source
+            return command(settings=_set_up(source), **given)
 
         decorated: Any = with_settings
         for name in reversed((*names, *_EVERYWHERE)):
@@ -51,8 +79,11 @@ def setting_flags(*names: str) -> Callable[[Command], Command]:
 
 def read_settings(config_file: Path | None, flags: dict[str, object]) -> Settings:
     """Load the settings and set up the logs by them; a list that was not given is not set."""
-    given = {name: value if value != () else None for name, value in flags.items()}
-    settings = config.load(config_file, os.environ, given)
+    return _set_up(Source(config_file, flags))
+
+
+def _set_up(source: Source) -> Settings:
+    settings = source.read()
     logs.set_up(settings.logs)
     return settings
 

@@ -130,7 +130,7 @@ def sandbox() -> None:
 )
 def serve_world(host: str, sizes: tuple[str, ...], faults: tuple[str, ...], **given: Any) -> None:
     """Serve until Ctrl+C; print the address, and the token of each account."""
-    look = Look(sizes=_sizes(sizes), faults=tuple(map(_fault, faults)), **given)
+    look = Look(sizes=_sizes(sizes), faults=tuple(map(read_fault, faults)), **given)
     logs.set_up(look.logs)
     world = look.build()
 
@@ -263,7 +263,8 @@ def _sizes(texts: tuple[str, ...]) -> dict[str, int]:
     return sizes
 
 
-def _fault(text: str) -> Fault:
+def read_fault(text: str) -> Fault:
+    """Read a fault from a flag's JSON; ConfigError says what is wrong with it."""
     try:
         return msgspec.json.decode(text, type=Fault)
     except msgspec.MsgspecError as error:

@@ -12,6 +12,7 @@ from labtrawl.config import Settings
 from labtrawl.supervisor.control import StatusWanted, ask
 from labtrawl.supervisor.instance import holder_of
 from labtrawl.supervisor.states import ProgramStatus, Status
+from labtrawl.supervisor.supervisor import WAITING_FOR_CREDENTIALS
 
 _ANSWER_SECONDS = 5.0
 NOT_RUNNING = 3
@@ -42,8 +43,9 @@ def status(settings: Settings, as_json: bool) -> int:
 
 def in_words(whole: Status, now: datetime) -> str:
     """Return the status as lines for people."""
-    width = max(len(program.name) for program in whole.programs)
-    lines = [f"labtrawl at {whole.address}, data in {whole.data_dir}, pid {whole.pid}"]
+    width = max((len(program.name) for program in whole.programs), default=0)
+    where = f"labtrawl at {whole.address}" if whole.address else "labtrawl without a website"
+    lines = [f"{where}, data in {whole.data_dir}, pid {whole.pid}"]
     lines += [_line(program, width, now, whole.address) for program in whole.programs]
     return "\n".join(lines)
 
@@ -58,7 +60,7 @@ def _line(program: ProgramStatus, width: int, now: datetime, address: str) -> st
     if program.starts > 1:
         parts.append(f"{program.starts} starts, {program.crashes} crashes")
     if program.reason:
-        needs_hand = "credentials" in program.reason
+        needs_hand = program.reason == WAITING_FOR_CREDENTIALS
         parts.append(program.reason + (f"; sign in at {address}" if needs_hand else ""))
     parts += [f"{key}={value}" for key, value in program.details.items()]
     return "  ".join(parts)

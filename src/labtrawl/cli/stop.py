@@ -1,4 +1,4 @@
-"""`labtrawl stop` and `labtrawl restart`: orders to the running supervisor."""
+"""`labtrawl stop`, `restart` and `reload`: orders to the running supervisor."""
 
 import asyncio
 from pathlib import Path
@@ -9,13 +9,21 @@ from labtrawl.cli.options import settings_options
 from labtrawl.clock import system_clock
 from labtrawl.config import Settings
 from labtrawl.errors import Missing
-from labtrawl.supervisor.control import Reply, Request, RestartWanted, StopWanted, ask
+from labtrawl.supervisor.control import (
+    ReloadWanted,
+    Reply,
+    Request,
+    RestartWanted,
+    StopWanted,
+    ask,
+)
 from labtrawl.supervisor.instance import Holder, holder_of
 from labtrawl.supervisor.states import State
 
 # Longer than the grace times of crawler and website after each other.
 _STOP_SECONDS = 60.0
 _RESTART_SECONDS = 60.0
+_RELOAD_SECONDS = 180.0
 _POLL_SECONDS = 0.02
 
 
@@ -73,3 +81,20 @@ async def _restart(control: Path, request: Request) -> int:
     reason = f" ({program.reason})" if program.reason else ""
     click.echo(f"{program.name} is {program.state.value}{reason}")
     return 1 if program.state is State.FAILED else 0
+
+
+@click.command()
+@settings_options
+def reload(settings: Settings) -> int:
+    """Read the settings again and change only what they change; no connection is refused.
+
+    \b
+    labtrawl reload
+
+    Programs whose settings changed are restarted, crawlers are added or removed. The settings are
+    read from where `labtrawl start` read them; SIGHUP does the same.
+    """  # noqa: D301 - click reads \b
+    holder = running_on(settings.data_dir)
+    reply = asyncio.run(ask(Path(holder.control), ReloadWanted(), _RELOAD_SECONDS))
+    click.echo("\n".join(reply.changes) or "nothing changed")
+    return 0

@@ -17,12 +17,13 @@ from labtrawl.crawler.line import Figures, Line
 from labtrawl.domain.area import AreaKind
 from labtrawl.errors import Forbidden, GitLabError, NotFound, RateLimited, UnexpectedReply
 from labtrawl.gitlab.catalog import FEATURES, gap_of, resources_of
-from labtrawl.gitlab.client import GitLab
+from labtrawl.gitlab.client import GitLab, Moved
 from labtrawl.gitlab.pages import Page
 from labtrawl.protocol.messages import PART, DiscoveredArea, DiscoveredJob, LedgerReport
 
 GROUPS = "min_access_level=10&order_by=id&sort=asc&per_page=100"
 PROJECTS = "membership=true&order_by=id&sort=asc&pagination=keyset&per_page=100"
+GROUP = "with_projects=false"
 INSIDE = "order_by=id&sort=asc&per_page=100"
 LEAST_MEMBER = 10
 
@@ -97,11 +98,11 @@ class Discovery:
         """Find a group (with all below it) or a project that the operator named."""
         encoded = quote(path, safe="")
         try:
-            group = _decode(await self.gitlab.single(f"groups/{encoded}", "with_projects=false"))
-            base = f"groups/{group[0]['id']}"
+            group = _decode(await self.gitlab.single(f"groups/{encoded}", GROUP))
+            base = f"groups/{_whole(group[0], 'id')}"
             stage = f"include:{path}"
             return [
-                Listing(f"{stage}:self", AreaKind.GROUP, base, ""),
+                Listing(f"{stage}:self", AreaKind.GROUP, base, GROUP),
                 Listing(f"{stage}:groups", AreaKind.GROUP, f"{base}/descendant_groups", INSIDE),
                 Listing(
                     f"{stage}:projects",
@@ -111,9 +112,18 @@ class Discovery:
                 ),
             ]
         except (NotFound, Forbidden):
-            project = _decode(await self.gitlab.single(f"projects/{encoded}"))
-            base = f"projects/{project[0]['id']}"
+            base = f"projects/{await self._project_id(encoded)}"
             return [Listing(f"include:{path}:self", AreaKind.PROJECT, base, "")]
+
+    async def _project_id(self, encoded_path: str) -> int:
+        """Ask for a project by its path; an old path of a renamed one leads to its id."""
+        try:
+            project = _decode(await self.gitlab.single(f"projects/{encoded_path}"))
+        except Moved as error:
+            if error.project_id is None:
+                raise
+            return error.project_id
+        return _whole(project[0], "id")
 
     async def _read(self, listing: Listing) -> bool:
         """Read a list to its end; False when the crawler stops first."""
@@ -176,7 +186,7 @@ def _area(kind: AreaKind, row: dict[str, Any], username: str) -> DiscoveredArea:
         return DiscoveredArea(
             type=kind,
             name=str(row["name"]),
-            gitlab_id=int(row["id"]),
+            gitlab_id=_whole(row, "id"),
             full_path=full_path,
             web_url=str(row.get("web_url") or ""),
             parent_path=full_path.rpartition("/")[0],
@@ -189,14 +199,19 @@ def _area(kind: AreaKind, row: dict[str, Any], username: str) -> DiscoveredArea:
         raise UnexpectedReply(f"GitLab listed a {kind} without {error}") from error
 
 
+def _whole(row: dict[str, Any], name: str) -> int:
+    """Read an id: a positive whole number that fits the database, nothing that merely looks so."""
+    number = row.get(name)
+    if type(number) is not int or not 0 < number < 2**63:
+        raise UnexpectedReply(f"GitLab listed an area whose {name} is no id")
+    return number
+
+
 def _role(row: dict[str, Any]) -> int:
     """The highest access level that a project's own answer tells; groups do not tell it."""
     permissions = row.get("permissions")
     if not isinstance(permissions, dict):
         return LEAST_MEMBER
-    levels = [
-        access.get("access_level", 0)
-        for access in (permissions.get("project_access"), permissions.get("group_access"))
-        if isinstance(access, dict)
-    ]
-    return max([0, *(int(level) for level in levels)])
+    accesses = (permissions.get("project_access"), permissions.get("group_access"))
+    levels = [access.get("access_level") for access in accesses if isinstance(access, dict)]
+    return max([0, *(level for level in levels if type(level) is int)])

@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
 from labtrawl import logs
 from labtrawl.clock import Clock
 from labtrawl.domain.credential import Secret
-from labtrawl.errors import LeaseLost, ProtocolError, StoreError
+from labtrawl.errors import BadMessage, LeaseLost, ProtocolError, StoreError
 from labtrawl.protocol.client import DirectCommunicationClient
 from labtrawl.protocol.messages import (
     Envelope,
@@ -27,6 +28,8 @@ from labtrawl.protocol.messages import (
     RequestJobs,
     Task,
 )
+
+T = TypeVar("T")
 
 log = logs.get("crawler")
 
@@ -76,6 +79,7 @@ class Engine:
     running: dict[str, Running] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
+    _claim_id: str = ""
     _processed: int = 0
     _started_at: float = 0.0
 
@@ -124,19 +128,26 @@ class Engine:
                 await self.clock.sleep(PAUSE_SECONDS)
 
     async def _claim(self, limit: int) -> list[Task]:
+        """Ask for jobs; what was not answered is asked again under its id, so no lease is lost."""
+        self._claim_id = self._claim_id or self.client.make_id()
+        wanted = RequestJobs(limit=limit, request_id=self._claim_id)
         try:
             answer = await self.client.request(
-                "jobRequest", "request_jobs", RequestJobs(limit=limit), REQUEST_SECONDS
+                "jobRequest", "request_jobs", wanted, REQUEST_SECONDS
             )
+            tasks = _decode(_TASKS, answer) if answer.key == "jobs_available" else []
         except (TimeoutError, StoreError, ProtocolError) as error:
             log.info("no_jobs", error=str(error) or type(error).__name__)
             return []
-        if answer.key != "jobs_available":
-            return []
-        return _TASKS.decode(answer.payload)
+        self._claim_id = ""
+        return tasks
 
     def _start(self, task: Task, group: asyncio.TaskGroup) -> None:
         before = self.running.get(task.task_id)
+        if before is not None and before.task.lease.epoch >= task.lease.epoch:
+            return
+        if before is not None:
+            self._drop(before)
         token = Secret(task.credentials.access_token)
         running = Running(task, token, self.clock.monotonic())
         self.running[task.task_id] = running
@@ -145,10 +156,10 @@ class Engine:
     async def _run(self, running: Running, before: Running | None) -> None:
         """Run a job; first wait until a dropped run of the same job has let go of its files."""
         task = running.task
-        if before is not None and before.runner is not None:
-            await asyncio.wait([before.runner])
-        log.debug("job_started", job=task.task_id, resource=task.resource_type)
         try:
+            if before is not None and before.runner is not None:
+                await asyncio.wait([before.runner])
+            log.debug("job_started", job=task.task_id, resource=task.resource_type)
             await self.run_task(running)
             self._processed += 1
         except LeaseLost as error:
@@ -157,6 +168,8 @@ class Engine:
             if not running.dropped:
                 raise
             log.warning("job_dropped", job=task.task_id)
+        except Exception:  # its lease runs out, its neighbours go on
+            log.exception("job_left", job=task.task_id)
         finally:
             if self.running.get(task.task_id) is running:
                 self.client.forget(task.task_id)
@@ -172,23 +185,26 @@ class Engine:
 
     async def _renew(self) -> None:
         asked_at = self.clock.monotonic()
+        held = self.holding()
         try:
             answer = await self.client.request(
                 "jobRequest",
                 "renew_leases",
-                RenewLeases(leases=self.holding()),
+                RenewLeases(leases=held),
                 self.pace.renew_seconds,
             )
+            renewals = _decode(_RENEWED, answer).leases
         except (TimeoutError, StoreError, ProtocolError) as error:
             log.warning("renewal_failed", error=str(error) or type(error).__name__)
             return
-        for renewed in _RENEWED.decode(answer.payload).leases:
-            self._apply(renewed, asked_at)
+        epochs = {lease.task_id: lease.epoch for lease in held}
+        for renewed in renewals:
+            running = self.running.get(renewed.task_id)
+            # Meanwhile the job may have come back under a newer lease, of which nothing was asked.
+            if running and running.task.lease.epoch == epochs.get(renewed.task_id):
+                self._apply(running, renewed, asked_at)
 
-    def _apply(self, renewed: RenewedLease, asked_at: float) -> None:
-        running = self.running.get(renewed.task_id)
-        if running is None:
-            return
+    def _apply(self, running: Running, renewed: RenewedLease, asked_at: float) -> None:
         if renewed.lost:
             self._drop(running)
             return
@@ -231,3 +247,11 @@ class Engine:
             uptime=self.clock.monotonic() - self._started_at,
             requests_per_minute=(minute[-1][1] - minute[0][1]) * 60 / elapsed,
         )
+
+
+def _decode(decoder: msgspec.json.Decoder[T], answer: Envelope) -> T:
+    """Read an answer; BadMessage where it has another shape, as a newer website might send."""
+    try:
+        return decoder.decode(answer.payload)
+    except msgspec.MsgspecError as error:
+        raise BadMessage(f"the website answered {answer.key} in another shape: {error}") from error

@@ -56,7 +56,11 @@ class Line:
         await self.settle()
 
     async def fail(self, report: ProgressUpdate) -> None:
-        """End the attempt with a reason; returns when that is durable."""
+        """End the attempt with a reason; returns when that is durable.
+
+        What became of earlier events no longer matters: the website takes this one behind them.
+        """
+        self._answers.clear()
         await self._event(report)
         await self.settle()
 
@@ -95,7 +99,9 @@ class Line:
     async def settle(self) -> None:
         """Wait until all events took effect; raises LeaseLost where the job is no longer ours."""
         answers, self._answers = self._answers, []
-        await asyncio.gather(*answers)
+        outcomes = await asyncio.gather(*answers, return_exceptions=True)
+        for failure in [one for one in outcomes if isinstance(one, BaseException)]:
+            raise failure
 
     def check(self) -> None:
         """Raise what an event was refused with, without waiting."""
@@ -104,6 +110,8 @@ class Line:
             answer.result()
 
     async def _event(self, update: ProgressUpdate) -> None:
+        """Send what must take effect; not behind an event of this job that was refused."""
+        self.check()
         self._answers.append(await self.send_event("PROGRESS_UPDATE", update, self.task_id))
 
     def _progress(self, status: str, figures: Figures, **fields: Any) -> ProgressUpdate:

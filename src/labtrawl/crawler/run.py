@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 
 from labtrawl.clock import Clock
 from labtrawl.crawler.cursor import Cursor
+from labtrawl.crawler.ledger import report_of
 from labtrawl.crawler.line import Figures, Line
 from labtrawl.crawler.lists import Batch, Reader
 from labtrawl.dataset import policy
 from labtrawl.dataset.sink import Segment, Sink
-from labtrawl.errors import DatasetError, Forbidden, GitLabError, NotFound, RateLimited
-from labtrawl.protocol.messages import LedgerReport
+from labtrawl.domain.failure import GapReason
+from labtrawl.errors import DatasetError, GitLabError, NotFound, RateLimited
 
 TELL_SECONDS = 0.25
 
@@ -81,11 +82,8 @@ class JobRun:
 
     async def _complete(self) -> None:
         segment = await self._close_segment()
-        ledger = LedgerReport(expected=self.cursor.expected, expected_by=self._expected_by())
+        ledger = report_of(self.reader.resource, self.cursor)
         await self.line.complete(self.cursor.encode(), segment, self._figures(), ledger)
-
-    def _expected_by(self) -> str:
-        return "end of list" if self.cursor.expected is None else "x-total"
 
     async def _give_back(self) -> None:
         await self._checkpoint()
@@ -118,6 +116,7 @@ def reason_of(error: GitLabError | DatasetError) -> str:
     cause (fact sheet: missing or private, told apart by nobody).
     """
     if isinstance(error, NotFound):
-        empty = "Repository Not Found" in str(error)
-        return "empty_repository" if empty else Forbidden.reason
+        said = str(error)
+        is_empty = "Repository Not Found" in said or "Tree Not Found" in said
+        return GapReason.EMPTY_REPOSITORY if is_empty else GapReason.FORBIDDEN
     return error.reason

@@ -29,7 +29,8 @@ class AuthorizedClient:
 class DirectSocketAuth:
     """Knows the children that the supervisor started, by name: pid and the hash of the token."""
 
-    _announced: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    # With these one could pass for a child: they are shown to nobody.
+    _announced: dict[str, tuple[int, bytes]] = field(default_factory=dict, repr=False)
     _clients: dict[str, AuthorizedClient] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -39,10 +40,15 @@ class DirectSocketAuth:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def withdraw(self, name: str, pid: int) -> None:
-        """The supervisor says that this child is dead; a newer one of that name stays."""
-        if self._announced.get(name, (0, b""))[0] == pid:
-            del self._announced[name]
+    def withdraw(self, name: str, pid: int) -> bool:
+        """The supervisor says that this child is dead; say whether it was the newest of its name.
+
+        A newer one stays announced.
+        """
+        if name in self._announced and self._announced[name][0] != pid:
+            return False
+        self._announced.pop(name, None)
+        return True
 
     async def authorize(
         self, peer: PeerIdentity, register: Register, nonce: str

@@ -43,7 +43,7 @@ class Leasing:
                 if self.clock.monotonic() - swept_at >= SWEEP_SECONDS:
                     swept_at = self.clock.monotonic()
                     await self.sweep()
-            except (StoreError, DatasetError) as error:
+            except (StoreError, DatasetError, OSError) as error:
                 log.error("tick_failed", error=str(error))
             await self.clock.sleep(TICK_SECONDS)
 

@@ -9,8 +9,17 @@ import msgspec
 
 from labtrawl import logs
 from labtrawl.dispatch.auth import AuthorizedClient, DirectSocketAuth
-from labtrawl.dispatch.handlers import HANDLERS, ORDERED, Caller, Desk, Reply, task_number
-from labtrawl.errors import LabtrawlError, PeerGone, ProtocolError
+from labtrawl.dispatch.handlers import (
+    HANDLERS,
+    ORDERED,
+    Caller,
+    Desk,
+    Reply,
+    can_come_again,
+    handle,
+    task_number,
+)
+from labtrawl.errors import LabtrawlError, PeerGone
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol import proof
 from labtrawl.protocol.codec import Refused
@@ -23,14 +32,18 @@ log = logs.get("backend.direct-communication-manager")
 REGISTER_SECONDS = 4.0
 # A peer that sends more garbage than this is not worth listening to.
 MOST_BAD_FRAMES = 10
+# What one crawler may have under way and waiting; beyond it nothing more is read from its socket.
+MOST_AT_ONCE = 256
+MOST_WAITING = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """Signs of life, in seconds."""
+    """Signs of life, in seconds; `register_seconds` is how long a new peer may stay silent."""
 
     heartbeat_seconds: float
     silence_seconds: float
+    register_seconds: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +133,7 @@ class Session:
         self._ids = ids
         self._inbox: asyncio.Queue[wire.Envelope | None] = asyncio.Queue()
         self._tails: dict[str, asyncio.Task[None]] = {}
+        self._work: set[asyncio.Task[None]] = set()
         self._requests: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self._bad = 0
@@ -130,6 +144,8 @@ class Session:
     def message_received(self, envelope: wire.Envelope) -> None:
         """Called by the connection."""
         self._inbox.put_nowait(envelope)
+        if self._inbox.qsize() >= MOST_WAITING:
+            self._connection.pause_reading()
 
     def refused(self, refusal: Refused) -> None:
         """Called by the connection: garbage costs its sender, and nobody else."""
@@ -168,8 +184,11 @@ class Session:
     def beat(self, silence_seconds: float) -> None:
         """Send a sign of life; close the connection of a peer that gives none."""
         quiet = asyncio.get_running_loop().time() - self._connection.received_at
-        if quiet > silence_seconds:
+        # A peer that is not read cannot be heard.
+        if quiet > silence_seconds and self._connection.reading:
             self.close(f"silent for {quiet:.0f} s")
+            return
+        if not self._connection.is_writable():
             return
         beat = wire.Heartbeat(timestamp=self._manager.desk.clock.now_ms())
         with contextlib.suppress(PeerGone):
@@ -182,7 +201,7 @@ class Session:
                 admitted = await self._admit()
             if admitted:
                 await self._listen()
-        except (TimeoutError, PeerGone, msgspec.MsgspecError) as error:
+        except (TimeoutError, LabtrawlError, msgspec.MsgspecError) as error:
             log.warning("not_registered", peer=self.pid, error=str(error) or "no word in time")
         finally:
             self._leave()
@@ -201,7 +220,8 @@ class Session:
         self._send("command", "challenge", wire.Challenge(nonce=nonce), None)
         peer = self._connection.peer()
         self.pid = peer.pid
-        envelope = await self._inbox.get()
+        async with asyncio.timeout(self._manager.rhythm.register_seconds):
+            envelope = await self._inbox.get()
         if envelope is None or envelope.key != "register":
             return self._reject("register first")
         register = msgspec.json.decode(envelope.payload, type=wire.Register)
@@ -228,6 +248,8 @@ class Session:
         released = await manager.desk.store.write(
             lambda c: leases.release_unheld(c, register.id, held)
         )
+        # Another connection of this crawler may have come meanwhile: one of them stays, this one.
+        self._close_older(register.id)
         now = asyncio.get_running_loop().time()
         self.client = AuthorizedClient(register.id, self.pid, register.version, now)
         manager.sessions[register.id] = self
@@ -243,13 +265,27 @@ class Session:
         )
         self._send("command", "registered", answer, envelope.id)
 
+    def _close_older(self, name: str) -> None:
+        if (older := self._manager.sessions.get(name)) is not None:
+            older.close("a newer connection took its place")
+
     async def _listen(self) -> None:
         async with asyncio.TaskGroup() as group:
-            while (envelope := await self._inbox.get()) is not None:
+            while (envelope := await self._next()) is not None:
                 self._take(envelope, group)
-            # What was only asked for is not wanted any more; reports in hand are finished.
-            for task in self._requests:
+            # Nobody is there to be answered: a claim would lease jobs to nobody.
+            for task in self._work:
                 task.cancel()
+
+    async def _next(self) -> wire.Envelope | None:
+        """Return the next message once the peer reads and its earlier ones are mostly done."""
+        await self._connection.drained()
+        while len(self._work) >= MOST_AT_ONCE:
+            await asyncio.wait(self._work, return_when=asyncio.FIRST_COMPLETED)
+        if self._inbox.qsize() < MOST_WAITING // 2:
+            self._connection.resume_reading()
+        envelope = await self._inbox.get()
+        return envelope if self._connection.open else None
 
     def _take(self, envelope: wire.Envelope, group: asyncio.TaskGroup) -> None:
         if envelope.type == "heartbeat":
@@ -257,11 +293,13 @@ class Session:
         elif envelope.key in ORDERED:
             self._queue(envelope, group)
         elif envelope.key in HANDLERS:
-            task = group.create_task(self._handle(envelope))
-            self._requests.add(task)
-            task.add_done_callback(self._requests.discard)
+            self._begin(group.create_task(self._handle(envelope)))
         else:
             log.debug("unknown_key", key=envelope.key)
+
+    def _begin(self, task: asyncio.Task[None]) -> None:
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
 
     def _hear(self, envelope: wire.Envelope) -> None:
         with contextlib.suppress(msgspec.MsgspecError):
@@ -277,6 +315,7 @@ class Session:
         before = self._tails.get(job)
         task = group.create_task(self._handle_after(before, envelope))
         self._tails[job] = task
+        self._begin(task)
         task.add_done_callback(lambda done: self._forget(job, done))
 
     def _forget(self, job: str, done: asyncio.Task[None]) -> None:
@@ -295,24 +334,18 @@ class Session:
     async def _handle(self, envelope: wire.Envelope) -> None:
         caller = Caller(self.client.name if self.client else "")
         try:
-            reply = await HANDLERS[envelope.key](self._manager.desk, caller, envelope)
+            reply = await handle(self._manager.desk, caller, envelope)
             if reply is not None:
                 self._answer(reply, envelope.id)
         except PeerGone:
             log.debug("answer_undelivered", key=envelope.key)
         except LabtrawlError as error:
             self._fail(envelope, error)
-        except msgspec.MsgspecError as error:
-            self._send_error(envelope.id, "bad_message", str(error))
-        except Exception:  # a fault of ours: this message is not acknowledged, nothing overtakes it
-            log.exception("handler_broke", key=envelope.key)
-            self.close("a message could not be handled")
 
     def _fail(self, envelope: wire.Envelope, error: LabtrawlError) -> None:
         """Refuse what can never be applied; keep what the store could not take for a re-send."""
-        final = isinstance(error, ProtocolError) or error.reason in ("lease_lost", "missing")
         log.warning("message_refused", key=envelope.key, error=str(error), reason=error.reason)
-        if envelope.key in ORDERED and not final:
+        if envelope.key in ORDERED and can_come_again(error):
             self.close("the store could not take a message; it will be sent again")
         else:
             self._send_error(envelope.id, error.reason, str(error))

@@ -2,6 +2,7 @@
 
 from labtrawl.domain.area import AreaKind, FoundArea
 from labtrawl.domain.job import HoldReason
+from labtrawl.errors import BadMessage
 from labtrawl.gitlab import catalog
 from labtrawl.protocol.messages import DiscoveredArea, DiscoveredJob
 from labtrawl.store import accounts, areas, jobs, ledger
@@ -37,6 +38,8 @@ def record_area(
     connection: Connection, instance_id: int, account_id: int, found: DiscoveredArea
 ) -> None:
     """Store an area, the account's role in it, and a ledger row for each of its resources."""
+    if found.type not in (AreaKind.GROUP, AreaKind.PROJECT):
+        raise BadMessage(f"{found.type!r} is no kind of area that can be discovered")
     kind = AreaKind(found.type)
     area_id = areas.record(
         connection,

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from labtrawl.dispatch import planner
 from labtrawl.domain.failure import GapReason, RetryPolicy
 from labtrawl.domain.job import HoldReason
+from labtrawl.errors import BadMessage, RateLimited
 from labtrawl.protocol.messages import LedgerReport, ProgressUpdate
 from labtrawl.store import accounts, jobs, leases, ledger, manifest
 from labtrawl.store.engine import Connection
 
 SHOWN = "processing"
 # Failures that say something about GitLab, not about the attempt: no retry can mend them.
+# GitLab's own limits reset within the hour (doc/administration/settings, rate limits).
+LONGEST_WAIT_SECONDS = 3600.0
 PERMANENT = {reason.value for reason in GapReason} - {GapReason.FAILED}
 
 
@@ -89,6 +92,8 @@ def _record_areas(connection: Connection, job_id: int, update: ProgressUpdate) -
 
 def _complete(connection: Connection, job_id: int, report: LedgerReport) -> None:
     place = jobs.place_of(connection, job_id)
+    if report.reason and report.reason not in set(GapReason):
+        raise BadMessage(f"{report.reason!r} is no reason for a gap")
     reason = GapReason(report.reason) if report.reason else None
     entry = ledger.Entry(report.expected, report.expected_by, reason, report.detail)
     ledger.close_row(connection, place.area_id, place.resource, entry)
@@ -98,24 +103,45 @@ def _complete(connection: Connection, job_id: int, report: LedgerReport) -> None
 def _fail(connection: Connection, job_id: int, update: ProgressUpdate, delay: Delay) -> None:
     place = jobs.place_of(connection, job_id)
     if update.reason == HoldReason.CREDENTIAL:
-        _without_credential(connection, job_id, place, update.error)
+        without_credential(connection, job_id, update.error)
     elif update.reason == HoldReason.DISK:
         jobs.hold(connection, job_id, HoldReason.DISK, update.error)
+    elif update.reason == RateLimited.reason:
+        # To be told to wait is no failed try: however often, the job goes on afterwards.
+        seconds = _wait_seconds(update, delay.policy.ceiling_seconds)
+        jobs.retry_later(connection, job_id, update.error, seconds, is_try=False)
     elif update.retryable and delay.policy.may_retry(place.attempt):
-        seconds = update.retry_after_seconds or delay.policy.delay(place.attempt, delay.random)
+        seconds = _wait_seconds(update, delay.policy.delay(place.attempt, delay.random))
         jobs.retry_later(connection, job_id, update.error, seconds)
     else:
         known = update.reason in PERMANENT
         reason = GapReason(update.reason) if known else GapReason.FAILED
-        entry = ledger.Entry(reason=reason, detail=update.error)
-        ledger.explain(connection, place.area_id, place.resource, entry)
-        jobs.fail(connection, job_id, reason, update.error)
+        _end(connection, job_id, place, reason, update.error)
 
 
-def _without_credential(
-    connection: Connection, job_id: int, place: jobs.JobPlace, error: str
+def _wait_seconds(update: ProgressUpdate, otherwise: float) -> float:
+    asked = update.retry_after_seconds
+    return otherwise if asked is None else min(max(asked, 0.0), LONGEST_WAIT_SECONDS)
+
+
+def _end(
+    connection: Connection, job_id: int, place: jobs.JobPlace, reason: GapReason, detail: str
 ) -> None:
-    """GitLab refused the token: another account goes on, or the job waits for a new token."""
+    entry = ledger.Entry(reason=reason, detail=detail)
+    ledger.explain(connection, place.area_id, place.resource, entry)
+    jobs.fail(connection, job_id, reason, detail)
+
+
+def break_off(connection: Connection, job_id: int, holder: str, fence: int, why: str) -> None:
+    """End a job of which a report can never be applied; nothing where the lease is not theirs."""
+    if jobs.is_held_by(connection, job_id, holder, fence):
+        place = jobs.place_of(connection, job_id)
+        _end(connection, job_id, place, GapReason.FAILED, why)
+
+
+def without_credential(connection: Connection, job_id: int, error: str) -> None:
+    """The token of the job's account is of no use: another account goes on, or the job waits."""
+    place = jobs.place_of(connection, job_id)
     accounts.refuse(connection, place.account_id)
     if accounts.another_sees(connection, place.account_id, place.area_id):
         leases.give_back(connection, job_id)

@@ -17,6 +17,9 @@ class GapReason(StrEnum):
     CHANGED = "changed"
 
 
+MOST_DOUBLINGS = 64
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How often and how long to wait: full jitter under a doubling ceiling, in seconds."""
@@ -27,8 +30,9 @@ class RetryPolicy:
 
     def delay(self, attempt: int, random: float) -> float:
         """Seconds before try number `attempt` + 1 (attempt counts from 1, random in 0 … 1)."""
-        ceiling: float = min(self.ceiling_seconds, self.base_seconds * 2.0 ** (attempt - 1))
-        return ceiling * random
+        # Bounded before it is a power: an endless row of tries stays a number.
+        doubled = self.base_seconds * 2.0 ** min(attempt - 1, MOST_DOUBLINGS)
+        return min(self.ceiling_seconds, doubled) * random
 
     def may_retry(self, attempt: int) -> bool:
         """Say whether a further try is allowed after `attempt` tries."""

@@ -17,7 +17,8 @@ KEYSET_ISSUES_SINCE = (18, 3)
 class Resource:
     """A kind of data: where it is listed and what makes a row of it unique.
 
-    `natural_id` names the row's field; `local_id` says that it is unique in its area only.
+    `natural_id` names the row's field, a number unless `text_id`; `local_id` says that it is unique
+    in its area only.
     `feature` is the access level that switches it off; `counted` says that GitLab's total counts
     exactly the rows that it shows. `parent` is the resource whose rows have a list of this each.
     """
@@ -29,6 +30,7 @@ class Resource:
     query: str = ""
     keyset_query: str = ""
     natural_id: str = "id"
+    text_id: bool = False
     local_id: bool = False
     single: bool = False
     counted: bool = True
@@ -117,7 +119,7 @@ RESOURCES: tuple[Resource, ...] = (
         "commit",
         "projects/{id}/repository/commits",
         "all=true",
-        natural_id="id",
+        text_id=True,
         local_id=True,
         feature="repository_access_level",
         needs_repository=True,
@@ -128,6 +130,7 @@ RESOURCES: tuple[Resource, ...] = (
         "branch",
         "projects/{id}/repository/branches",
         natural_id="name",
+        text_id=True,
         local_id=True,
         feature="repository_access_level",
         needs_repository=True,
@@ -139,6 +142,7 @@ RESOURCES: tuple[Resource, ...] = (
         "projects/{id}/repository/tags",
         "order_by=name&sort=asc",
         natural_id="name",
+        text_id=True,
         local_id=True,
         feature="repository_access_level",
         needs_repository=True,
@@ -167,6 +171,7 @@ RESOURCES: tuple[Resource, ...] = (
         "projects/{id}/releases",
         "order_by=created_at&sort=asc",
         natural_id="tag_name",
+        text_id=True,
         local_id=True,
         feature="releases_access_level",
     ),
@@ -174,7 +179,9 @@ RESOURCES: tuple[Resource, ...] = (
 )
 
 FEATURES = tuple(sorted({resource.feature for resource in RESOURCES if resource.feature}))
-_BY_NAME = {(resource.area_kind, resource.name): resource for resource in RESOURCES}
+_BY_NAME: dict[tuple[str, str], Resource] = {
+    (resource.area_kind, resource.name): resource for resource in RESOURCES
+}
 
 
 def resources_of(kind: AreaKind) -> tuple[Resource, ...]:
@@ -183,8 +190,8 @@ def resources_of(kind: AreaKind) -> tuple[Resource, ...]:
 
 
 def find(kind: str, name: str) -> Resource | None:
-    """Return a resource by area kind and name."""
-    return _BY_NAME.get((AreaKind(kind), name))
+    """Return a resource by area kind and name; None for what the catalog does not have."""
+    return _BY_NAME.get((kind, name))
 
 
 def gap_of(

@@ -5,7 +5,10 @@ Statuses mean what doc/api/rest/troubleshooting.md and the API helpers of GitLab
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import NoReturn
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -29,7 +32,22 @@ log = logs.get("crawler.gitlab")
 
 # GitLab's own limits reset within the hour; a longer wait is the job's, not the request's.
 LONGEST_WAIT_SECONDS = 120.0
+LONGEST_RETRY_AFTER_SECONDS = 3600.0
 MESSAGE_LENGTH = 200
+
+
+class PagingRefused(GitLabError):
+    """405: this list has no such paging, or none so far down (doc/api/rest, "Pagination")."""
+
+    reason = "cap"
+
+
+class Moved(GitLabError):
+    """3xx: it is elsewhere; `project_id` where GitLab says which project has the old path now."""
+
+    def __init__(self, message: str, project_id: int | None = None) -> None:
+        super().__init__(message)
+        self.project_id = project_id
 
 
 @dataclass(slots=True)
@@ -89,14 +107,15 @@ class GitLab:
             request,
             {"authorization": f"Bearer {self.token().reveal()}", "accept": "application/json"},
         )
-        check_status(answer, request)
-        fetched_at = self.clock.now().astimezone(UTC).isoformat(timespec="milliseconds")
+        now = self.clock.now().astimezone(UTC)
+        check_status(answer, request, now)
+        fetched_at = now.isoformat(timespec="milliseconds")
         if single:
             return read_single(answer, request, fetched_at)
         return read_page(answer, request, query, fetched_at)
 
 
-def check_status(answer: Answer, request: str) -> None:
+def check_status(answer: Answer, request: str, now: datetime) -> None:
     """Raise the failure that a status stands for; return for 200."""
     status = answer.status
     if status == 200:
@@ -104,23 +123,55 @@ def check_status(answer: Answer, request: str) -> None:
             raise UnexpectedReply(f"GitLab answered {request} with something other than JSON")
         return
     said = f"{request}: {status} {_said(answer)}".strip()
+    wait_seconds = _retry_after(answer, now)
+    if status == 429 or (status == 503 and wait_seconds is not None):
+        raise RateLimited(f"GitLab asks to wait ({said})", wait_seconds)
+    if status >= 500 or status in (408, 409):
+        raise Unavailable(f"GitLab failed ({said})")
+    if 300 <= status < 400:
+        raise _moved(answer, said)
+    _refuse(status, said)
+
+
+def _refuse(status: int, said: str) -> NoReturn:
+    """What the account or the request is refused: the same again would be refused again."""
     if status == 401:
         raise Unauthorized(f"GitLab refused the token ({said}); connect the account again")
     if status == 403:
         raise Forbidden(f"GitLab forbids {said}")
     if status == 404:
         raise NotFound(f"GitLab has nothing at {said}")
-    if status == 429:
-        raise RateLimited(f"GitLab asks to wait ({said})", _retry_after(answer))
-    if status >= 500 or status in (408, 409):
-        raise Unavailable(f"GitLab failed ({said})")
+    if status == 405:
+        raise PagingRefused(f"GitLab does not page so: {said}")
     raise GitLabError(f"GitLab answered {said}")
 
 
-def _retry_after(answer: Answer) -> float | None:
-    """Seconds to wait; None where GitLab does not say (older application limits)."""
+def _moved(answer: Answer, said: str) -> Moved:
+    """A renamed project's old path leads to `projects/<id>`; nothing is followed (api/helpers.rb)."""
+    try:
+        place = urlsplit(answer.headers.get("location", ""))
+    except ValueError:
+        place = urlsplit("")
+    *_, noun, last = ("", "", *place.path.split("/"))
+    is_project = noun == "projects" and last.isascii() and last.isdecimal()
+    host = f" to {place.hostname}" if place.hostname else ""
+    return Moved(
+        f"GitLab sends elsewhere{host} ({said}); is the URL of the instance the right one?",
+        int(last) if is_project else None,
+    )
+
+
+def _retry_after(answer: Answer, now: datetime) -> float | None:
+    """Seconds to wait (RFC 9110, 10.2.3); None where GitLab does not say (older limits)."""
     text = answer.headers.get("retry-after", "").strip()
-    return float(text) if text.isdigit() else None
+    if text.isascii() and text.isdecimal():
+        return min(float(text), LONGEST_RETRY_AFTER_SECONDS)
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    seconds = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
 
 
 def _said(answer: Answer) -> str:

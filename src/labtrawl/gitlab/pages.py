@@ -14,6 +14,8 @@ import msgspec
 from labtrawl.errors import UnexpectedReply
 from labtrawl.http import Answer
 
+# Digits of a count: no list has more rows, and the number fits everywhere.
+LONGEST_COUNT = 15
 _LINK = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 _ROWS = msgspec.json.Decoder(list[msgspec.Raw])
 _ROW = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -38,11 +40,10 @@ def read_page(answer: Answer, request: str, query: str, fetched_at: str) -> Page
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UnexpectedReply(f"GitLab answered {request} with no list: {error}") from error
     _check_objects(rows, request)
-    total = answer.headers.get("x-total", "")
     return Page(
         rows,
         next_query(answer, query, request),
-        int(total) if total.isdigit() else None,
+        _number(answer.headers.get("x-total", "")),
         request,
         hashlib.sha256(answer.body).hexdigest(),
         fetched_at,
@@ -59,6 +60,12 @@ def read_single(answer: Answer, request: str, fetched_at: str) -> Page:
     return Page([row], None, 1, request, hashlib.sha256(answer.body).hexdigest(), fetched_at)
 
 
+def _number(text: str) -> int | None:
+    """Read a count; None for what cannot be one."""
+    is_count = text.isascii() and text.isdecimal() and len(text) <= LONGEST_COUNT
+    return int(text) if is_count else None
+
+
 def _check_objects(rows: list[msgspec.Raw], request: str) -> None:
     for row in rows:
         if bytes(memoryview(row)[:1]) != b"{":
@@ -73,7 +80,7 @@ def next_query(answer: Answer, query: str, request: str) -> str | None:
     """
     found = _LINK.search(answer.headers.get("link", ""))
     if found:
-        following = urlsplit(found.group(1)).query
+        following = _query_of(found.group(1), request)
     elif page := answer.headers.get("x-next-page", ""):
         following = with_parameter(query, "page", page)
     else:
@@ -81,6 +88,22 @@ def next_query(answer: Answer, query: str, request: str) -> str | None:
     if _same(following, query):
         raise UnexpectedReply(f"GitLab names a page as its own next one: {request}")
     return following
+
+
+def _query_of(link: str, request: str) -> str:
+    try:
+        query = urlsplit(link).query
+    except ValueError as error:
+        raise UnexpectedReply(f"GitLab names a next page that is no URL: {request}") from error
+    if not query:
+        raise UnexpectedReply(f"GitLab names a next page without a query: {request}")
+    return query
+
+
+def without_keyset(query: str) -> str:
+    """Return the query that asks for the same list by page numbers."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    return urlencode([pair for pair in pairs if pair[0] != "pagination"])
 
 
 def with_parameter(query: str, name: str, value: str) -> str:

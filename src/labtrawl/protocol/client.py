@@ -17,9 +17,9 @@ from labtrawl import logs
 from labtrawl.clock import Clock
 from labtrawl.errors import BadMessage, LeaseLost, PeerGone, ProtocolError, StoreError
 from labtrawl.protocol import proof
-from labtrawl.protocol.codec import Refused
 from labtrawl.protocol.connection import Connection
 from labtrawl.protocol.ids import MessageIds
+from labtrawl.protocol.link import Link
 from labtrawl.protocol.messages import (
     PROTOCOL,
     Ack,
@@ -39,6 +39,8 @@ log = logs.get("messaging.direct-client")
 HANDSHAKE_SECONDS = 2.0
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
+# A connection that ends sooner is a failed try: else one bad message would be sent in a tight loop.
+SETTLED_SECONDS = 1.0
 SILENCE_SECONDS = 15.0
 
 
@@ -86,11 +88,10 @@ class DirectCommunicationClient:
         self._ids = MessageIds(clock.now_ms, chance.bits)
         self._outbox = Outbox()
         self._requests: dict[str, tuple[Envelope, asyncio.Future[Envelope]]] = {}
-        self._connection: Connection | None = None
-        self._ended = asyncio.Event()
-        self._handshake: asyncio.Queue[Envelope] = asyncio.Queue()
+        self._link: Link | None = None
         self.registered: Registered | None = None
         self.reconnects = 0
+        self.dropped = 0
 
     def is_connected(self) -> bool:
         """Say whether the website has accepted this end, and is there."""
@@ -106,8 +107,11 @@ class DirectCommunicationClient:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-            if self._connection is not None:
-                self._connection.close()
+            self._close()
+
+    def make_id(self) -> str:
+        """Return an id that this origin never used before."""
+        return self._ids()
 
     async def request(self, type_: str, key: str, payload: Record, seconds: float) -> Envelope:
         """Ask and return the answer; asked again under the same id after a reconnect.
@@ -137,8 +141,12 @@ class DirectCommunicationClient:
         return answer
 
     def send_state(self, type_: str, key: str, payload: Record) -> None:
-        """Send what only the newest of matters; dropped while there is no connection."""
-        self._try_send(self._envelope(type_, key, payload))
+        """Send what only the newest of matters; dropped, and counted, where it would pile up."""
+        link = self._link if self.registered else None
+        if link is not None and link.connection.is_writable():
+            self._try_send(self._envelope(type_, key, payload))
+        else:
+            self.dropped += 1
 
     def send_heartbeat(self, payload: Record) -> None:
         """Send a sign of life."""
@@ -160,50 +168,54 @@ class DirectCommunicationClient:
         )
 
     def _try_send(self, envelope: Envelope) -> None:
-        if self.registered is None or self._connection is None:
+        if self.registered is None or self._link is None:
             return
         with contextlib.suppress(PeerGone):
-            self._connection.send(envelope)
+            self._link.connection.send(envelope)
 
     async def _keep_connected(self) -> None:
         failures = 0
         while True:
-            try:
-                await self._connect()
-                failures = 0
-                await self._stay()
-            except (OSError, PeerGone, TimeoutError) as error:
-                failures += 1
-                log.info("connect_failed", error=str(error) or type(error).__name__, try_=failures)
-            except ProtocolError as error:
-                failures += 1
-                log.warning("refused_by_website", error=str(error))
-            self._close()
+            lasted_seconds = await self._one_connection()
+            failures = 0 if lasted_seconds >= SETTLED_SECONDS else failures + 1
             await self._clock.sleep(self._pause(failures))
+
+    async def _one_connection(self) -> float:
+        """Connect and stay as long as that lasts; return how long it did."""
+        connected_at: float | None = None
+        try:
+            await self._connect()
+            connected_at = self._clock.monotonic()
+            await self._stay()
+        except (OSError, PeerGone, TimeoutError) as error:
+            log.info("connect_failed", error=str(error) or type(error).__name__)
+        except (ProtocolError, msgspec.MsgspecError) as error:
+            log.warning("refused_by_website", error=str(error))
+        finally:
+            self._close()
+        return 0.0 if connected_at is None else self._clock.monotonic() - connected_at
 
     def _pause(self, failures: int) -> float:
         """At once, then full jitter under a doubling ceiling (protocol, guarantee 6)."""
-        if failures == 0:
+        if failures <= 1:
             return 0.0
-        ceiling: float = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0**failures)
-        return ceiling * self._chance.jitter()
+        # Bounded before it is a power: a website may be away for days.
+        doubled = FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 10)
+        return min(LONGEST_PAUSE_SECONDS, doubled) * self._chance.jitter()
 
     async def _connect(self) -> None:
-        self._ended = asyncio.Event()
-        self._handshake = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        _, self._connection = await loop.create_unix_connection(self._connected, str(self._path))
+        link = self._link = Link(self._message_received)
         async with asyncio.timeout(HANDSHAKE_SECONDS):
-            self.registered = await self._register(self._connection)
+            await loop.create_unix_connection(lambda: Connection(link.attach), str(self._path))
+            self.registered = await self._register(link)
         self.reconnects += 1
         log.info("connected", website=self.registered.client_id)
         self._send_again()
+        link.begin()
 
-    def _connected(self) -> Connection:
-        return Connection(lambda _connection: self)
-
-    async def _register(self, connection: Connection) -> Registered:
-        challenge = msgspec.json.decode((await self._next("challenge")).payload, type=Challenge)
+    async def _register(self, link: Link) -> Registered:
+        challenge = msgspec.json.decode((await link.next("challenge")).payload, type=Challenge)
         own_nonce = self._chance.nonce()
         secret = proof.secret_of(self._dialler.token)
         name = self._dialler.name
@@ -218,8 +230,8 @@ class DirectCommunicationClient:
             proof=proof.prove(secret, challenge.nonce, own_nonce, proof.ROLE_CRAWLER, name),
             holding=list(self._dialler.holding()),
         )
-        connection.send(self._envelope("command", "register", register))
-        answer = await self._next("registered", "rejected")
+        link.connection.send(self._envelope("command", "register", register))
+        answer = await link.next("registered", "rejected")
         if answer.key == "rejected":
             rejected = msgspec.json.decode(answer.payload, type=Rejected)
             raise ProtocolError(f"the website refused the connection: {rejected.reason}")
@@ -232,14 +244,6 @@ class DirectCommunicationClient:
         if not proof.is_proved(registered.proof, secret, own, theirs, proof.ROLE_WEBSITE, name):
             raise ProtocolError("the listening end could not prove that it is our website")
 
-    async def _next(self, *keys: str) -> Envelope:
-        while True:
-            envelope = await self._handshake.get()
-            if envelope.key in keys:
-                return envelope
-            if envelope.key == "":
-                raise PeerGone("the website closed the connection")
-
     def _send_again(self) -> None:
         for envelope in self._outbox.unsent():
             self._try_send(envelope)
@@ -247,45 +251,33 @@ class DirectCommunicationClient:
             self._try_send(envelope)
 
     async def _stay(self) -> None:
-        """Return when the connection ended, or closes it after too long a silence."""
+        """Return when the connection ended, or after too long a silence."""
         loop = asyncio.get_running_loop()
-        while self._connection is not None and not self._ended.is_set():
-            quiet = loop.time() - self._connection.received_at
+        while self._link is not None and not self._link.ended.is_set():
+            quiet = loop.time() - self._link.connection.received_at
             if quiet >= SILENCE_SECONDS:
                 log.warning("website_silent", seconds=round(quiet, 1))
                 return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SILENCE_SECONDS - quiet):
-                    await self._ended.wait()
+                    await self._link.ended.wait()
 
     def _close(self) -> None:
         if self.registered is not None:
             log.info("disconnected")
         self.registered = None
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
+        if self._link is not None:
+            self._link.close()
+        self._link = None
 
-    def connection_ended(self) -> None:
-        """Called by the connection."""
-        self._ended.set()
-        self._handshake.put_nowait(Envelope(origin="", type="", key=""))
-
-    def refused(self, refusal: Refused) -> None:
-        """Called by the connection for bytes that are no message."""
-        log.warning("bad_bytes", reason=refusal.reason, detail=refusal.detail)
-        if refusal.fatal and self._connection is not None:
-            self._connection.close()
-
-    def message_received(self, envelope: Envelope) -> None:
-        """Called by the connection."""
-        if self.registered is None:
-            self._handshake.put_nowait(envelope)
-            return
+    def _message_received(self, envelope: Envelope) -> None:
         try:
             self._dispatch(envelope)
         except msgspec.MsgspecError as error:
             log.warning("bad_message", key=envelope.key, error=str(error))
+            # What it answered is asked for again on the next connection.
+            if self._link is not None:
+                self._link.close()
 
     def _dispatch(self, envelope: Envelope) -> None:
         if envelope.key == "ACK":

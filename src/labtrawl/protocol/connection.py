@@ -44,6 +44,7 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self.received_at = 0.0
         self.open = False
+        self.reading = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
@@ -90,10 +91,34 @@ class Connection(asyncio.Protocol):
         """Wait until the peer takes more."""
         await self._writable.wait()
 
+    def is_writable(self) -> bool:
+        """Say whether the peer takes what it is sent, or lets it pile up."""
+        return self.open and self._writable.is_set()
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the peer for now: its own sending comes to a halt."""
+        if self.reading and self.open and self._transport is not None:
+            self.reading = False
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take what the peer sends again."""
+        if not self.reading and self.open and self._transport is not None:
+            self.reading = True
+            self.received_at = asyncio.get_running_loop().time()
+            self._transport.resume_reading()
+
     def close(self) -> None:
-        """End the connection; what was handed over is still sent."""
+        """End the connection; what was handed over is still sent, unless the peer does not read."""
+        is_stuck = not self._writable.is_set()
         self.open = False
-        if self._transport is not None:
+        self._writable.set()
+        if self._transport is None:
+            return
+        if is_stuck:
+            # A peer that never reads would keep the connection and its bytes for ever.
+            self._transport.abort()
+        else:
             self._transport.close()
 
     def peer(self) -> PeerIdentity:

@@ -3,7 +3,13 @@
 from collections.abc import Callable
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+LENGTH = 26
 RANDOM_BITS = 80
+
+
+def is_message_id(text: str | None) -> bool:
+    """Say whether a text is such an id: only those can be compared with each other."""
+    return text is not None and len(text) == LENGTH and set(text) <= set(ALPHABET)
 
 
 class MessageIds:

@@ -31,10 +31,10 @@ class Outbox:
 
     async def add(self, envelope: Envelope, task_id: str) -> asyncio.Future[dict[str, Any]]:
         """Keep a message; return the future of what the website answers."""
-        await self._room.acquire()
-        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         if envelope.id is None:
             raise ValueError("an event needs an id")
+        await self._room.acquire()
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._pending[envelope.id] = Pending(envelope, task_id, answer)
         return answer
 
@@ -46,15 +46,26 @@ class Outbox:
                 pending.answer.set_result(ack.results.get(message_id, {}))
 
     def refuse(self, message_id: str, error: Exception) -> None:
-        """Let go of a message that the website will never apply."""
-        pending = self._pop(message_id)
-        if pending and not pending.answer.done():
-            pending.answer.set_exception(error)
+        """Let go of a message that the website will never apply, and of its job's later ones.
+
+        Those behind it would leave a hole where it was. All their futures fail with `error`.
+        """
+        refused = self._pending.get(message_id)
+        if refused is not None:
+            self._fail(
+                [m for m, p in self._pending.items() if p.task_id == refused.task_id],
+                error,
+                message_id,
+            )
 
     def forget(self, task_id: str, error: Exception) -> None:
         """Drop all messages about a job whose lease is gone: they could change nothing."""
-        for message_id in [m for m, p in self._pending.items() if p.task_id == task_id]:
-            self.refuse(message_id, error)
+        self._fail([m for m, p in self._pending.items() if p.task_id == task_id], error)
+
+    def _fail(self, message_ids: list[str], error: Exception, since: str = "") -> None:
+        for message_id in message_ids:
+            if message_id >= since and (pending := self._pop(message_id)) is not None:
+                _set_exception(pending.answer, error)
 
     def unsent(self) -> list[Envelope]:
         """Return everything not yet acknowledged, oldest first."""
@@ -65,6 +76,13 @@ class Outbox:
         if pending is not None:
             self._room.release()
         return pending
+
+
+def _set_exception(answer: asyncio.Future[dict[str, Any]], error: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(error)
+        # A job that was dropped asks for none of its answers: that is no fault to complain about.
+        answer.exception()
 
 
 def _is_acked(message_id: str, pending: Pending, ack: Ack) -> bool:

@@ -61,6 +61,8 @@ def open_engine(path: Path, read_only: bool) -> Engine:
         f"sqlite+pysqlite:///{path}",
         module=sqlite_module(),
         connect_args={"check_same_thread": False, "timeout": BUSY_MS / 1000},
+        # What a statement was given may be somebody's name: errors tell the statement only.
+        hide_parameters=True,
         pool_size=1 if not read_only else 4,
         max_overflow=0,
     )
@@ -151,6 +153,7 @@ class Store:
         self._snapshots = Snapshots(self._reader)
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._stopped = False
         self.changes = Changes()
 
     async def write(self, work: Work[T]) -> T:
@@ -160,6 +163,8 @@ class Store:
         StoreError when the commit itself failed: then nothing of the group was applied.
         """
         future: asyncio.Future[T] = self._loop.create_future()
+        if self._stopped:
+            raise StoreError("the database is closed")
         self._queue.put(_Item(work, future))
         return await future
 
@@ -173,18 +178,18 @@ class Store:
 
     async def stop(self) -> None:
         """Finish what is queued and close the files."""
+        self._stopped = True
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
         self._writer.dispose()
         self._reader.dispose()
 
     def _run(self) -> None:
-        with self._writer.connect() as connection:
-            while (item := self._queue.get()) is not None:
-                group, last = self._gather(item)
-                self._commit(connection, group)
-                if last:
-                    break
+        while (item := self._queue.get()) is not None:
+            group, last = self._gather(item)
+            self._commit(group)
+            if last:
+                break
 
     def _gather(self, first: _Item) -> tuple[list[_Item], bool]:
         """Take what waits as well: one fsync for all of them."""
@@ -199,15 +204,16 @@ class Store:
             group.append(item)
         return group, False
 
-    def _commit(self, connection: Connection, group: list[_Item]) -> None:
+    def _commit(self, group: list[_Item]) -> None:
         try:
-            with connection.begin():
+            with self._writer.begin() as connection:
                 for item in group:
                     _apply(connection, item)
         except Exception as error:  # noqa: BLE001 - the outcome of every item of the group
+            # A refusal too: it may rest on what a neighbour did and what is undone now.
             failure = store_failure(error)
             for item in group:
-                item.error = item.error or failure
+                item.error = failure
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._answer, group)
 

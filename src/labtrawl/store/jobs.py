@@ -76,6 +76,15 @@ def was_applied(connection: Connection, job_id: int, origin: Origin) -> bool:
     return False
 
 
+def is_held_by(connection: Connection, job_id: int, holder: str, fence: int) -> bool:
+    """Say whether a job is running under this lease."""
+    held = connection.exec_driver_sql(
+        "SELECT 1 FROM job WHERE id = ? AND state = 'running' AND fence = ? AND lease_holder = ?",
+        (job_id, fence, holder),
+    ).first()
+    return held is not None
+
+
 def mark_applied(connection: Connection, job_id: int, origin: Origin) -> None:
     """Record, in the transaction of its effect, that a message took effect."""
     connection.exec_driver_sql(
@@ -140,12 +149,19 @@ def fail(connection: Connection, job_id: int, reason: str, message: str) -> None
     )
 
 
-def retry_later(connection: Connection, job_id: int, message: str, delay_seconds: float) -> None:
-    """Queue a running job again, not before `delay_seconds` from now."""
+def retry_later(
+    connection: Connection,
+    job_id: int,
+    message: str,
+    delay_seconds: float,
+    is_try: bool = True,
+) -> None:
+    """Queue a running job again, not before `delay_seconds` from now; `is_try` counts as failed."""
     connection.exec_driver_sql(
         f"UPDATE job SET state = 'queued', {FREE}, error_message = ?, run_after = {NOW_MS} + ?,"
+        " attempt = MAX(attempt - ?, 0),"
         f" updated_at = {NOW_MS}, change = {NEXT_CHANGE} WHERE id = ? AND state = 'running'",
-        (message, int(delay_seconds * 1000), job_id),
+        (message, int(delay_seconds * 1000), 0 if is_try else 1, job_id),
     )
 
 
@@ -180,15 +196,35 @@ def hold_unseen(connection: Connection) -> int:
 
 
 def retry(connection: Connection, job_id: int) -> None:
-    """Queue a failed or cancelled job again, from its cursor; Conflict where it is neither."""
+    """Queue a failed or cancelled job again, from its cursor.
+
+    Conflict where it is neither, or where that (area, resource) has an open job by now.
+    """
     changed = connection.exec_driver_sql(
         "UPDATE job SET state = 'queued', error_reason = NULL, error_message = NULL, attempt = 0,"
         f" finished_at = NULL, updated_at = {NOW_MS}, change = {NEXT_CHANGE}"
-        " WHERE id = ? AND state IN ('failed', 'cancelled')",
+        " WHERE id = ? AND state IN ('failed', 'cancelled') AND NOT EXISTS (SELECT 1 FROM job AS o"
+        " WHERE o.area_id = job.area_id AND o.resource = job.resource"
+        " AND o.state IN ('queued', 'running', 'held'))",
         (job_id,),
     ).rowcount
     if not changed:
-        raise Conflict(f"job {job_id} is neither failed nor cancelled; there is nothing to retry")
+        raise Conflict(
+            f"job {job_id} is neither failed nor cancelled, or another job does its work by now;"
+            " there is nothing to retry"
+        )
+
+
+def cancel(connection: Connection, job_id: int) -> None:
+    """End an open job unfinished; its crawler learns it from its lease. Conflict where it ended."""
+    changed = connection.exec_driver_sql(
+        f"UPDATE job SET state = 'cancelled', {FREE}, hold_reason = NULL, run_after = NULL,"
+        f" finished_at = {NOW_MS}, updated_at = {NOW_MS}, change = {NEXT_CHANGE}"
+        " WHERE id = ? AND state IN ('queued', 'running', 'held')",
+        (job_id,),
+    ).rowcount
+    if not changed:
+        raise Conflict(f"job {job_id} has ended already; there is nothing to cancel")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from labtrawl.domain.failure import RetryPolicy
+from labtrawl.domain.failure import GapReason, RetryPolicy
+from labtrawl.store import ledger
 from labtrawl.store.engine import NOW_MS
 from labtrawl.store.jobs import FREE, NEXT_CHANGE
+
+POISONED = "its crawler died at each of its tries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,7 @@ ORDER BY j.priority DESC, j.id LIMIT ?
 CLAIM = f"""
 UPDATE job SET state = 'running', fence = fence + 1, attempt = attempt + 1, lease_holder = ?,
   lease_expires_at = {NOW_MS} + ?, claim_id = ?, earlier_requests = requests,
-  earlier_retries = retries, applied_origin = NULL,
-  applied_id = NULL, applied_result = NULL, started_at = COALESCE(started_at, {NOW_MS}),
+  earlier_retries = retries, applied_origin = NULL, applied_id = NULL, started_at = COALESCE(started_at, {NOW_MS}),
   updated_at = {NOW_MS}, change = {NEXT_CHANGE}, account_id = (
     SELECT x.account_id FROM area_access AS x JOIN account AS c ON c.id = x.account_id
     WHERE x.area_id = job.area_id AND c.state = 'active'
@@ -146,18 +148,20 @@ def _rescue(
 ) -> int:
     """Queue again, a new fence comes with the next claim; a job that only ever kills is failed."""
     failed = connection.exec_driver_sql(
-        f"UPDATE job SET state = 'failed', {FREE}, error_reason = 'failed',"
-        " error_message = 'its crawler died at each of its tries', "
+        f"UPDATE job SET state = 'failed', {FREE}, error_reason = 'failed', error_message = ?,"
         f" finished_at = {NOW_MS}, updated_at = {NOW_MS}, change = {NEXT_CHANGE}"
-        f" WHERE state = 'running' AND {which} AND attempt >= ?",
-        (*arguments, policy.attempts * 2),
-    ).rowcount
+        f" WHERE state = 'running' AND {which} AND attempt >= ? RETURNING area_id, resource",
+        (POISONED, *arguments, policy.attempts * 2),
+    ).all()
+    for area_id, resource in failed:
+        entry = ledger.Entry(reason=GapReason.FAILED, detail=POISONED)
+        ledger.explain(connection, area_id, resource, entry)
     queued = connection.exec_driver_sql(
         f"UPDATE job SET state = 'queued', {FREE}, updated_at = {NOW_MS}, change = {NEXT_CHANGE}"
         f" WHERE state = 'running' AND {which}",
         arguments,
     ).rowcount
-    return failed + queued
+    return len(failed) + queued
 
 
 def give_back(connection: Connection, job_id: int) -> None:

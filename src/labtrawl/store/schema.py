@@ -129,10 +129,9 @@ job = Table(
     Column("stage", Text, nullable=False, server_default=""),
     Column("error_reason", Text),
     Column("error_message", Text),
-    # The highest message id applied to this job by its present holder, and what it answered.
+    # The highest message id applied to this job by its present holder.
     Column("applied_origin", Text),
     Column("applied_id", Text),
-    Column("applied_result", Text),
     Column("created_at", BigInteger, nullable=False),
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),

@@ -47,7 +47,7 @@ def progress(connection: Connection) -> Progress:
         "SELECT COALESCE(SUM(requests), 0), COALESCE(SUM(retries), 0) FROM job"
     ).one()
     discovery = connection.exec_driver_sql(
-        "SELECT COUNT(*), SUM(state IN ('completed', 'failed', 'held')) FROM job"
+        "SELECT COUNT(*), SUM(state NOT IN ('queued', 'running')) FROM job"
         " WHERE resource = 'discovery'"
     ).one()
     records: int = connection.exec_driver_sql(

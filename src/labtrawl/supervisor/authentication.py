@@ -44,6 +44,16 @@ class CredentialsWithdrawn(msgspec.Struct, frozen=True, tag="credentials_withdra
     """No account is left; running crawlers go on and find their jobs held."""
 
 
+class OldCredentials(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the ancestors sent. Nothing of it is read: token and client secret stop at the decoder."""
+
+
+class Auth(msgspec.Struct, frozen=True, kw_only=True, tag="auth"):
+    """The ancestors' form of `credentials`; it tells that they are there, and no more is taken."""
+
+    credentials: OldCredentials
+
+
 class AuthAck(
     msgspec.Struct, frozen=True, kw_only=True, tag="auth_ack", omit_defaults=True, rename="camel"
 ):
@@ -53,7 +63,7 @@ class AuthAck(
     error: str | None = None
 
 
-Announcement = Credentials | CredentialsUpdated | CredentialsWithdrawn
+Announcement = Credentials | CredentialsUpdated | CredentialsWithdrawn | Auth
 _DECODER: msgspec.json.Decoder[Announcement] = msgspec.json.Decoder(Announcement)
 
 

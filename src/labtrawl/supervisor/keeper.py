@@ -59,6 +59,8 @@ class Keeper:
         self.process: Process | None = None
         self.was_ready = asyncio.Event()
         self.stopped = asyncio.Event()
+        self.had_to_be_killed = False
+        """Whether its last end, the wished one, took force."""
         self._around = surroundings
         self._permission = permission
         self._history = CrashHistory(surroundings.timing.restarts)
@@ -149,6 +151,7 @@ class Keeper:
         await process.read_output(partial(self._around.take_line, self.program.name))
         await self._attend(process)
         self.process = None
+        self.had_to_be_killed = self._stop_wanted and process.was_killed
         self._around.gone(self.program, process)
         await process.close()
         return process.exited.result()

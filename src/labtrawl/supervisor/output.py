@@ -1,8 +1,10 @@
 """What the children write: cut into lines, masked, named, shown and kept in rotated files."""
 
 import io
+import json
 import os
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -11,6 +13,11 @@ import msgspec
 from labtrawl import logs
 
 MAX_LINE_BYTES = 64 * 1024
+KEPT_FILES = 5
+PLAIN = "output"
+"""The event that stands for a line which is no event: a print, a traceback of the interpreter."""
+
+Form = Literal["console", "json"]
 _JSON = msgspec.json.Decoder(dict[str, object])
 
 
@@ -37,9 +44,11 @@ class LineSplitter:
 
 
 class LogFile:
-    """A file that moves aside when it is full: name.log, name.log.1, name.log.2."""
+    """A file that moves aside when it is full: name.log, name.log.1, … ."""
 
-    def __init__(self, path: Path, max_bytes: int = 10 * 1024 * 1024, keep: int = 3) -> None:
+    def __init__(
+        self, path: Path, max_bytes: int = 10 * 1024 * 1024, keep: int = KEPT_FILES
+    ) -> None:
         self._path = path
         self._max_bytes = max_bytes
         self._keep = keep
@@ -87,15 +96,23 @@ class LogStream(io.TextIOBase):
 
 
 class Output:
-    """Where all children's lines go: the supervisor's own stderr, and a file for each."""
+    """Where all children's lines go: the supervisor's own stderr, a file for each, a listener."""
 
     def __init__(
-        self, folder: Path, stream: TextIO | None, form: Literal["console", "json"]
+        self,
+        folder: Path,
+        stream: TextIO | None,
+        form: Form,
+        *,
+        now: Callable[[], datetime],
+        heard: Callable[[str, str], None] = lambda _name, _line: None,
     ) -> None:
-        """Without a `stream` the lines are only kept."""
+        """Without a `stream` the lines are only kept; `heard` gets a name and a line as kept."""
         self._folder = folder
         self._stream = stream
         self._form = form
+        self._now = now
+        self._heard = heard
         self._files: dict[str, LogFile] = {}
         self._last: dict[str, str] = {}
         self._write_failed = False
@@ -107,9 +124,11 @@ class Output:
     def take(self, name: str, line: str) -> None:
         """Show and keep one line of a program; losing the terminal or the disk loses lines only."""
         masked = self._last[name] = logs.mask(line)
-        self._attempt("terminal", lambda: self._show(name, masked))
+        kept = event_line(masked, self._now())
+        self._attempt("terminal", lambda: self._show(name, kept))
         file = self._files.setdefault(name, LogFile(self._folder / f"{name}.log"))
-        self._attempt("disk", lambda: file.append(logs.escape(masked)))
+        self._attempt("disk", lambda: file.append(kept))
+        self._heard(name, kept)
 
     def _attempt(self, where: str, write: Callable[[], None]) -> None:
         try:
@@ -119,18 +138,30 @@ class Output:
                 self._write_failed = True
                 logs.get("supervisor").warning("output_lost", where=where, error=error.strerror)
 
-    def _show(self, name: str, line: str) -> None:
-        if self._stream is None:
-            return
-        shown = wrapped(name, line) if self._form == "json" else f"{name:<10} | {logs.escape(line)}"
-        self._stream.write(shown + "\n")
-        self._stream.flush()
+    def _show(self, name: str, kept: str) -> None:
+        if self._stream is not None:
+            self._stream.write(shown(name, kept, self._form, colors=self._stream.isatty()) + "\n")
+            self._stream.flush()
 
 
-def wrapped(name: str, line: str) -> str:
-    """Return a child's line as one JSON object that names the program."""
+def event_line(line: str, now: datetime) -> str:
+    """Return a child's line as it is kept: a JSON object on one line, in ASCII, with its instant.
+
+    A line that is no JSON object becomes the event `output` with the line as its `text`.
+    """
+    instant = {"timestamp": now.isoformat().replace("+00:00", "Z")}
     try:
         event = _JSON.decode(line)
-    except msgspec.MsgspecError:
-        event = {"level": "info", "event": "output", "text": line}
-    return msgspec.json.encode({"program": name, **event}).decode("utf-8")
+    except (msgspec.MsgspecError, UnicodeEncodeError):
+        return json.dumps({**instant, "level": "info", "event": PLAIN, "text": line})
+    return json.dumps(event if "timestamp" in event else instant | event)
+
+
+def shown(name: str, kept: str, form: Form, *, colors: bool) -> str:
+    """Return a kept line as a terminal or a pipe shows it: with the name of its program."""
+    event = _JSON.decode(kept)
+    if form == "json":
+        return json.dumps({"program": name, **event})
+    plain = event.get("event") == PLAIN and "text" in event
+    words = logs.escape(str(event["text"])) if plain else logs.in_words(event, colors=colors)
+    return f"{name:<10} | {words}"

@@ -28,6 +28,8 @@ class Program:
     argv: tuple[str, ...]
     config: bytes
     """JSON, the `settings` of the child's first frame."""
+    matters: bytes = b""
+    """What of `config` the program reads; a reload that changes nothing of it does not restart it."""
     needs_credentials: bool = False
     """It starts only after credentials were announced; who gives them is told of it (`Peer`)."""
     gives_credentials: bool = False

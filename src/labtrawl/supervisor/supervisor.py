@@ -5,20 +5,22 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from labtrawl import logs
 from labtrawl.clock import Clock
-from labtrawl.errors import Missing
+from labtrawl.errors import Conflict, Missing
 from labtrawl.supervisor.authentication import (
     Announcement,
+    Auth,
     AuthenticationDoor,
+    Credentials,
+    CredentialsUpdated,
     CredentialsWithdrawn,
 )
 from labtrawl.supervisor.channel import Peer, PeerGone, fingerprint
-from labtrawl.supervisor.control import ControlDoor
 from labtrawl.supervisor.keeper import Keeper, Surroundings, Timing
 from labtrawl.supervisor.process import Inheritance, Process, Program
 from labtrawl.supervisor.states import CredentialStatus, ProgramStatus, State, Status
@@ -26,6 +28,7 @@ from labtrawl.supervisor.states import CredentialStatus, ProgramStatus, State, S
 log = logs.get("supervisor")
 
 WAITING_FOR_CREDENTIALS = "waiting for credentials from the website"
+ENDING = "this labtrawl is ending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class Place:
 
     data_dir: Path
     address: str
+    """Of the website; empty as long as nothing listens for one."""
 
 
 class Supervisor:
@@ -52,15 +56,15 @@ class Supervisor:
         on_change: Callable[[ProgramStatus], None] = lambda _: None,
     ) -> None:
         self._place = place
+        self._clock = clock
         self._started_at = clock.now()
         self._on_change = on_change
         self._credentials = CredentialStatus()
-        self._credentials_present = asyncio.Event()
         self._stop_wanted = asyncio.Event()
         self._all_stopped = asyncio.Event()
-        self._killed: list[str] = []
         self._pulse = asyncio.Event()
-        surroundings = Surroundings(
+        self._tasks: asyncio.TaskGroup | None = None
+        self._surroundings = Surroundings(
             inheritance,
             timing or Timing(heartbeat_seconds=inheritance.heartbeat_seconds),
             clock,
@@ -70,27 +74,76 @@ class Supervisor:
             started=self._introduce,
             gone=self._mourn,
         )
-        self._keepers = {
-            each.name: Keeper(each, surroundings, self._permission(each)) for each in programs
-        }
+        self._keepers: dict[str, Keeper] = {}
+        self.add(programs)
 
     async def run(self) -> tuple[str, ...]:
         """Run until `stop`; return the names of those that had to be killed at the end."""
-        async with asyncio.TaskGroup() as tasks:
+        async with asyncio.TaskGroup() as self._tasks:
             for keeper in self._keepers.values():
-                tasks.create_task(keeper.run())
+                self._tasks.create_task(keeper.run())
             await self._stop_wanted.wait()
             log.info("stopping")
             for keeper in self._keepers.values():
-                tasks.create_task(self._stop_in_turn(keeper))
+                self._tasks.create_task(self._stop_in_turn(keeper))
         self._all_stopped.set()
-        return tuple(self._killed)
+        return self._killed()
+
+    def _killed(self) -> tuple[str, ...]:
+        return tuple(name for name, keeper in self._keepers.items() if keeper.had_to_be_killed)
 
     async def _stop_in_turn(self, keeper: Keeper) -> None:
-        for other in self._keepers.values():
+        for other in list(self._keepers.values()):
             if keeper.program.name in other.program.after:
                 await other.stopped.wait()
         keeper.stop()
+
+    def add(self, programs: Sequence[Program]) -> None:
+        """Take more programs; Conflict, and none is taken, when a name runs already or all ends."""
+        if self._stop_wanted.is_set():
+            raise Conflict(ENDING)
+        for taken in (each.name for each in programs if each.name in self._keepers):
+            pid = self._keepers[taken].status.pid
+            raise Conflict(f"{taken} runs here already" + (f" (pid {pid})" if pid else ""))
+        for each in programs:
+            keeper = Keeper(each, self._surroundings, self._permission(each))
+            self._keepers[each.name] = keeper
+            if self._tasks is not None:
+                self._tasks.create_task(keeper.run())
+        self._wake()
+
+    async def remove(self, names: Collection[str], *, by_force: bool = False) -> tuple[str, ...]:
+        """Stop some programs and forget them; return those that had to be killed.
+
+        Called again `by_force` while the first call still waits, it kills.
+        """
+        leaving = [self._keepers[name] for name in names if name in self._keepers]
+        for keeper in leaving:
+            (keeper.kill if by_force else keeper.stop)()
+        for keeper in leaving:
+            await keeper.stopped.wait()
+            self._forget(keeper)
+        return tuple(each.program.name for each in leaving if each.had_to_be_killed)
+
+    def _forget(self, keeper: Keeper) -> None:
+        if self._stop_wanted.is_set() or keeper.program.name not in self._keepers:
+            return
+        del self._keepers[keeper.program.name]
+        if keeper.program.gives_credentials:
+            self._credentials = CredentialStatus()
+        self._wake()
+
+    def serve_at(self, address: str) -> None:
+        """Tell from now on that the website is at this address."""
+        self._place = Place(self._place.data_dir, address)
+
+    def programs(self) -> dict[str, Program]:
+        """Return all programs by name, as they were last given."""
+        return {name: keeper.program for name, keeper in self._keepers.items()}
+
+    def replace(self, program: Program) -> None:
+        """Let a program be this one from its next start on."""
+        self._keepers[program.name].program = program
 
     def stop(self) -> None:
         """Stop everything: who depends on others first, then those."""
@@ -105,7 +158,7 @@ class Supervisor:
     async def wait_until_stopped(self) -> tuple[str, ...]:
         """Return the names of those that had to be killed, when nothing runs any more."""
         await self._all_stopped.wait()
-        return tuple(self._killed)
+        return self._killed()
 
     async def restart(self, name: str) -> ProgramStatus:
         """Stop and start one program; return its status once it is ready, failed or has to wait.
@@ -151,9 +204,9 @@ class Supervisor:
         """Return the pids of the programs that run now."""
         return [process.pid for _, process in self._live()]
 
-    def doors(self) -> tuple[ControlDoor, AuthenticationDoor]:
-        """Return the two doors of the supervisor, for whoever holds their sockets."""
-        return ControlDoor(self), AuthenticationDoor(self._website_pid, self._hear)
+    def authentication_door(self) -> AuthenticationDoor:
+        """Return where its website tells of credentials, for whoever holds the socket."""
+        return AuthenticationDoor(self._website_pid, self._hear)
 
     def _live(self) -> list[tuple[Program, Process]]:
         return [
@@ -168,29 +221,33 @@ class Supervisor:
 
     def _permission(self, program: Program) -> Callable[[Callable[[str], None]], Awaitable[None]]:
         async def granted(explain: Callable[[str], None]) -> None:
-            if program.needs_credentials and not self._credentials_present.is_set():
-                explain(WAITING_FOR_CREDENTIALS)
-                await self._credentials_present.wait()
-            for name in program.after:
-                if not self._keepers[name].was_ready.is_set():
-                    explain(f"waiting for {name} to be ready")
-                    await self._keepers[name].was_ready.wait()
+            while obstacle := self._obstacle(program):
+                explain(obstacle)
+                await self._pulse.wait()
 
         return granted
+
+    def _obstacle(self, program: Program) -> str:
+        """Say what a program has to wait for, nothing when it may start."""
+        absent = [name for name in program.after if name not in self._keepers]
+        hint = f"; start it with `labtrawl start {absent[0]}`" if absent else ""
+        if program.needs_credentials and not self._credentials.present:
+            return WAITING_FOR_CREDENTIALS + hint
+        for name in program.after:
+            if name in absent or not self._keepers[name].was_ready.is_set():
+                return f"waiting for {name} to be ready{hint}"
+        return ""
 
     def _hear(self, announcement: Announcement) -> None:
         if isinstance(announcement, CredentialsWithdrawn):
             self._credentials = CredentialStatus()
-            self._credentials_present.clear()
             log.warning("credentials_withdrawn")
-            return
-        self._credentials = CredentialStatus(
-            present=True,
-            verified_at=announcement.verified_at,
-            expires_at=announcement.expires_at,
-        )
-        self._credentials_present.set()
-        log.info("credentials_received", verified_at=announcement.verified_at)
+        else:
+            self._credentials = _told_by(announcement, self._clock)
+            renewed = isinstance(announcement, CredentialsUpdated)
+            event = "credentials_updated" if renewed else "credentials_received"
+            log.info(event, verified_at=self._credentials.verified_at)
+        self._wake()
 
     def _introduce(self, program: Program, process: Process) -> None:
         """Tell the website of a crawler's start, and a new website of all live crawlers."""
@@ -202,8 +259,6 @@ class Supervisor:
             self._tell_website(_peer(program, process))
 
     def _mourn(self, program: Program, process: Process) -> None:
-        if process.was_killed and self._stop_wanted.is_set():
-            self._killed.append(program.name)
         if program.needs_credentials:
             self._tell_website(PeerGone(name=program.name, pid=process.pid))
 
@@ -213,14 +268,33 @@ class Supervisor:
                 process.send(frame)
 
     def _tell(self, status: ProgramStatus) -> None:
-        if status.state not in {State.BACKOFF, State.FAILED}:  # its keeper says more of these
-            event = f"program_{status.state}"
-            shown = {"pid": status.pid, "reason": status.reason}
-            told = {key: value for key, value in shown.items() if value}
-            log.info(event, program=status.name, **told)
+        narrate(status)
+        self._wake()
+        self._on_change(status)
+
+    def _wake(self) -> None:
+        """Let everybody who waits for a change look again."""
         self._pulse.set()
         self._pulse = asyncio.Event()
-        self._on_change(status)
+
+
+def narrate(status: ProgramStatus) -> None:
+    """Log a change of state; of crashes and failures its keeper says more."""
+    if status.state not in {State.BACKOFF, State.FAILED}:
+        shown = {"pid": status.pid, "reason": status.reason}
+        told = {key: value for key, value in shown.items() if value}
+        event = f"program_{status.state}"
+        log.info(event, program=status.name, **told)
+
+
+def _told_by(
+    announcement: Credentials | CredentialsUpdated | Auth, clock: Clock
+) -> CredentialStatus:
+    if isinstance(announcement, Auth):  # its form has no instant
+        return CredentialStatus(present=True, verified_at=clock.now().isoformat(timespec="seconds"))
+    return CredentialStatus(
+        present=True, verified_at=announcement.verified_at, expires_at=announcement.expires_at
+    )
 
 
 def _peer(program: Program, process: Process) -> Peer:

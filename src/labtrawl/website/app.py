@@ -38,7 +38,7 @@ class Website:
 def build(site: Site) -> Website:
     """Build the website; LookupError where a route does not say who may use it."""
     shipped = assets.load()
-    renderer = Renderer(shipped)
+    renderer = Renderer(shipped, site.contact)
     figures = Figures(site)
     desk = Desk(site, renderer, figures, Hub(site, renderer, figures))
     failures = Failures(renderer)

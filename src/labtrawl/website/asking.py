@@ -26,7 +26,7 @@ def _stripped(value: object) -> object:
 Blank = BeforeValidator(_none_if_blank)
 Id = Annotated[int, Path(ge=1, le=LARGEST)]
 Change = Annotated[int, Field(ge=0, le=LARGEST)]
-MaybeId = Annotated[int | None, Blank, Field(ge=0, le=LARGEST)]
+MaybeId = Annotated[Change | None, Blank]
 MaybeState = Annotated[JobState | None, Blank]
 MaybeKind = Annotated[AreaKind | None, Blank]
 Word = Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_]*$")]
@@ -34,7 +34,8 @@ PathPart = Annotated[str, BeforeValidator(_stripped), Field(max_length=255)]
 # As many as a page shows, with commas between them.
 Ids = Annotated[str, Field(pattern=r"^([0-9]{1,18}(,[0-9]{1,18}){0,199})?$")]
 # ID:PATH, the key of an area in the tree.
-InTree = Annotated[str | None, Blank, Field(max_length=4096, pattern=r"^[0-9]{1,18}:")]
+_Key = Annotated[str, Field(max_length=4096, pattern=r"^[0-9]{1,18}:")]
+InTree = Annotated[_Key | None, Blank]
 
 
 def ids_of(value: str) -> tuple[int, ...]:

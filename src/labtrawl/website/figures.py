@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from labtrawl.store.pages.overview import Now, Totals, now, totals
 from labtrawl.website.site import CrawlerView, Site
@@ -19,7 +18,7 @@ class Overview:
     totals: Totals
     now: Now
     crawlers: Sequence[CrawlerView]
-    at: datetime
+    problems: Sequence[str]
 
     @property
     def known(self) -> int:
@@ -53,10 +52,10 @@ class Figures:
 
     async def overview(self) -> Overview:
         """Return the figures as they are now."""
-        at = self._site.clock.now()
         milliseconds = self._site.clock.now_ms()
         happening = await self._site.store.read(lambda connection: now(connection, milliseconds))
-        return Overview(await self._totals(), happening, self._site.crawlers(), at)
+        crawlers, problems = self._site.crawlers(), self._site.problems()
+        return Overview(await self._totals(), happening, crawlers, problems)
 
     async def _totals(self) -> Totals:
         monotonic = self._site.clock.monotonic

@@ -45,8 +45,11 @@ class Viewer:
         self.closed = True
         self._event.set()
 
-    async def take(self, timeout_seconds: float) -> Mapping[str, str]:
-        """Return what waits, by target; empty after `timeout_seconds` or when closed."""
+    async def take(self, timeout_seconds: float) -> tuple[int, Mapping[str, str]]:
+        """Return what waits, by target, and the change that it is as of; waits for something.
+
+        There is nothing in it after `timeout_seconds`, or when the viewer was closed.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 await self._event.wait()
@@ -54,7 +57,8 @@ class Viewer:
         if not self.closed:
             self._event.clear()
         self._sent |= taken
-        return taken
+        # Both at once: an id that runs ahead of its parts would lose them on a reconnect.
+        return self.since, taken
 
 
 class Hub:

@@ -85,7 +85,7 @@ def breakable(path: str) -> Markup:
 class Renderer:
     """Renders templates; `page` is a whole page, `part` a macro of it."""
 
-    def __init__(self, assets: Mapping[str, Asset]) -> None:
+    def __init__(self, assets: Mapping[str, Asset], contact: str) -> None:
         self._environment = Environment(
             loader=PackageLoader("labtrawl.website"),
             autoescape=True,
@@ -99,6 +99,7 @@ class Renderer:
         self._environment.filters |= {each.__name__: each for each in filters}
         self._environment.globals |= {
             "asset": lambda name: f"/static/{name}?v={assets[name].version}",
+            "contact": contact,
             "version": __version__,
             "address_with_state": address_with_state,
             "states": words.STATES,

@@ -43,15 +43,16 @@ def is_own_request(request: Request, base_url: str) -> bool:
     """Say whether a changing request comes from a page of ours (Fetch Metadata, else Origin)."""
     if (fetch_site := request.headers.get("sec-fetch-site")) is not None:
         return fetch_site in TRUSTED_SITES
-    origin = request.headers.get("origin", "")
-    return bool(origin) and (
-        origin == _origin(base_url) or urlsplit(origin).netloc == request.headers.get("host")
-    )
+    host = _host(request.headers.get("origin", ""))
+    return bool(host) and host in {_host(base_url), request.headers.get("host")}
 
 
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+def _host(url: str) -> str:
+    """Return host and port as they stand in an address, "" where it is none."""
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
 
 
 class Guard:

@@ -122,7 +122,7 @@ def staged(folder: Path) -> Staged:
             timing=timing,
             on_change=changes.append,
         )
-        _control, door = supervisor.doors()
+        door = supervisor.authentication_door()
         server = await asyncio.start_unix_server(door.serve, sock=auth)
         running = asyncio.create_task(supervisor.run())
         try:

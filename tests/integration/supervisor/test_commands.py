@@ -45,11 +45,17 @@ def test_help_imports_no_command() -> None:
     assert done.stdout.splitlines()[-1] == "['labtrawl.cli.lazy', 'labtrawl.cli.main']"
 
 
-@pytest.mark.parametrize("name", ["start", "stop", "restart", "status", "sandbox", "supervisor"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("start", "stop", "restart", "status", "logs", "reload", "sandbox", "supervisor"),
+        *("start website", "start crawler"),
+    ],
+)
 def test_every_command_of_ours_has_help_with_an_example(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert execute([name, "--help"]) == 0
+    assert execute([*name.split(), "--help"]) == 0
     assert f"labtrawl {name}" in capsys.readouterr().out
 
 

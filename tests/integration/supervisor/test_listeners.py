@@ -123,7 +123,7 @@ async def test_children_left_by_a_killed_supervisor_keep_the_folder(folder: Path
 def test_output_goes_on_when_the_disk_refuses(folder: Path) -> None:
     (folder / "logs").write_text("a file where the folder should be")
     stream = io.StringIO()
-    output = Output(folder / "logs", stream, "console")
+    output = Output(folder / "logs", stream, "console", now=system_clock().now)
     output.take("website", "one \x1b[31m")
     output.take("website", "token glpat-abcdefghijklmnop")
     assert stream.getvalue().splitlines() == [
@@ -134,8 +134,8 @@ def test_output_goes_on_when_the_disk_refuses(folder: Path) -> None:
     assert output.last_line("crawler-1") == ""
 
 
-def test_log_file_moves_aside_when_full_and_keeps_three(folder: Path) -> None:
-    file = LogFile(folder / "logs" / "a.log", max_bytes=10)
+def test_log_file_moves_aside_when_full_and_keeps_as_many_as_asked(folder: Path) -> None:
+    file = LogFile(folder / "logs" / "a.log", max_bytes=10, keep=3)
     for number in range(9):
         file.append(f"line {number}")
     kept = {path.name: path.read_text() for path in (folder / "logs").iterdir()}

@@ -217,12 +217,12 @@ def test_output_of_children_is_named_kept_and_private(run: Run) -> None:
     whole.until("program_ready", program="good-1")
     whole.process.send_signal(signal.SIGTERM)
     assert whole.end() == 0
-    shown = [json.loads(line) for line in whole.lines if "is here" in line]
+    (shown,) = (json.loads(line) for line in whole.lines if "is here" in line)
     path = whole.data_dir / "logs" / "good-1.log"
-    assert shown == [
-        {"program": "good-1", "level": "info", "event": "output", "text": "good-1 is here"}
-    ]
-    assert path.read_text() == "good-1 is here\n"
+    kept = json.loads(path.read_text())
+    assert shown == {"program": "good-1", **kept}
+    assert kept.pop("timestamp").endswith("Z")
+    assert kept == {"level": "info", "event": "output", "text": "good-1 is here"}
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 

@@ -35,8 +35,40 @@ class Surroundings:
 
     crawlers: tuple[CrawlerView, ...] = CRAWLERS
     ready: bool = True
+    problems: tuple[str, ...] = ()
     base_url: str = ""
-    refused: list[str] = field(default_factory=list)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def site_of(store: Store, around: Surroundings) -> Site:
+    return Site(
+        store=store,
+        clock=system_clock(),
+        crawlers=lambda: around.crawlers,
+        ready=lambda: around.ready,
+        contact="crawl@example.org",
+        base_url=around.base_url,
+        problems=lambda: around.problems,
+    )
+
+
+class Serving:
+    """The server of a site; it may come and go while the socket stays."""
+
+    def __init__(self, store: Store, sock: socket.socket, around: Surroundings) -> None:
+        self._store = store
+        self._sock = sock
+        self._around = around
+        self.start()
+
+    def start(self) -> None:
+        self._stopping = asyncio.Event()
+        site = build(site_of(self._store, self._around))
+        self._task = asyncio.create_task(serve(site, self._sock, self._stopping))
+
+    async def stop(self) -> None:
+        self._stopping.set()
+        await self._task
 
 
 @dataclass(frozen=True)
@@ -46,6 +78,7 @@ class RunningSite:
     url: str
     store: Store
     around: Surroundings
+    serving: Serving
     loop: asyncio.AbstractEventLoop
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -57,6 +90,17 @@ class RunningSite:
         """Write through the store, as a crawler's report would."""
         return self.run(self.store.write(work))
 
+    def restart(self, meanwhile: Callable[[Connection], T]) -> T:
+        """Stop the server, write, start it again on the same socket."""
+
+        async def again() -> T:
+            await self.serving.stop()
+            written = await self.store.write(meanwhile)
+            self.serving.start()
+            return written
+
+        return self.run(again())
+
     def link(self) -> str:
         """The address of a fresh sign-in link."""
         return f"{self.url}/sign-in?token={self.write(create_link)}"
@@ -66,25 +110,15 @@ class RunningSite:
         return f"labtrawl_{self.url.rpartition(':')[2]}={self.write(create_session)}"
 
 
-def site_of(store: Store, around: Surroundings) -> Site:
-    return Site(
-        store=store,
-        clock=system_clock(),
-        crawlers=lambda: around.crawlers,
-        ready=lambda: around.ready,
-        contact="crawl@example.org",
-        base_url=around.base_url,
-    )
-
-
 async def _serve(
-    path: Path, sock: socket.socket, around: Surroundings, started: Future[Any]
+    path: Path, sock: socket.socket, around: Surroundings, started: Future[RunningSite]
 ) -> None:
     async with open_store(path) as store:
-        stopping = asyncio.Event()
-        serving = asyncio.create_task(serve(build(site_of(store, around)), sock, stopping))
-        started.set_result((store, asyncio.get_running_loop(), stopping))
-        await serving
+        serving = Serving(store, sock, around)
+        loop = asyncio.get_running_loop()
+        started.set_result(RunningSite(around.base_url, store, around, serving, loop))
+        await around.over.wait()
+        await serving.stop()
 
 
 @contextmanager
@@ -95,13 +129,13 @@ def running_site(path: Path) -> Iterator[RunningSite]:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
         around = Surroundings(base_url=f"http://127.0.0.1:{sock.getsockname()[1]}")
-        started: Future[Any] = Future()
+        started: Future[RunningSite] = Future()
         thread = threading.Thread(target=lambda: asyncio.run(_serve(path, sock, around, started)))
         thread.start()
-        store, loop, stopping = started.result(20)
+        site = started.result(20)
         try:
-            yield RunningSite(around.base_url, store, around, loop)
+            yield site
         finally:
-            loop.call_soon_threadsafe(stopping.set)
+            site.loop.call_soon_threadsafe(around.over.set)
             thread.join(20)
         assert not thread.is_alive()

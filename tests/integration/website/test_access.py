@@ -163,6 +163,28 @@ async def test_failure_has_a_page_and_a_json_twin(
     assert json.loads(twin.text)["error"]["code"] == code
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/jobs?area=%00%ff%ed%a0%80",
+        "/jobs?area=" + "x" * 255,
+        "/jobs?after=5&before=5",
+        "/jobs?state=&resource=&kind=&area=&after=",
+        "/areas?after=&before=&kind=",
+        "/areas?after=5:%00/%27--&path=%25_%5c",
+        "/coverage?before=0:",
+        "/sign-in?token=%00%ff",
+        "/live?view=job&since=9223372036854775807&job=9223372036854775808",
+        "/jobs?resource='--",
+        "/jobs/1e3",
+        "/areas/-1",
+    ],
+)
+async def test_hostile_query_is_answered_in_plain_words(admin: Client, path: str) -> None:
+    reply = await admin.get(path)
+    assert reply.status in {200, 410, 422}
+
+
 async def test_fault_of_ours_shows_an_id_and_no_traceback(admin: Client) -> None:
     await admin.write(lambda connection: connection.exec_driver_sql("DROP TABLE ledger"))
     with capture_logs() as written:

@@ -79,6 +79,13 @@ async def test_stream_of_a_job_follows_its_children(admin: Client) -> None:
     await stream.until(rf'<tr id="job-{child}"')
 
 
+async def test_stream_of_the_overview_tells_of_problems_without_a_commit(admin: Client) -> None:
+    stream = await open_stream(admin, "view=overview")
+    await stream.until("Nothing is planned yet")
+    admin.around.problems = ("example: the token <expired>",)
+    await stream.until("example: the token &lt;expired&gt;")
+
+
 async def test_streams_of_a_burst_are_coalesced(admin: Client) -> None:
     job_id = await admin.write(world.one_job)
     stream = await open_stream(admin, f"view=jobs&since=1&ids={job_id}")

@@ -81,13 +81,13 @@ async def _stream(desk: Desk, viewer: Viewer, session: str) -> AsyncIterator[byt
         yield b": live\n\n"
         await desk.hub.join(viewer)
         while not viewer.closed:
-            parts = await viewer.take(HEARTBEAT_SECONDS)
+            change, parts = await viewer.take(HEARTBEAT_SECONDS)
             if clock.monotonic() - checked >= HEARTBEAT_SECONDS:
                 checked = clock.monotonic()
                 if not await _is_signed_in(desk, session):
                     yield ENDED
                     return
-            yield message(viewer.since, parts) if parts else b": still here\n\n"
+            yield message(change, parts) if parts else b": still here\n\n"
             await clock.sleep(TICK_SECONDS)
     finally:
         desk.hub.leave(viewer)

@@ -1,0 +1,63 @@
+"""What the supervisor runs: website and crawlers as programs, made from the settings."""
+
+import sys
+
+from msgspec.structs import replace
+
+from labtrawl import config
+from labtrawl.config import Crawler, Scope, Segment, Settings, Website
+from labtrawl.errors import ConfigError
+from labtrawl.supervisor.process import Program
+
+
+def programs_of(settings: Settings, extra: tuple[Program, ...] = ()) -> list[Program]:
+    """Return website and crawlers, after the extra programs; ConfigError without an account."""
+    crawlers = [crawler_program(settings, n) for n in range(1, settings.crawler.count + 1)]
+    return [*extra, website_program(settings, tuple(each.name for each in extra)), *crawlers]
+
+
+def website_program(settings: Settings, after: tuple[str, ...] = ()) -> Program:
+    """Return the website; ConfigError where it would have no account to collect for."""
+    if not settings.accounts:
+        raise ConfigError("no GitLab is connected yet: run `labtrawl init`, then start again")
+    return Program(
+        name="website",
+        argv=child_arguments("website"),
+        config=config.dump(settings),
+        matters=_without(settings, Segment, Scope, Crawler),
+        gives_credentials=True,
+        listeners=("web", "api"),
+        after=after,
+    )
+
+
+def crawler_program(settings: Settings, number: int) -> Program:
+    """Return a crawler; it gets its tokens with its jobs and has no use for the accounts."""
+    own = replace(settings, accounts=())
+    of_many = replace(own, crawler=replace(own.crawler, count=Crawler().count))
+    return Program(
+        name=f"crawler-{number}",
+        argv=child_arguments("crawler"),
+        config=config.dump(own),
+        matters=_without(of_many, Website),
+        needs_credentials=True,
+        after=("website",),
+    )
+
+
+def named_program(name: str, settings: Settings) -> Program:
+    """Return the website or a crawler by its name."""
+    if name == "website":
+        return website_program(settings)
+    return crawler_program(settings, int(name.removeprefix("crawler-")))
+
+
+def _without(settings: Settings, *tables: type[Website | Crawler | Segment | Scope]) -> bytes:
+    """Return the settings as a program reads them: without the tables that it never looks at."""
+    unread = {each.__name__.lower(): each() for each in tables}
+    return config.dump(replace(settings, named=(), **unread))
+
+
+def child_arguments(program: str) -> tuple[str, ...]:
+    """Return the command line of a supervised program; -P: the working folder holds no modules."""
+    return (sys.executable, "-P", "-m", "labtrawl", "run", program)
