@@ -18,10 +18,11 @@ from msgspec.structs import replace
 from labtrawl import config
 from labtrawl.cli.demo_screen import Screen, open_screen
 from labtrawl.cli.demo_verdict import Expected, Verdict, expect, judge, summarise
-from labtrawl.cli.demo_words import check_place, last_words, write_whole
+from labtrawl.cli.demo_words import check_place, count_of, last_words
 from labtrawl.cli.options import read_settings, setting_flags
 from labtrawl.cli.sandbox import Look, read_fault, sandbox_program, sandbox_url
 from labtrawl.cli.start import run_supervisor
+from labtrawl.cli.whole_file import write_whole
 from labtrawl.config import Account, Instance, Settings
 from labtrawl.dataset.sink import SegmentLimits
 from labtrawl.domain.credential import Secret
@@ -127,7 +128,7 @@ def _keep_look(data_dir: Path, look: Look) -> None:
             f"{data_dir} holds the demo of another world: remove it, or choose --data-dir"
         )
     make_private_folder(path.parent)
-    path.write_bytes(wanted)
+    write_whole(path, wanted)
 
 
 def _connected(settings: Settings, world: World) -> Settings:
@@ -158,13 +159,9 @@ class _Demo:
         """Say how it ended and return the exit code."""
         if self._verdict is not None and self._wishes.once:
             return 0 if self._verdict.good else 1
-        words = (
-            "stopped; run the same again to go on"
-            if self._verdict
-            else "stopped before the end; run the same again to go on"
-        )
+        when = "" if self._verdict else " before the end"
         with contextlib.suppress(OSError):  # a terminal that was closed has nobody to tell
-            click.echo(words)
+            click.echo(f"stopped{when}; run the same again to go on")
         if self._verdict is None:
             return INTERRUPTED_EXIT_CODE if self._wishes.once else 0
         return 0 if self._verdict.good else 1
@@ -277,13 +274,10 @@ class _Demo:
             is_bad = label != "gaps" and not verdict.good
             screen.say(label, sentence, "red" if is_bad else "green" if label == "verdict" else "")
         now = db.read_now(summary.progress)
-        areas = ", ".join(f"{count} {kind}s" for kind, count in sorted(now.areas.items()))
-        screen.say(
-            "took",
-            f"{self._seconds():.1f} s in this run; {areas}, {now.requests:,} requests in all",
-        )
+        areas = ", ".join(count_of(now.areas.get(kind, 0), kind) for kind in ("group", "project"))
+        screen.say("took", f"{self._seconds():.1f} s, {now.requests:,} requests for {areas}")
         site = None if self._wishes.once else address
-        for label, sentence in last_words(self.settings.data_dir, site):
+        for label, sentence in last_words(self.settings.data_dir, site, is_good=verdict.good):
             screen.say(label, sentence)
 
     def _write_summary(self, db: Snapshots, verdict: Verdict) -> None:
@@ -291,7 +285,7 @@ class _Demo:
             return
         dataset = self.settings.data_dir / "dataset"
         told = summarise(db, verdict, self._kills, round(self._seconds(), 2), dataset)
-        write_whole(self._wishes.summary, json.dumps(told, indent=2) + "\n")
+        write_whole(self._wishes.summary, json.dumps(told, indent=2).encode() + b"\n")
 
 
 @dataclass(slots=True)

@@ -1,7 +1,6 @@
-"""The demo's last words and its summary's file: what a person does next, written as it is typed."""
+"""The demo's last words, and whether it may write its summary: what a person does and types."""
 
 import os
-import secrets
 import shlex
 import shutil
 import sys
@@ -11,7 +10,7 @@ from labtrawl.dataset.layout import dataset_root
 from labtrawl.errors import ConfigError
 
 
-def last_words(data_dir: Path, site: str | None) -> list[tuple[str, str]]:
+def last_words(data_dir: Path, site: str | None, *, is_good: bool) -> list[tuple[str, str]]:
     """Return (label, sentence): where the data lie and what can be done with them.
 
     `site` is the website's address where it stays up.
@@ -23,9 +22,16 @@ def last_words(data_dir: Path, site: str | None) -> list[tuple[str, str]]:
         ("look", f"{command} dataset ls --data-dir {place}"),
         ("your own", f"{command} init   connects a GitLab of yours"),
     ]
+    if not is_good:
+        told.append(("repair", "the site's Jobs page says why a job failed, and tries it again"))
     if site is not None:
         told.append(("", f"The site stays up at {site}; Ctrl+C stops everything."))
     return told
+
+
+def count_of(number: int, noun: str) -> str:
+    """Say a count: "1 group", "60 projects"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def command_name(called: str) -> str:
@@ -53,19 +59,3 @@ def check_place(file: Path | None) -> None:
         raise ConfigError(f"--summary {file}: there is no folder {file.parent}; make it first")
     if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
         raise ConfigError(f"--summary {file} cannot be written; name another file")
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Put a file in its place in one step; what is no plain file (/dev/stdout) is written to."""
-    try:
-        if file.exists() and not file.is_file():
-            file.write_text(text)
-            return
-        draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-        try:
-            draft.write_text(text)
-            draft.replace(file)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--summary {file} cannot be written: {error.strerror}") from error

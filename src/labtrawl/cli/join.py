@@ -36,7 +36,12 @@ Kind = Literal["website", "crawler"]
 
 def join(settings: Settings, source: Source, kind: Kind, count: int = 1) -> int:
     """Run a program in this terminal, with those of other terminals; return the exit code."""
-    wanted = JoinWanted(kind=kind, count=count, settings=msgspec.Raw(config.dump(settings)))
+    wanted = JoinWanted(
+        kind=kind,
+        count=count,
+        settings=msgspec.Raw(config.dump(settings)),
+        source=msgspec.Raw(source.dump()),
+    )
     return asyncio.run(_join(settings, source, wanted))
 
 

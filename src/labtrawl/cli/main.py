@@ -139,12 +139,11 @@ def _ours(error: BaseException) -> Iterator[LabtrawlError]:
 
 def _of_the_machine(error: Exception) -> LabtrawlError | None:
     """Say what a full or forbidden disk refused, where no room below could tell more."""
-    if not isinstance(error, OSError) or not error.filename:
+    advice = _ADVICE.get(error.errno or 0) if isinstance(error, OSError) else None
+    if not isinstance(error, OSError) or advice is None:
         return None
-    advice = _ADVICE.get(error.errno or 0)
-    if advice is None:
-        return None
-    return ConfigError(f"{error.filename}: {error.strerror}; {advice}")
+    where = f"{error.filename}: " if error.filename else ""
+    return ConfigError(f"{where}{error.strerror}; {advice}")
 
 
 def _fail(sentence: str, code: int) -> int:

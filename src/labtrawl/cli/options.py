@@ -5,9 +5,10 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import click
+import msgspec
 
 from labtrawl import config, logs
 from labtrawl.config import Settings
@@ -39,6 +40,22 @@ class Source:
         """Return the settings as file, environment and flags say now; ConfigError as `load`."""
         given = {name: None if value == () else value for name, value in self.flags.items()}
         return config.load(self.config_file, os.environ, given)
+
+    def dump(self) -> bytes:
+        """Return it as JSON for another process, wherever that one's working folder is."""
+        file = None if self.config_file is None else str(self.config_file.absolute())
+        flags = dict(self.flags)
+        if flags.get("data_dir") is not None:
+            flags["data_dir"] = str(Path(str(flags["data_dir"])).absolute())
+        return msgspec.json.encode({"config_file": file, "flags": flags})
+
+    @classmethod
+    def restore(cls, text: bytes | msgspec.Raw) -> Self:
+        """Return the source that `dump` wrote."""
+        found = msgspec.json.decode(text)
+        file, flags = found["config_file"], found["flags"]
+        lists = {name: tuple(each) for name, each in flags.items() if isinstance(each, list)}
+        return cls(None if file is None else Path(file), flags | lists)
 
     def arguments(self) -> list[str]:
         """Return the flags again, for a command that is to read the same settings."""

@@ -15,6 +15,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from labtrawl import config, logs
+from labtrawl.cli.options import Source
 from labtrawl.cli.programs import crawler_program, named_program, website_program
 from labtrawl.clock import system_clock
 from labtrawl.config import Settings
@@ -184,7 +185,7 @@ class Run:
     def _is_hopeless(self, status: ProgramStatus) -> bool:
         """Say whether a failure ends the run: of what never worked, and others wait for."""
         final = status.exit_code == CONFIG_EXIT_CODE or self.manner.must_come_up
-        replaceable = status.name.startswith("crawler-") or status.name in self.terminals.names()
+        replaceable = status.name.startswith("crawler-") or status.name in self.terminals.owned()
         return final and not replaceable and status.name not in self.is_up
 
     @contextlib.asynccontextmanager
@@ -275,18 +276,24 @@ class Run:
         if self.manner.read_again is None:
             raise ConfigError("the settings of this run cannot be read again; stop and start it")
         async with self.reloading:
-            settings = self.manner.read_again()
-            if self.manner.is_for_terminals:  # the terminal of the website chose its address
-                settings = replace(settings, website=self.settings.website)
+            settings = self._as_bound(self.manner.read_again())
             _refuse_fixed(self.settings, settings)
             wanted = {each.name: each for each in self.manner.programs(self._actual(settings))}
-            for name in self.terminals.names():
-                wanted[name] = named_program(name, self._actual(settings))
+            for name, joined in self.terminals.owned().items():
+                theirs = self._as_bound(Source.restore(joined.source).read())
+                _refuse_fixed(self.settings, theirs)
+                wanted[name] = named_program(name, self._actual(theirs))
             self.settings = settings
             self._set_up_logs()
             done = await self._apply(wanted)
         logs.get("supervisor").info("reloaded", changes=done)
         return done
+
+    def _as_bound(self, settings: Settings) -> Settings:
+        """Return settings with the address that the website's terminal chose, where one did."""
+        if self.manner.is_for_terminals:
+            return replace(settings, website=self.settings.website)
+        return settings
 
     async def _apply(self, wanted: dict[str, Program]) -> list[str]:
         steps = changes(self.supervisor.programs(), wanted)

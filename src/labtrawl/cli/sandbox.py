@@ -14,6 +14,7 @@ import uvloop
 
 from labtrawl import logs
 from labtrawl.cli.start import child_arguments
+from labtrawl.cli.whole_file import write_whole
 from labtrawl.config import Logs, Settings
 from labtrawl.errors import ConfigError
 from labtrawl.sandbox import (
@@ -239,7 +240,7 @@ def _choose_port(path: Path) -> int:
     with bind_tcp(_HOST, first, may_move=True) as sock:
         port: int = sock.getsockname()[1]
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.encode(_Kept(port)))
+    write_whole(path, msgspec.json.encode(_Kept(port)))
     return port
 
 

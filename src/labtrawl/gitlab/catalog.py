@@ -218,7 +218,7 @@ def list_query(resource: Resource, version: tuple[int, int]) -> str:
 
 def version_of(text: str) -> tuple[int, int]:
     """Read "19.3.0-ee" as (19, 3); (0, 0) for what is no version."""
-    parts = text.split(".")
-    if len(parts) < 2 or not (parts[0].isdigit() and parts[1].isdigit()):
+    parts = text.split(".")[:2]
+    if len(parts) < 2 or not all(part.isascii() and part.isdecimal() for part in parts):
         return 0, 0
     return int(parts[0]), int(parts[1])

@@ -188,6 +188,8 @@ class Decoder:
 
     def _decode(self, raw: bytes, end: int) -> Envelope | Refused:
         try:
+            # The payload stays raw: nobody else would look at its bytes before it is used.
+            str(raw, "utf-8")
             envelope = _decoder.decode(raw)
         except msgspec.ValidationError as error:
             self._begin(end)

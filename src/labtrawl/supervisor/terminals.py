@@ -25,6 +25,8 @@ class JoinWanted(msgspec.Struct, frozen=True, kw_only=True, tag_field="request",
     count: int = 1
     settings: msgspec.Raw
     """As `config.dump` wrote them."""
+    source: msgspec.Raw
+    """From what the terminal read them, for a reload; the supervisor only keeps it."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, tag_field="told", tag="line"):
@@ -59,8 +61,9 @@ Told = Line | Changed | Lost | Ended
 class Terminal:
     """One joined terminal: its programs, and what it is still to be told."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], wanted: JoinWanted) -> None:
         self.names = tuple(names)
+        self.wanted = wanted
         self.killed: tuple[str, ...] = ()
         self._running = set(names)
         self._waiting: asyncio.Queue[Told] = asyncio.Queue()
@@ -104,14 +107,14 @@ class Terminals:
         self._emptied = emptied
         self._owners: dict[str, Terminal] = {}
 
-    def names(self) -> list[str]:
-        """Return the programs that belong to terminals."""
-        return list(self._owners)
+    def owned(self) -> dict[str, JoinWanted]:
+        """Return the programs that belong to terminals, and what their terminals wanted."""
+        return {name: terminal.wanted for name, terminal in self._owners.items()}
 
     def join(self, wanted: JoinWanted) -> Terminal:
         """Add what a terminal wants; Conflict or ConfigError where that is not possible."""
         programs = self._make(wanted, self._supervisor.programs())
-        terminal = Terminal([each.name for each in programs])
+        terminal = Terminal([each.name for each in programs], wanted)
         self._owners.update(dict.fromkeys(terminal.names, terminal))
         try:
             self._supervisor.add(programs)

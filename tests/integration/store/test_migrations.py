@@ -13,7 +13,7 @@ from labtrawl.store.migrate import migrate
 from labtrawl.store.schema import metadata
 
 
-def _objects(path: Path) -> dict[tuple[str, str], str]:
+def _objects(path: Path) -> dict[tuple[str, str], list[str]]:
     """Every table and index with the statement that made it, white space apart."""
     with sqlite3.connect(path) as connection:
         rows = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
@@ -23,13 +23,9 @@ def _objects(path: Path) -> dict[tuple[str, str], str]:
     }
 
 
-def _parts(sql: str) -> str:
-    """A table's columns and constraints in any order: the order says nothing."""
-    told = " ".join(sql.split())
-    if not told.startswith("CREATE TABLE"):
-        return told
-    head, _, inside = told.partition("(")
-    return head + ", ".join(sorted(part.strip() for part in inside.rstrip(") ").split(", ")))
+def _parts(sql: str) -> list[str]:
+    """A statement's lines in any order: that of columns and constraints says nothing."""
+    return sorted(line.strip().rstrip(",") for line in sql.splitlines() if line.strip(" ,\t"))
 
 
 def test_migrated_database_equals_the_schema(tmp_path: Path) -> None:

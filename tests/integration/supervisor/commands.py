@@ -63,6 +63,7 @@ class Folder:
 
     path: Path
     started: list[Terminal] = field(default_factory=list)
+    program: tuple[str, ...] = (sys.executable, "-m", "labtrawl")
 
     @property
     def data_dir(self) -> Path:
@@ -71,7 +72,7 @@ class Folder:
     async def open(self, *arguments: str) -> Terminal:
         """Run a command and leave it running."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "labtrawl", *arguments),
+            *(*self.program, *arguments),
             cwd=self.path,
             env={"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(self.path)},
             stdin=asyncio.subprocess.DEVNULL,

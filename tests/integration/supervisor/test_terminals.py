@@ -46,12 +46,24 @@ async def test_crawler_started_first_waits_visibly_and_goes_on_with_the_website(
     starting = await crawler.until("program_starting", program="crawler-1")
     assert (instant(starting) - instant(up)).total_seconds() < 1
     await ready(crawler, "crawler-1")
+    crawler.interrupt()
+    assert await crawler.end() == 0
+    assert await place.status() == {"website": "ready"}
+    website.interrupt()
+    assert await website.end() == 0
+    assert await place.run("status") == (3, [f"nothing runs on {place.data_dir}"])
+
+
+async def test_website_stopped_in_its_terminal_leaves_the_crawler_running(place: Folder) -> None:
+    website = await place.open("start", "website")
+    crawler = await place.open("start", "crawler")
+    await ready(crawler, "crawler-1")
     website.interrupt()
     assert await website.end() == 0
     assert await place.status() == {"crawler-1": "ready"}
-    crawler.interrupt()
-    assert await crawler.end() == 0
-    assert await place.run("status") == (3, [f"nothing runs on {place.data_dir}"])
+    again = await place.open("start", "website")
+    await ready(again, "website")
+    assert await place.status() == {"crawler-1": "ready", "website": "ready"}
 
 
 async def test_crawlers_join_the_website_and_their_interrupt_stops_them_only(

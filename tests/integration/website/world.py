@@ -78,7 +78,7 @@ def build(connection: Connection, projects: int = 48) -> World:
     rng = random.Random(3)
     instance_id, account_id = first_account(connection)
     root = areas.record(
-        connection, instance_id, FoundArea(AreaKind.INSTANCE, 0, "", "gitlab.example")
+        connection, instance_id, FoundArea(AreaKind.USER, 7, "@ann", "ann")
     )
     areas.grant(connection, root, account_id, 0)
     root_job = jobs.enqueue(connection, jobs.PlannedJob(root, "discovery"))

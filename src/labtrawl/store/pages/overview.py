@@ -120,10 +120,9 @@ def _group(connection: Connection, reason: str, number: int, newest_id: int) -> 
 
 
 def _discovering(connection: Connection) -> bool:
-    """An instance's own area has the discovery job: while it is open, more areas may come."""
-    roots = select(area.c.id).where(area.c.kind == "instance")
-    query = select(job.c.id).where(job.c.area_id.in_(roots), job.c.state.in_(OPEN_STATES)).limit(1)
-    return connection.execute(query).first() is not None
+    """While an account's discovery is open, more areas may come."""
+    discovery = (job.c.resource == "discovery", job.c.state.in_(OPEN_STATES))
+    return connection.execute(select(job.c.id).where(*discovery).limit(1)).first() is not None
 
 
 def _records_since(connection: Connection, instant: int) -> int:

@@ -1,0 +1,106 @@
+"""A GitLab with lists that a test can change while they are read; what was asked is kept."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+from urllib.parse import parse_qs
+
+from labtrawl.clock import Clock
+from labtrawl.crawler.cursor import Cursor, decode_cursor
+from labtrawl.crawler.lists import Reader
+from labtrawl.domain.credential import Secret
+from labtrawl.domain.failure import RetryPolicy
+from labtrawl.gitlab.catalog import find
+from labtrawl.gitlab.client import GitLab
+from labtrawl.http import Answer, Http
+
+Row = dict[str, Any]
+PROJECT = "/api/v4/projects/7"
+
+
+@dataclass(slots=True)
+class Shelf:
+    """Lists by path, paged by `size`; `total` says whether GitLab counts; `before` may meddle."""
+
+    lists: dict[str, list[Row]]
+    size: int = 3
+    total: bool = True
+    refuses_keyset: bool = False
+    before: Callable[["Shelf", str], None] = lambda _shelf, _request: None
+    asked: list[str] = field(default_factory=list)
+
+    async def get(self, request: str, _headers: dict[str, str]) -> Answer:
+        self.before(self, request)
+        self.asked.append(request)
+        path, _, query = request.partition("?")
+        told = {name: values[0] for name, values in parse_qs(query).items()}
+        if path not in self.lists:
+            return _said(404, {"message": "404 Not found"})
+        if "pagination" in told and self.refuses_keyset:
+            return _said(405, {"error": "Keyset pagination is not yet available"})
+        if "pagination" in told:
+            return self._after(path, query, told)
+        return self._numbered(path, int(told.get("page", 1)))
+
+    def _numbered(self, path: str, page: int) -> Answer:
+        rows, start = self.lists[path], (page - 1) * self.size
+        headers = {"x-total": str(len(rows))} if self.total else {}
+        if start + self.size < len(rows):
+            headers["x-next-page"] = str(page + 1)
+        return _said(200, rows[start : start + self.size], headers)
+
+    def _after(self, path: str, query: str, told: dict[str, str]) -> Answer:
+        after = int(told.get("cursor", -1))
+        rows = [row for row in self.lists[path] if row["iid"] > after]
+        headers = {}
+        if len(rows) > self.size:
+            base = query.partition("&cursor=")[0]
+            last = rows[self.size - 1]["iid"]
+            headers["link"] = f'<https://elsewhere/x?{base}&cursor={last}>; rel="next"'
+        return _said(200, rows[: self.size], headers)
+
+
+def _said(status: int, body: object, headers: dict[str, str] | None = None) -> Answer:
+    told = {"content-type": "application/json", **(headers or {})}
+    return Answer(status, told, json.dumps(body).encode(), "/")
+
+
+def gitlab_of(shelf: object) -> GitLab:
+    async def no_sleep(_seconds: float) -> None:
+        return None
+
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    clock = Clock(lambda: now, lambda: 0.0, no_sleep)
+    return GitLab(cast("Http", shelf), lambda: Secret("t"), clock, RetryPolicy(2), lambda: 0.0)
+
+
+def reader_of(shelf: object, name: str, version: tuple[int, int] = (16, 0)) -> Reader:
+    resource = find("project", name)
+    assert resource is not None
+    return Reader(gitlab_of(shelf), resource, 7, "16.0", version)
+
+
+def rows(*iids: int) -> list[Row]:
+    return [{"id": 1000 + iid, "iid": iid} for iid in iids]
+
+
+async def read(reader: Reader, cursor: Cursor | None = None) -> tuple[list[Any], Cursor]:
+    """Read to the end; every cursor passes through its text, as between two crawlers."""
+    found: list[Any] = []
+    at = cursor or Cursor()
+    async for batch in reader.batches(at):
+        found += [record.id for record in batch.records]
+        at = decode_cursor(batch.cursor.encode())
+    return found, at
+
+
+async def steps(reader: Reader) -> list[tuple[list[Any], Cursor]]:
+    """Every cursor of a whole read, with what came before it."""
+    found: list[Any] = []
+    told: list[tuple[list[Any], Cursor]] = [([], Cursor())]
+    async for batch in reader.batches(Cursor()):
+        found += [record.id for record in batch.records]
+        told.append((list(found), decode_cursor(batch.cursor.encode())))
+    return told

@@ -1,0 +1,255 @@
+"""The request path with a GitLab of our own making: every status, waits, retries, one clock."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import cast
+
+import pytest
+
+from labtrawl.clock import Clock
+from labtrawl.domain.credential import Secret
+from labtrawl.domain.failure import RetryPolicy
+from labtrawl.errors import (
+    Forbidden,
+    GitLabError,
+    NotFound,
+    RateLimited,
+    Unauthorized,
+    Unavailable,
+    UnexpectedReply,
+)
+from labtrawl.gitlab.client import GitLab, Moved, PagingRefused, check_status
+from labtrawl.http import Answer, Http
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+JSON = {"content-type": "application/json"}
+
+
+@dataclass(slots=True)
+class Script:
+    """Answers in the order given; the last one again and again."""
+
+    answers: list[Answer | GitLabError]
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+    async def get(self, path_and_query: str, headers: dict[str, str]) -> Answer:
+        self.asked.append((path_and_query, headers))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, GitLabError):
+            raise answer
+        return answer
+
+
+def _answer(status: int, body: object = "", **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(status, {**JSON, **named}, json.dumps(body).encode(), "/")
+
+
+def _gitlab(
+    answers: Iterable[Answer | GitLabError], attempts: int = 5, jitter: float = 1.0
+) -> tuple[GitLab, Script, list[float]]:
+    script, slept = Script(list(answers)), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    gitlab = GitLab(
+        cast("Http", script),
+        lambda: Secret("glpat-canary"),
+        Clock(lambda: NOW, lambda: 0.0, sleep),
+        RetryPolicy(attempts, base_seconds=1, ceiling_seconds=4),
+        lambda: jitter,
+    )
+    return gitlab, script, slept
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "reason", "is_retryable"),
+    [
+        (401, Unauthorized, "credential", False),
+        (403, Forbidden, "forbidden", False),
+        (404, NotFound, "not_found", False),
+        (405, PagingRefused, "cap", False),
+        (408, Unavailable, "unavailable", True),
+        (409, Unavailable, "unavailable", True),
+        (429, RateLimited, "rate_limited", True),
+        (500, Unavailable, "unavailable", True),
+        (502, Unavailable, "unavailable", True),
+        (503, Unavailable, "unavailable", True),
+        (504, Unavailable, "unavailable", True),
+        (301, Moved, "failed", False),
+        (302, Moved, "failed", False),
+        (400, GitLabError, "failed", False),
+        (418, GitLabError, "failed", False),
+        (204, GitLabError, "failed", False),
+    ],
+)
+def test_status_stands_for_one_failure(
+    status: int, error: type[GitLabError], reason: str, is_retryable: bool
+) -> None:
+    with pytest.raises(GitLabError) as raised:
+        check_status(_answer(status, {"message": f"{status} Words"}), "/api/v4/x", NOW)
+    assert (type(raised.value), raised.value.reason, raised.value.retryable) == (
+        error,
+        reason,
+        is_retryable,
+    )
+    assert f"/api/v4/x: {status} {status} Words" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"message": {"error": "too many"}}', "{'error': 'too many'}"),
+        (b'{"error": "invalid_token", "error_description": "Token is expired."}', "Token is"),
+        (b"Retry   later\n", "Retry later"),
+        (b"<html><body>blocked</body></html>", "403"),
+        (b"[1, 2]", "[1, 2]"),
+        (b"\xff\xfe", "403"),
+        (b'{"message": "' + b"x" * 5000 + b'"}', "x" * 200),
+        (b"[" * 100_000, "403"),
+    ],
+)
+def test_words_of_a_refusal_are_kept_short_whatever_they_are(body: bytes, said: str) -> None:
+    with pytest.raises(Forbidden) as raised:
+        check_status(Answer(403, {}, body, "/"), "/api/v4/x", NOW)
+    assert said in str(raised.value)
+    assert len(str(raised.value)) < 300
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "", "text/plain; charset=utf-8"])
+def test_success_that_is_no_json_is_no_data(content_type: str) -> None:
+    with pytest.raises(UnexpectedReply):
+        check_status(Answer(200, {"content-type": content_type}, b"[]", "/"), "/x", NOW)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("0", 0.0),
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("999999999999999999999", 3600.0),
+        ("9" * 400, 3600.0),
+        ("-5", None),
+        ("1.5", None),
+        ("²", None),
+        ("soon", None),
+        ("", None),
+        ("Thu, 01 Jan 2026 00:01:30 GMT", 90.0),
+        ("Thu, 01 Jan 2026 00:01:30", 90.0),
+        ("Wed, 31 Dec 2025 23:00:00 GMT", 0.0),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", 3600.0),
+        ("Thu, 99 Foo 2026 99:99:99 GMT", None),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_date_and_never_trusted_beyond_an_hour(
+    header: str, seconds: float | None
+) -> None:
+    with pytest.raises(RateLimited) as raised:
+        check_status(_answer(429, retry_after=header), "/x", NOW)
+    assert raised.value.retry_after == seconds
+
+
+def test_overload_that_says_when_is_a_wait_not_a_failure() -> None:
+    with pytest.raises(RateLimited) as raised:
+        check_status(_answer(503, retry_after="3"), "/x", NOW)
+    assert raised.value.retry_after == 3
+
+
+@pytest.mark.parametrize(
+    ("location", "project_id"),
+    [
+        ("https://gitlab.example/api/v4/projects/42", 42),
+        ("/api/v4/projects/42", 42),
+        ("https://gitlab.example/users/sign_in", None),
+        ("https://gitlab.example/api/v4/projects/a%2Fb", None),
+        ("http://[bad", None),
+        ("", None),
+    ],
+)
+def test_redirect_tells_only_the_id_of_a_moved_project(
+    location: str, project_id: int | None
+) -> None:
+    with pytest.raises(Moved) as raised:
+        check_status(_answer(301, location=location), "/x", NOW)
+    assert raised.value.project_id == project_id
+
+
+async def test_retries_back_off_under_a_doubling_ceiling_and_then_give_up() -> None:
+    gitlab, script, slept = _gitlab([_answer(500)])
+    with pytest.raises(Unavailable):
+        await gitlab.page("projects", "per_page=100")
+    assert slept == [1, 2, 4, 4]
+    assert (len(script.asked), gitlab.tally.requests, gitlab.tally.retries) == (5, 5, 4)
+
+
+async def test_wait_is_as_long_as_gitlab_says_not_as_the_policy_would() -> None:
+    gitlab, _, slept = _gitlab([_answer(429, retry_after="100"), _answer(200, [])], jitter=0.0)
+    await gitlab.page("projects", "")
+    assert (slept, gitlab.tally.waited_seconds) == ([100], 100)
+
+
+async def test_limit_that_does_not_say_backs_off_as_other_failures_do() -> None:
+    gitlab, _, slept = _gitlab([_answer(429), _answer(200, [])], jitter=0.5)
+    await gitlab.page("projects", "")
+    assert slept == [0.5]
+
+
+async def test_long_wait_is_left_to_the_job() -> None:
+    gitlab, script, slept = _gitlab([_answer(429, retry_after="121")])
+    with pytest.raises(RateLimited) as raised:
+        await gitlab.page("projects", "")
+    assert (raised.value.retry_after, slept, len(script.asked)) == (121, [], 1)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 301])
+async def test_refusal_is_not_asked_again(status: int) -> None:
+    gitlab, script, slept = _gitlab([_answer(status)])
+    with pytest.raises(GitLabError):
+        await gitlab.single("projects/1")
+    assert (len(script.asked), slept) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Answer(200, JSON, b"[1, 2", "/"),
+        Answer(200, JSON, b"[1, 2]", "/"),
+        Answer(200, JSON, b'{"a": 1}', "/"),
+        Answer(200, JSON, b"", "/"),
+        Answer(200, JSON, b"\xff", "/"),
+        Answer(200, JSON, b"[" * 5000, "/"),
+        Answer(200, {"content-type": "text/html"}, b"<html>", "/"),
+        Unavailable("reset"),
+        UnexpectedReply("cut short"),
+    ],
+    ids=repr,
+)
+async def test_answer_that_is_no_list_is_asked_again(bad: Answer | GitLabError) -> None:
+    gitlab, script, _ = _gitlab([bad, _answer(200, [{"id": 1}])])
+    page = await gitlab.page("projects", "")
+    assert ([bytes(row) for row in page.rows], len(script.asked)) == ([b'{"id": 1}'], 2)
+
+
+async def test_object_is_a_page_of_one_row_and_a_list_is_none() -> None:
+    gitlab, _, _ = _gitlab([_answer(200, {"id": 1})])
+    assert [bytes(row) for row in (await gitlab.single("projects/1")).rows] == [b'{"id": 1}']
+    gitlab, _, _ = _gitlab([_answer(200, [{"id": 1}])], attempts=1)
+    with pytest.raises(UnexpectedReply):
+        await gitlab.single("projects/1")
+
+
+async def test_token_is_asked_for_anew_and_shown_in_no_error() -> None:
+    tokens = iter(["glpat-canary-1", "glpat-canary-2"])
+    gitlab, script, _ = _gitlab([_answer(500), _answer(403, {"message": "no"})])
+    gitlab.token = lambda: Secret(next(tokens))
+    with pytest.raises(Forbidden) as raised:
+        await gitlab.page("projects", "")
+    assert [headers["authorization"] for _, headers in script.asked] == [
+        "Bearer glpat-canary-1",
+        "Bearer glpat-canary-2",
+    ]
+    assert "canary" not in f"{raised.value!r} {gitlab!r}".replace(repr(script), "")

@@ -1,0 +1,105 @@
+"""Where a list goes on: `Link`, `x-next-page`, and what a server may say wrongly."""
+
+import hashlib
+
+import pytest
+
+from labtrawl.errors import UnexpectedReply
+from labtrawl.gitlab.pages import next_query, read_page, read_single, without_keyset
+from labtrawl.http import Answer
+
+QUERY = "scope=all&page=2&per_page=100"
+
+
+def _answer(body: bytes = b"[]", **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(200, named, body, "/")
+
+
+def _next(**headers: str) -> str | None:
+    return next_query(_answer(**headers), QUERY, "/x")
+
+
+@pytest.mark.parametrize(
+    ("headers", "following"),
+    [
+        ({}, None),
+        ({"x_next_page": ""}, None),
+        ({"x_next_page": "3"}, "scope=all&per_page=100&page=3"),
+        ({"link": '<https://h/api/v4/x?page=3&a=b>; rel="next"'}, "page=3&a=b"),
+        ({"link": "<https://h/x?page=3>; rel=next"}, "page=3"),
+        (
+            {
+                "link": '<https://h/x?page=1>; rel="prev", <https://h/x?page=3>; rel="next", '
+                '<https://h/x?page=9>; rel="last"'
+            },
+            "page=3",
+        ),
+        ({"link": '<https://h/x?page=1>; rel="first"'}, None),
+        (
+            {"link": '<https://h/x?page=1>; rel="first"', "x_next_page": "3"},
+            "scope=all&per_page=100&page=3",
+        ),
+        ({"link": '<https://evil.example:1/x?cursor=a%3D%3D>; rel="next"'}, "cursor=a%3D%3D"),
+        ({"link": '<https://h/x?id_after=42&a=b>; rel="next"'}, "id_after=42&a=b"),
+        ({"link": "nonsense"}, None),
+    ],
+)
+def test_next_page_is_named_by_link_or_header(
+    headers: dict[str, str], following: str | None
+) -> None:
+    assert _next(**headers) == following
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x_next_page": "2"},
+        {"link": '<https://h/x?per_page=100&page=2&scope=all>; rel="next"'},
+        {"link": '<https://h/x>; rel="next"'},
+        {"link": '<https://[h/x?page=3>; rel="next"'},
+    ],
+)
+def test_next_page_that_leads_nowhere_is_an_unexpected_reply(headers: dict[str, str]) -> None:
+    with pytest.raises(UnexpectedReply):
+        _next(**headers)
+
+
+@pytest.mark.parametrize(
+    ("total", "read"),
+    [("0", 0), ("10000", 10000), ("", None), ("x", None), ("-1", None), ("²", None), ("9" * 99, None)],
+)
+def test_total_is_read_where_it_is_a_count(total: str, read: int | None) -> None:
+    assert read_page(_answer(x_total=total), "/x", QUERY, "now").total == read
+
+
+def test_page_keeps_its_rows_byte_for_byte() -> None:
+    body = b'[{"id":1, "a" : 1, "a":2,"t":"\\u00fc\xc3\xbc"},\n {}]'
+    page = read_page(_answer(body), "/x?y", QUERY, "now")
+    assert [bytes(row) for row in page.rows] == [
+        b'{"id":1, "a" : 1, "a":2,"t":"\\u00fc\xc3\xbc"}',
+        b"{}",
+    ]
+    assert (page.request, page.fetched_at, page.sha256) == (
+        "/x?y",
+        "now",
+        hashlib.sha256(body).hexdigest(),
+    )
+
+
+@pytest.mark.parametrize("body", [b"[null]", b"[[]]", b'["a"]', b"[1]", b"null", b'{"a":1}', b"["])
+def test_body_that_is_no_list_of_objects_is_refused(body: bytes) -> None:
+    with pytest.raises(UnexpectedReply):
+        read_page(_answer(body), "/x", QUERY, "now")
+
+
+@pytest.mark.parametrize("body", [b"[]", b"1", b"", b"null", b"{", b'{"a":1}{}'])
+def test_body_that_is_no_object_is_refused(body: bytes) -> None:
+    with pytest.raises(UnexpectedReply):
+        read_single(_answer(body), "/x", "now")
+
+
+def test_query_without_keyset_asks_for_the_same_rows_in_the_same_order() -> None:
+    assert without_keyset("scope=all&pagination=keyset&order_by=a&sort=asc&per_page=100") == (
+        "scope=all&order_by=a&sort=asc&per_page=100"
+    )
