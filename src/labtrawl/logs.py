@@ -229,8 +229,8 @@ class _LibraryHandler(logging.Handler):
         )
 
 
-# These tell of every request or statement at info; the house has its own events for that.
-_TALKATIVE = ("uvicorn.access", "sqlalchemy.engine", "asyncio", "alembic.runtime.migration")
+# These tell of every request, statement or step at info; the house has its own events for that.
+_TALKATIVE = ("uvicorn.access", "uvicorn.error", "sqlalchemy.engine", "asyncio", "alembic")
 
 
 def _adopt_library_logs(level: int) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import termios
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**clean, "COLUMNS": "200", "NO_COLOR": "1", **more}
 
 
-def labtrawl(folder: Path, *arguments: str, seconds: float = 90, **more: str) -> Ended:
+def labtrawl(folder: Path, *arguments: str, **more: str) -> Ended:
     """Run a command to its end, without a terminal."""
     done = subprocess.run(
         [*COMMAND, *arguments],
@@ -53,7 +53,7 @@ def labtrawl(folder: Path, *arguments: str, seconds: float = 90, **more: str) ->
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=seconds,
+        timeout=90,
         check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
@@ -97,11 +97,18 @@ class Running:
 
 @contextmanager
 def started(
-    folder: Path, *arguments: str, terminal: bool = False, **more: str
+    folder: Path,
+    *arguments: str,
+    terminal: bool = False,
+    under: Sequence[str] = (),
+    **more: str,
 ) -> Iterator[Running]:
-    """Start a command that goes on; it is stopped at the end, whatever happened."""
+    """Start a command that goes on; it is stopped at the end, whatever happened.
+
+    `under` is the start of the command line, a program that becomes the command.
+    """
     ours, theirs = os.openpty() if terminal else os.pipe()
-    command = [*COMMAND, *arguments]
+    command = [*under, *COMMAND, *arguments]
     if terminal:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, b"\x18\x00\x78\x00" + bytes(4))  # 24 x 120
         command = [sys.executable, "-c", _TAKE_TERMINAL, *command]

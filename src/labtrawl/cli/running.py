@@ -2,14 +2,10 @@
 
 import asyncio
 import contextlib
-import os
 import random
-import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from msgspec.structs import replace
@@ -17,12 +13,13 @@ from msgspec.structs import replace
 from labtrawl import config, logs
 from labtrawl.cli.options import Source
 from labtrawl.cli.programs import crawler_program, named_program, website_program
+from labtrawl.cli.signals import obey_signals
+from labtrawl.cli.sockets import Sockets
 from labtrawl.clock import system_clock
 from labtrawl.config import Settings
 from labtrawl.errors import ConfigError, LabtrawlError
 from labtrawl.supervisor import instance
 from labtrawl.supervisor.control import ControlDoor
-from labtrawl.supervisor.listeners import address_of, bind_tcp, bind_unix, make_private_folder
 from labtrawl.supervisor.output import LogFile, LogStream, Output
 from labtrawl.supervisor.process import Inheritance, Program
 from labtrawl.supervisor.reload import changes
@@ -68,13 +65,15 @@ class Run:
     manner: Manner
     unusable: str = ""
     is_up: set[str] = field(default_factory=set)
-    listeners: dict[str, int] = field(default_factory=dict)
+    sockets: Sockets = field(init=False)
     supervisor: Supervisor = field(init=False)
     output: Output = field(init=False)
     terminals: Terminals = field(init=False)
-    web: socket.socket | None = None
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
     background: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.sockets = Sockets(self.settings)
 
     async def run(self) -> int:
         """Run until everything is stopped; ConfigError when what all depends on cannot work."""
@@ -82,10 +81,11 @@ class Run:
         held = instance.hold(self.settings.data_dir, control, system_clock(), _PATIENCE_SECONDS)
         async with held as hold:
             self._set_up_logs()
-            with contextlib.ExitStack() as stack:
-                sockets = self._bind(stack)
+            with self.sockets:
+                if not self.manner.is_for_terminals:
+                    self.sockets.bind_web(self.settings)
                 self._make_supervisor(hold.descriptor)
-                async with self._doors(sockets):
+                async with self._doors():
                     killed = await self._until_stopped()
         if self.unusable:
             raise ConfigError(self.unusable)
@@ -102,41 +102,6 @@ class Run:
             return "json"
         return logs.chosen_format(self.settings.logs.format, sys.stderr)
 
-    def _bind(self, stack: contextlib.ExitStack) -> dict[str, socket.socket]:
-        """Bind the supervisor's own doors and what children inherit; files go at the end."""
-        make_private_folder(self.settings.data_dir / "config")
-        stack.callback(self._close_web)
-        if not self.manner.is_for_terminals:
-            self._bind_web(self.settings)
-        sockets = {}
-        for name, path in self._paths().items():
-            sockets[name] = stack.enter_context(bind_unix(path))
-            stack.callback(path.unlink, missing_ok=True)
-        self.listeners["api"] = sockets["api"].fileno()
-        return sockets
-
-    def _paths(self) -> dict[str, Path]:
-        return {
-            "api": self.settings.socket.path,
-            "control": self.settings.runtime_dir / "control.sock",
-            "auth": self.settings.auth_socket.path,
-        }
-
-    def _bind_web(self, settings: Settings) -> None:
-        """Listen for the website, once; the listener outlives every website."""
-        if self.web is None:
-            may_move = "website.port" not in settings.named
-            self.web = bind_tcp(settings.website.host, settings.website.port, may_move=may_move)
-            self.listeners["web"] = self.web.fileno()
-            self.settings = replace(self.settings, website=settings.website)
-
-    def _close_web(self) -> None:
-        if self.web is not None:
-            self.web.close()
-
-    def _address(self) -> str:
-        return "" if self.web is None else address_of(self.web)
-
     def _make_supervisor(self, held: int) -> None:
         settings = self.settings
         clock = system_clock()
@@ -150,12 +115,12 @@ class Run:
         self.supervisor = Supervisor(
             self.manner.programs(self._actual(settings)),
             Inheritance(
-                listeners=self.listeners,
+                listeners=self.sockets.inherited,
                 holds=(held,),
                 auth_socket=str(settings.auth_socket.path),
                 heartbeat_seconds=settings.heartbeat.seconds,
             ),
-            Place(settings.data_dir, self._address()),
+            Place(settings.data_dir, self.sockets.address),
             clock=clock,
             random=random.SystemRandom().random,
             take_line=self.output.take,
@@ -166,17 +131,17 @@ class Run:
     def _actual(self, settings: Settings) -> Settings:
         """Return the settings as they turned out: the real port, and logs that files keep."""
         website = settings.website
-        if self.web is not None:
-            website = replace(website, port=self.web.getsockname()[1])
+        if self.sockets.port is not None:
+            website = replace(website, port=self.sockets.port)
         return replace(settings, website=website, logs=replace(settings.logs, format="json"))
 
     def _note(self, status: ProgramStatus) -> None:
         """Say once where the website is; end if what all depends on can never work."""
-        self.terminals.take_change(status, self._address())
+        self.terminals.take_change(status, self.sockets.address)
         if status.state is State.READY and status.name not in self.is_up:
             self.is_up.add(status.name)
             if status.name == "website" and not self.manner.is_for_terminals:
-                self.manner.up(self._address())
+                self.manner.up(self.sockets.address)
         if status.state is State.FAILED and self._is_hopeless(status):
             words = self.output.last_line(status.name).removeprefix("labtrawl: ")
             self.unusable = f"{status.name} cannot work: {words or status.reason}"
@@ -189,11 +154,11 @@ class Run:
         return final and not replaceable and status.name not in self.is_up
 
     @contextlib.asynccontextmanager
-    async def _doors(self, sockets: dict[str, socket.socket]) -> AsyncIterator[None]:
+    async def _doors(self) -> AsyncIterator[None]:
         control, authentication = ControlDoor(self), self.supervisor.authentication_door()
         servers = [
-            await asyncio.start_unix_server(control.serve, sock=sockets["control"]),
-            await asyncio.start_unix_server(authentication.serve, sock=sockets["auth"]),
+            await asyncio.start_unix_server(control.serve, sock=self.sockets.control),
+            await asyncio.start_unix_server(authentication.serve, sock=self.sockets.authentication),
         ]
         try:
             yield
@@ -205,7 +170,7 @@ class Run:
     async def _until_stopped(self) -> tuple[str, ...]:
         strays = Strays(self.supervisor.live_pids)
         strays.watch(asyncio.get_running_loop())
-        _obey_signals(self)
+        obey_signals(self.supervisor.stop, self.supervisor.kill, self.reload_soon)
         running = asyncio.create_task(self.supervisor.run())
         if self.manner.beside is not None:
             await self._run_beside(self.manner.beside, running)
@@ -218,7 +183,7 @@ class Run:
 
     async def _run_beside(self, beside: Beside, running: asyncio.Task[tuple[str, ...]]) -> None:
         """Run it as long as the supervisor runs; its failure stops everything, then is raised."""
-        task = asyncio.ensure_future(beside(self.supervisor, self._address()))
+        task = asyncio.ensure_future(beside(self.supervisor, self.sockets.address))
         await asyncio.wait({running, task}, return_when=asyncio.FIRST_COMPLETED)
         if task.done() and not task.cancelled() and task.exception() is not None:
             self.supervisor.stop()
@@ -263,9 +228,9 @@ class Run:
         if wanted.kind == "crawler":
             numbers = (n for n in range(1, 10_000) if f"crawler-{n}" not in taken)
             return [crawler_program(settings, next(numbers)) for _ in range(wanted.count)]
-        if "website" not in taken:
-            self._bind_web(settings)
-            self.supervisor.serve_at(self._address())
+        if "website" not in taken and self.sockets.bind_web(settings):
+            self.settings = replace(self.settings, website=settings.website)
+            self.supervisor.serve_at(self.sockets.address)
         return [website_program(self._actual(settings))]
 
     async def reload(self) -> list[str]:
@@ -333,35 +298,3 @@ def _refuse_other_place(own: Settings, theirs: Settings) -> None:
     for name in ("data_dir", "socket", "auth_socket"):
         if getattr(own, name) != getattr(theirs, name):
             raise ConfigError(f"the labtrawl that runs here has another {name}; use the same one")
-
-
-def _obey_signals(run: Run) -> None:
-    """First signal: stop; second: kill. SIGHUP: reload, or stop where the terminal has closed.
-
-    A SIGHUP that is ignored at the start (nohup) stays ignored.
-    """
-    asked = False
-    had_terminal = _has_terminal()
-
-    def obey() -> None:
-        nonlocal asked
-        (run.supervisor.kill if asked else run.supervisor.stop)()
-        asked = True
-
-    def obey_hangup() -> None:
-        (obey if had_terminal and not _has_terminal() else run.reload_soon)()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, obey)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        loop.add_signal_handler(signal.SIGHUP, obey_hangup)
-
-
-def _has_terminal() -> bool:
-    """Say whether this process has a controlling terminal: /dev/tty opens then (man 4 tty)."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True

@@ -25,7 +25,7 @@ from labtrawl.dispatch.leasing import Leasing
 from labtrawl.dispatch.manager import CrawlerStatus, DirectCommunicationManager, Rhythm
 from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
-from labtrawl.errors import LabtrawlError, Unauthorized
+from labtrawl.errors import LabtrawlError, ProtocolError, Unauthorized
 from labtrawl.gitlab.probe import Probe, probe
 from labtrawl.http import Limits, open_http
 from labtrawl.protocol.server import listening
@@ -34,7 +34,11 @@ from labtrawl.store.engine import Store, database_path, open_store
 from labtrawl.store.migrate import migrate
 from labtrawl.store.secrets import Cipher, key_path, open_cipher, token_place
 from labtrawl.supervisor.authentication import Credentials as Announcement
-from labtrawl.supervisor.authentication import announce_credentials
+from labtrawl.supervisor.authentication import (
+    CredentialsUpdated,
+    CredentialsWithdrawn,
+    announce_credentials,
+)
 from labtrawl.supervisor.channel import Peer
 from labtrawl.supervisor.child import Child
 from labtrawl.website.app import build
@@ -77,6 +81,7 @@ class Wiring:
         )
         self._auth = DirectSocketAuth()
         self._problems: dict[str, str] = {}
+        self._accepted: set[str] = set()
         self._manager = DirectCommunicationManager(
             name=settings.socket.process_id,
             desk=self._desk(),
@@ -179,7 +184,7 @@ class Wiring:
             log.error("account_not_verified", instance=instance.name, error=str(error))
             self._problems[account.token] = f"{instance.name}: {error}"
             if isinstance(error, Unauthorized):
-                await self._store.write(lambda c: planner.refuse_account(c, account.token))
+                await self._refuse(account)
             return not error.retryable
         self._problems.pop(account.token, None)
         return True
@@ -199,9 +204,26 @@ class Wiring:
         await self._store.write(lambda c: planner.plan_account(c, verified))
         log.info("account_verified", instance=instance.name, user=found.account.user_id)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        await announce_credentials(
-            Path(self._child.begin.auth_socket), Announcement(verified_at=now)
+        is_first = not self._accepted
+        self._accepted.add(account.token)
+        await self._announce(
+            Announcement(verified_at=now) if is_first else CredentialsUpdated(verified_at=now)
         )
+
+    async def _refuse(self, account: config.Account) -> None:
+        """Hold what only this account sees; without any account left, start no more crawlers."""
+        await self._store.write(lambda c: planner.refuse_account(c, account.token))
+        self._accepted.discard(account.token)
+        if not self._accepted:
+            try:
+                await self._announce(CredentialsWithdrawn())
+            except ProtocolError as error:
+                log.warning("withdrawal_not_told", error=str(error))
+
+    async def _announce(
+        self, announcement: Announcement | CredentialsUpdated | CredentialsWithdrawn
+    ) -> None:
+        await announce_credentials(Path(self._child.begin.auth_socket), announcement)
 
 
 def _view(status: CrawlerStatus, clock: Clock) -> CrawlerView:

@@ -12,8 +12,6 @@ from labtrawl.protocol.messages import Register
 
 log = logs.get("auth.direct-socket")
 
-ANNOUNCED_WITHIN_SECONDS = 2.0
-
 
 @dataclass(frozen=True, slots=True)
 class AuthorizedClient:
@@ -29,6 +27,8 @@ class AuthorizedClient:
 class DirectSocketAuth:
     """Knows the children that the supervisor started, by name: pid and the hash of the token."""
 
+    # How long a peer may be ahead of the supervisor's word about it, in seconds.
+    announced_within_seconds: float = 2.0
     # With these one could pass for a child: they are shown to nobody.
     _announced: dict[str, tuple[int, bytes]] = field(default_factory=dict, repr=False)
     _clients: dict[str, AuthorizedClient] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class DirectSocketAuth:
     async def _announcement(self, name: str, pid: int) -> bytes | None:
         """Wait a moment for the supervisor's word: the child may be faster than it."""
         try:
-            async with asyncio.timeout(ANNOUNCED_WITHIN_SECONDS):
+            async with asyncio.timeout(self.announced_within_seconds):
                 while self._announced.get(name, (0, b""))[0] != pid:
                     await self._changed.wait()
         except TimeoutError:

@@ -91,14 +91,23 @@ class DirectCommunicationManager:
 
     async def peer_gone(self, name: str, pid: int) -> None:
         """The supervisor says that a crawler is dead: its leases end now."""
-        self.auth.withdraw(name, pid)
+        is_newest = self.auth.withdraw(name, pid)
         session = self.sessions.get(name)
         if session is not None and session.pid == pid:
             await session.end("its process ended")
-        freed = await self.desk.store.write(
-            lambda c: leases.rescue_holder(c, name, self.desk.retry)
-        )
-        log.info("leases_released", crawler=name, pid=pid, jobs=freed)
+        if is_newest:
+            await self._free_leases(name)
+        # Else its successor names what it holds when it registers, and frees the rest.
+
+    async def _free_leases(self, name: str) -> None:
+        try:
+            freed = await self.desk.store.write(
+                lambda c: leases.rescue_holder(c, name, self.desk.retry)
+            )
+        except LabtrawlError as error:
+            log.error("leases_not_released", crawler=name, error=str(error), then="they run out")
+        else:
+            log.info("leases_released", crawler=name, jobs=freed)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["DirectCommunicationManager"]:
@@ -273,8 +282,8 @@ class Session:
         async with asyncio.TaskGroup() as group:
             while (envelope := await self._next()) is not None:
                 self._take(envelope, group)
-            # Nobody is there to be answered: a claim would lease jobs to nobody.
-            for task in self._work:
+            # What was only asked for is not wanted any more; reports in hand are finished.
+            for task in self._requests:
                 task.cancel()
 
     async def _next(self) -> wire.Envelope | None:
@@ -293,7 +302,10 @@ class Session:
         elif envelope.key in ORDERED:
             self._queue(envelope, group)
         elif envelope.key in HANDLERS:
-            self._begin(group.create_task(self._handle(envelope)))
+            task = group.create_task(self._handle(envelope))
+            self._begin(task)
+            self._requests.add(task)
+            task.add_done_callback(self._requests.discard)
         else:
             log.debug("unknown_key", key=envelope.key)
 

@@ -245,10 +245,21 @@ def store_failure(error: BaseException) -> LabtrawlError:
     """Map a driver's error to the house's, once."""
     if isinstance(error, LabtrawlError):
         return error
-    words = str(getattr(error, "orig", error))
-    if "disk is full" in words or "disk I/O error" in words:
-        return DiskFull(f"the database cannot be written ({words}); free some space, work goes on")
-    return StoreError(f"the database refused: {words}")
+    for words in _words_of_all(error):
+        if "disk is full" in words or "disk I/O error" in words:
+            return _disk_full(words)
+    return StoreError(f"the database refused: {getattr(error, 'orig', error)}")
+
+
+def _disk_full(words: str) -> DiskFull:
+    return DiskFull(f"the database cannot be written ({words}); free some space, work goes on")
+
+
+def _words_of_all(error: BaseException | None) -> Iterator[str]:
+    """What began it, too: a full disk ends the transaction, and then undoing it fails as well."""
+    while error is not None:
+        yield str(getattr(error, "orig", error))
+        error = error.__context__
 
 
 @contextlib.asynccontextmanager

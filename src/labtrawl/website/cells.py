@@ -45,7 +45,9 @@ class Line:
 
 def lines_of(found: Sequence[CoverageLine]) -> tuple[list[str], list[Line]]:
     """Return the columns (resources) and the rows of a page; an instance has no lists of its own."""
-    shown = [line for line in found if line.cells or line.row.kind in (AreaKind.GROUP, AreaKind.PROJECT)]
+    shown = [
+        line for line in found if line.cells or line.row.kind in (AreaKind.GROUP, AreaKind.PROJECT)
+    ]
     columns = in_order({_column(name) for line in shown for name in line.cells})
     return columns, [_line(each, columns) for each in shown]
 

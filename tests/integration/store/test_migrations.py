@@ -18,9 +18,7 @@ def _objects(path: Path) -> dict[tuple[str, str], list[str]]:
     with sqlite3.connect(path) as connection:
         rows = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
     connection.close()
-    return {
-        (kind, name): _parts(sql or "") for kind, name, sql in rows if "alembic" not in name
-    }
+    return {(kind, name): _parts(sql or "") for kind, name, sql in rows if "alembic" not in name}
 
 
 def _parts(sql: str) -> list[str]:

@@ -51,6 +51,20 @@ async def website(path: str) -> None:
         server.close()
 
 
+async def ancestor(path: str) -> None:
+    """Announces credentials in the form of old, then as updated, then withdraws them, on request."""
+    async with Child.from_environment() as child:
+        await child.ready()
+        lines = Path(path).with_suffix(".lines").read_text().splitlines()
+        reader, writer = await asyncio.open_unix_connection(child.begin.auth_socket)
+        for line in lines:
+            writer.write(line.encode() + b"\n")
+            note(path, answer=json.loads(await reader.readline()))
+        await child.ready(said=str(len(lines)))
+        await child.stopping.wait()
+        writer.close()
+
+
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(b"%d\n" % os.getpid())
     writer.close()

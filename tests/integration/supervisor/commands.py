@@ -62,6 +62,8 @@ class Folder:
     """A folder with labtrawl.toml, in which commands run."""
 
     path: Path
+    token: str
+    """The account's, which nobody may ever see."""
     started: list[Terminal] = field(default_factory=list)
     program: tuple[str, ...] = (sys.executable, "-m", "labtrawl")
 
@@ -107,16 +109,16 @@ class Folder:
 
 
 @contextlib.asynccontextmanager
-async def folder_with_gitlab(path: Path) -> AsyncIterator[Folder]:
-    """Connect a small GitLab look-alike, as `labtrawl init` does."""
+async def folder_with_gitlab(path: Path, token: str = "") -> AsyncIterator[Folder]:
+    """Connect a small GitLab look-alike, as `labtrawl init` does, or with a wrong token."""
     world = build_world("small", 1, {}, [])
     async with running(world) as server:
-        folder = Folder(path)
+        folder = Folder(path, token or world.accounts[0].token)
         instance = Instance(name="here", url=server.url, address_allow=("127.0.0.1/32",))
         account = world.accounts[0]
         config = path / "labtrawl.toml"
         draft = Draft(config, folder.data_dir, "", instance, False, account.username)
-        draft.write(Secret(account.token), keep=False, overwrite=False)
+        draft.write(Secret(token or account.token), keep=False, overwrite=False)
         config.rename(path / "accounts.toml")
         config.touch(mode=0o600)
         folder.set(SETTINGS)

@@ -1,17 +1,18 @@
 """In the background: ready when the command returns, logged, reloaded, stopped."""
 
+import asyncio
 import json
 import os
 import re
 import signal
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from labtrawl.store.engine import database_path
-from tests.integration.supervisor.commands import SETTINGS, Folder, folder_with_gitlab
-from tests.integration.supervisor.conftest import gone
+from tests.integration.supervisor.commands import SECONDS, SETTINGS, Folder, folder_with_gitlab
 
 
 @pytest.fixture
@@ -48,7 +49,21 @@ async def test_daemon_returns_when_the_website_is_ready_and_stop_ends_it(place: 
     assert (await place.run("logs", "-n", "2"))[1] == (await place.run("logs"))[1][-2:]
 
 
-async def test_daemon_that_cannot_start_says_why_and_is_gone(place: Folder) -> None:
+async def test_daemon_that_cannot_listen_says_why_and_is_gone(place: Folder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert await place.run("start", "--daemon", "--port", port) == (
+            2,
+            [
+                f"labtrawl: port {port} on 127.0.0.1 is in use; "
+                "stop what uses it or choose another by --port"
+            ],
+        )
+    assert (await place.run("status"))[0] == 3
+
+
+@pytest.mark.proof
+async def test_daemon_whose_website_crashes_again_and_again_gives_up(place: Folder) -> None:
     database_path(place.data_dir).mkdir(parents=True)
     code, lines = await place.run("start", "--daemon")
     assert code == 2
@@ -141,15 +156,20 @@ async def test_logs_of_an_unknown_program_name_those_that_are_there(place: Folde
 
 
 async def test_terminal_that_closes_stops_everything(place: Folder) -> None:
-    pid, terminal = os.forkpty()
-    if pid == 0:
-        os.chdir(place.path)
-        environ = {"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(place.path)}
-        os.execve(place.program[0], [*place.program, "start"], environ)
+    ours, theirs = os.openpty()
+    # A leader of a session that opens a terminal is controlled by it from then on (man 4 tty).
+    taking = ("sh", "-c", 'exec "$@" <"$0" >"$0" 2>&1', os.ttyname(theirs))
+    process = await asyncio.create_subprocess_exec(
+        *(*taking, *place.program, "start"),
+        cwd=place.path,
+        env={"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(place.path)},
+        start_new_session=True,
+    )
+    os.close(theirs)
     shown = b""
     while b"is ready at" not in shown:
-        shown += os.read(terminal, 4096)
-    os.close(terminal)
-    gone(pid)
-    os.waitpid(pid, os.WNOHANG)
+        shown += os.read(ours, 4096)
+    os.close(ours)
+    async with asyncio.timeout(SECONDS):
+        await process.wait()
     assert (await place.run("status"))[0] == 3

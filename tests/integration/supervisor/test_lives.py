@@ -1,12 +1,16 @@
 """A program's life under the supervisor: start, crash, restart, silence, stop."""
 
+import asyncio
+import gc
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from labtrawl.supervisor.keeper import Timing
+from labtrawl.supervisor.process import Program
 from labtrawl.supervisor.restarts import RestartPolicy
 from labtrawl.supervisor.states import State
 from tests.integration.supervisor.conftest import Staged, gone, program
@@ -156,3 +160,35 @@ async def test_restart_of_a_failed_program_starts_it_at_once(folder: Path, stage
         await stage.supervisor.wait_for("a", lambda each: each.state is State.FAILED)
         status = await stage.supervisor.restart("a")
     assert (status.state, status.starts) == (State.FAILED, 2)
+
+
+@pytest.mark.proof
+async def test_program_that_ignores_term_is_gone_half_a_second_after_its_grace(
+    folder: Path, staged: Staged
+) -> None:
+    async with staged([program(folder, "a", "stuck", grace_seconds=1.0)]) as stage:
+        await stage.ready("a")
+        note = stage.notes("a")[0]
+        began = time.monotonic()
+        stage.supervisor.stop()
+        await asyncio.to_thread(gone, int(str(note["pid"])), int(str(note["near"])))
+        assert time.monotonic() - began < 1.5
+
+
+@pytest.mark.proof
+async def test_thousand_restarts_leave_the_memory_as_it_was(folder: Path, staged: Staged) -> None:
+    patient = RestartPolicy(base_seconds=0.0, crashes=10_000)
+    true = Program(name="a", argv=("/bin/true",), config=b"{}")
+    async with staged([true], Timing(restarts=patient)) as stage:
+        await stage.supervisor.wait_for("a", lambda each: each.starts == 100)
+        before = resident_pages()
+        stage.changes.clear()
+        await stage.supervisor.wait_for("a", lambda each: each.starts == 1100)
+        stage.changes.clear()
+        after = resident_pages()
+    assert after - before < 256  # of 4 KiB: 1 MiB
+
+
+def resident_pages() -> int:
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1])

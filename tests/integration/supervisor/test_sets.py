@@ -1,22 +1,33 @@
 """Several programs together: credentials, introductions, order of stopping, listeners."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from labtrawl.errors import Missing, PeerGone, ProtocolError
+from labtrawl.errors import Conflict, Missing, PeerGone, ProtocolError
 from labtrawl.supervisor.authentication import (
     Credentials,
+    CredentialsUpdated,
     CredentialsWithdrawn,
     announce_credentials,
 )
+from labtrawl.supervisor.process import Program
 from labtrawl.supervisor.states import CredentialStatus, State
 from labtrawl.supervisor.supervisor import WAITING_FOR_CREDENTIALS
-from tests.integration.supervisor.conftest import CHILDREN, Staged, crawler, program, website
+from tests.integration.supervisor.conftest import (
+    CHILDREN,
+    Stage,
+    Staged,
+    crawler,
+    program,
+    website,
+)
 
 
 async def test_crawler_without_credentials_waits_and_says_for_what(
@@ -178,3 +189,103 @@ async def test_authentication_socket_answers_only_the_process_that_is_the_websit
                 'supervisor started may speak here"}\n'
             }
         ]
+
+
+def talker(folder: Path, *lines: object) -> Program:
+    """A website that says these lines on the authentication socket."""
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "website.lines").write_text(text)
+    return program(folder, "website", "ancestor", gives_credentials=True)
+
+
+async def has_spoken(stage: Stage) -> None:
+    await stage.supervisor.wait_for("website", lambda each: "said" in each.details)
+
+
+ANCESTORS_FORM = {
+    "type": "auth",
+    "credentials": {
+        "token": "canary-token-1234",
+        "clientId": "canary-client-1234",
+        "clientSecret": "canary-secret-1234",
+    },
+}
+
+
+async def test_form_of_the_ancestors_is_understood_and_nothing_of_it_is_kept(
+    folder: Path, staged: Staged, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with staged([talker(folder, ANCESTORS_FORM), crawler(folder)]) as stage:
+        await stage.ready("crawler-1")
+        whole = stage.supervisor.whole_status()
+        answers = [note["answer"] for note in stage.notes("website")]
+    assert answers == [{"type": "auth_ack", "success": True}]
+    assert whole.credentials.present
+    assert datetime.fromisoformat(whole.credentials.verified_at).tzinfo is not None
+    written = capsys.readouterr()
+    assert "canary" not in str((whole, stage.lines, written))
+
+
+async def test_withdrawal_and_update_are_told_and_update_lets_crawlers_start(
+    folder: Path, staged: Staged
+) -> None:
+    said = [
+        {"type": "credentials", "verifiedAt": "2026-11-22T00:00:00Z"},
+        {"type": "credentials_withdrawn"},
+    ]
+    async with staged([talker(folder, *said), program(folder, "x", "good")]) as stage:
+        await has_spoken(stage)
+        assert stage.supervisor.whole_status().credentials == CredentialStatus()
+    updated = {"type": "credentials_updated", "verifiedAt": "b", "expiresAt": "c"}
+    async with staged([talker(folder, *said, updated), crawler(folder)]) as stage:
+        await stage.ready("crawler-1")
+        assert stage.supervisor.whole_status().credentials == CredentialStatus(
+            present=True, verified_at="b", expires_at="c"
+        )
+
+
+async def test_new_credentials_restart_no_crawler(folder: Path, staged: Staged) -> None:
+    async with staged([crawler(folder), website(folder)]) as stage:
+        first = await stage.ready("crawler-1")
+        stage.supervisor._hear(CredentialsUpdated(verified_at="later"))
+        assert stage.supervisor.whole_status().credentials.verified_at == "later"
+        assert stage.supervisor.status()[0] == first
+
+
+async def test_programs_are_added_and_removed_while_others_run(
+    folder: Path, staged: Staged
+) -> None:
+    async with staged([program(folder, "a", "good")]) as stage:
+        await stage.ready("a")
+        stage.supervisor.add([program(folder, "b", "good")])
+        await stage.ready("b")
+        with pytest.raises(Conflict, match=r"^b runs here already \(pid \d+\)$"):
+            stage.supervisor.add([program(folder, "c", "good"), program(folder, "b", "good")])
+        assert await stage.supervisor.remove(["a"]) == ()
+        assert [status.name for status in stage.supervisor.status()] == ["b"]
+        await stage.stop()
+        with pytest.raises(Conflict, match="is ending"):
+            stage.supervisor.add([program(folder, "d", "good")])
+
+
+async def test_removal_by_force_kills_what_does_not_stop(folder: Path, staged: Staged) -> None:
+    async with staged([program(folder, "a", "stuck", grace_seconds=60)]) as stage:
+        await stage.ready("a")
+        leaving = asyncio.create_task(stage.supervisor.remove(["a"]))
+        await stage.supervisor.wait_for("a", lambda each: each.state is State.STOPPING)
+        assert await stage.supervisor.remove(["a"], by_force=True) == ("a",)
+        assert await leaving == ("a",)
+        assert stage.supervisor.status() == ()
+
+
+async def test_removed_website_takes_its_credentials_along(folder: Path, staged: Staged) -> None:
+    async with staged([crawler(folder), website(folder)]) as stage:
+        await stage.ready("crawler-1")
+        await stage.supervisor.remove(["website"])
+        status = await stage.supervisor.restart("crawler-1")
+        assert (status.state, status.reason) == (
+            State.PENDING,
+            "waiting for credentials from the website; start it with `labtrawl start website`",
+        )
+        stage.supervisor.add([website(folder)])
+        await stage.ready("crawler-1", starts=2)

@@ -72,8 +72,8 @@ async def test_crawlers_join_the_website_and_their_interrupt_stops_them_only(
     website = await place.open("start", "website")
     await ready(website, "website")
     crawlers = await place.open("start", "crawler", "--count", "2")
-    await ready(crawlers, "crawler-1")
-    await ready(crawlers, "crawler-2")
+    up = {(await ready(crawlers, "crawler-"))["program"] for _ in range(2)}
+    assert up == {"crawler-1", "crawler-2"}
     third = await place.open("start", "crawler")
     await ready(third, "crawler-3")
     assert set(await place.status()) == {"website", "crawler-1", "crawler-2", "crawler-3"}
@@ -146,3 +146,14 @@ async def test_flags_before_the_program_are_refused(place: Folder) -> None:
     code, lines = await place.run("start", "--port", "0", "website")
     assert code == 2
     assert lines[0].startswith("labtrawl: write the flags after 'website'")
+
+
+async def test_token_that_gitlab_refuses_withdraws_the_credentials(folder: Path) -> None:
+    async with folder_with_gitlab(folder, token="glpat-no-longer-valid-0") as place:
+        website = await place.open("start", "website")
+        crawler = await place.open("start", "crawler")
+        await website.until("account_not_verified")
+        log = await place.open("logs", "--follow", "--json", "supervisor")
+        await log.until("credentials_withdrawn")
+        await crawler.until("program_pending", reason="waiting for credentials from the website")
+        assert await place.status() == {"website": "ready", "crawler-1": "pending"}

@@ -77,9 +77,7 @@ def build(connection: Connection, projects: int = 48) -> World:
     """Make the whole: 12 groups, `projects` projects, jobs in every state."""
     rng = random.Random(3)
     instance_id, account_id = first_account(connection)
-    root = areas.record(
-        connection, instance_id, FoundArea(AreaKind.USER, 7, "@ann", "ann")
-    )
+    root = areas.record(connection, instance_id, FoundArea(AreaKind.USER, 7, "@ann", "ann"))
     areas.grant(connection, root, account_id, 0)
     root_job = jobs.enqueue(connection, jobs.PlannedJob(root, "discovery"))
     assert root_job is not None

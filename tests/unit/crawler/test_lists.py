@@ -234,7 +234,9 @@ async def test_lists_of_all_parents_are_read_in_order() -> None:
     lists = _notes(_1=4, _2=0, _3=1, _4=3, _5=7)
     reader = reader_of(Shelf(lists), "merge_request_notes")
     found, cursor = await read(reader)
-    assert found == [note["id"] for path, notes in lists.items() if "notes" in path for note in notes]
+    assert found == [
+        note["id"] for path, notes in lists.items() if "notes" in path for note in notes
+    ]
     assert (cursor.items, cursor.ended, cursor.changed) == (15, True, False)
     assert _ledger(reader, cursor) == LedgerReport(expected=None, expected_by="end of list")
 
@@ -289,7 +291,9 @@ async def test_reader_finds_its_parent_again_when_rows_before_it_are_gone(gone: 
     assert _ledger(reader, after).reason == GapReason.CHANGED
 
 
-async def test_child_whose_list_was_half_read_and_vanished_does_not_lend_its_page_to_the_next() -> None:
+async def test_child_whose_list_was_half_read_and_vanished_does_not_lend_its_page_to_the_next() -> (
+    None
+):
     lists = _notes(_1=7, _2=7)
     lists[f"{PROJECT}/merge_requests"] = rows(2)
     cursor = Cursor(query="scope=all", child=1, child_query="page=2", items=3)

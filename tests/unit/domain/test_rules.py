@@ -20,7 +20,11 @@ def test_retry_delay_never_passes_its_ceiling_however_many_tries(
     attempt: int, random: float
 ) -> None:
     policy = RetryPolicy(attempts=10**6, base_seconds=0.5, ceiling_seconds=60)
-    assert 0 <= policy.delay(attempt, random) <= min(60, 0.5 * 2 ** min(attempt - 1, 64)) * random + 1e-9
+    assert (
+        0
+        <= policy.delay(attempt, random)
+        <= min(60, 0.5 * 2 ** min(attempt - 1, 64)) * random + 1e-9
+    )
 
 
 def test_retry_delay_doubles_up_to_its_ceiling() -> None:

@@ -67,7 +67,15 @@ def test_next_page_that_leads_nowhere_is_an_unexpected_reply(headers: dict[str, 
 
 @pytest.mark.parametrize(
     ("total", "read"),
-    [("0", 0), ("10000", 10000), ("", None), ("x", None), ("-1", None), ("²", None), ("9" * 99, None)],
+    [
+        ("0", 0),
+        ("10000", 10000),
+        ("", None),
+        ("x", None),
+        ("-1", None),
+        ("²", None),
+        ("9" * 99, None),
+    ],
 )
 def test_total_is_read_where_it_is_a_count(total: str, read: int | None) -> None:
     assert read_page(_answer(x_total=total), "/x", QUERY, "now").total == read

@@ -58,6 +58,4 @@ def test_text_that_is_no_proof_is_refused_without_a_fault(text: str) -> None:
 
 
 def test_proof_under_another_secret_is_refused() -> None:
-    assert not proof.is_proved(
-        proof.prove(proof.secret_of("other"), *GIVEN), SECRET, *GIVEN
-    )
+    assert not proof.is_proved(proof.prove(proof.secret_of("other"), *GIVEN), SECRET, *GIVEN)

@@ -1,0 +1,40 @@
+"""What signals mean to a supervisor."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+
+def obey_signals(
+    stop: Callable[[], None], kill: Callable[[], None], reload: Callable[[], None]
+) -> None:
+    """First SIGINT or SIGTERM: stop; second: kill. SIGHUP: reload, or stop if the terminal closed.
+
+    A SIGHUP that is ignored at the start (nohup) stays ignored.
+    """
+    asked = False
+    had_terminal = _has_terminal()
+
+    def obey() -> None:
+        nonlocal asked
+        (kill if asked else stop)()
+        asked = True
+
+    def obey_hangup() -> None:
+        (obey if had_terminal and not _has_terminal() else reload)()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, obey)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, obey_hangup)
+
+
+def _has_terminal() -> bool:
+    """Say whether this process has a controlling terminal: /dev/tty opens then (man 4 tty)."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,71 @@
+"""What a run of the supervisor listens on: its own doors, and what its children inherit."""
+
+import contextlib
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from labtrawl.config import Settings
+from labtrawl.supervisor.listeners import address_of, bind_tcp, bind_unix, make_private_folder
+
+
+class Sockets:
+    """The listening sockets of a run, bound on entering; at the end the files of theirs go."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.inherited: dict[str, int] = {}
+        """For children: "api" and, once it is bound, "web"; name to descriptor."""
+        self._settings = settings
+        self._stack = contextlib.ExitStack()
+        self._web: socket.socket | None = None
+        self.control: socket.socket
+        self.authentication: socket.socket
+
+    def __enter__(self) -> Self:
+        settings = self._settings
+        make_private_folder(settings.data_dir / "config")
+        try:
+            self.control = self._bind(settings.runtime_dir / "control.sock")
+            self.authentication = self._bind(settings.auth_socket.path)
+            self.inherited["api"] = self._bind(settings.socket.path).fileno()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def _bind(self, path: Path) -> socket.socket:
+        sock = self._stack.enter_context(bind_unix(path))
+        self._stack.callback(path.unlink, missing_ok=True)
+        return sock
+
+    def bind_web(self, settings: Settings) -> bool:
+        """Listen for the website where nothing does yet; say whether that was so.
+
+        The listener outlives every website. ConfigError where the address cannot be used.
+        """
+        if self._web is not None:
+            return False
+        may_move = "website.port" not in settings.named
+        web = bind_tcp(settings.website.host, settings.website.port, may_move=may_move)
+        self._web = self._stack.enter_context(web)
+        self.inherited["web"] = web.fileno()
+        return True
+
+    @property
+    def address(self) -> str:
+        """Where the website is reached; empty as long as nothing listens for one."""
+        return "" if self._web is None else address_of(self._web)
+
+    @property
+    def port(self) -> int | None:
+        """The website's port, as it turned out."""
+        return None if self._web is None else int(self._web.getsockname()[1])

@@ -1,0 +1,235 @@
+"""Discovery: scope, roles, features, old paths, and going on from every cursor."""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from labtrawl.crawler.cursor import Cursor, decode_cursor
+from labtrawl.crawler.discovery import Discovery, Scope, jobs_of
+from labtrawl.crawler.line import Line
+from labtrawl.errors import UnexpectedReply
+from labtrawl.http import Answer
+from labtrawl.protocol.messages import DiscoveredArea, JobsDiscovered, ProgressUpdate, Record
+from tests.unit.crawler.shelf import gitlab_of
+
+API = "/api/v4/"
+JSON = {"content-type": "application/json"}
+GROUPS = "groups?min_access_level=10&order_by=id&sort=asc&per_page=100"
+PROJECTS = "projects?membership=true&order_by=id&sort=asc&pagination=keyset&per_page=100"
+
+
+def _group(number: int, path: str, **fields: Any) -> dict[str, Any]:
+    return {"id": number, "name": path, "full_path": path} | fields
+
+
+def _project(number: int, path: str, **fields: Any) -> dict[str, Any]:
+    return {"id": number, "name": path, "path_with_namespace": path} | fields
+
+
+@dataclass(slots=True)
+class Site:
+    """Answers by request; a list's pages are chained by `x-next-page`."""
+
+    answers: dict[str, Answer] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    async def get(self, request: str, _headers: dict[str, str]) -> Answer:
+        asked = request.removeprefix(API)
+        self.asked.append(asked)
+        missing = Answer(404, JSON, b'{"message": "404 Not Found"}', "/")
+        return self.answers.get(asked, missing)
+
+    def put(self, request: str, body: object, status: int = 200, **headers: str) -> None:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.answers[request] = Answer(status, {**JSON, **named}, json.dumps(body).encode(), "/")
+
+
+@dataclass(slots=True)
+class Told:
+    """What came over the line, in order."""
+
+    updates: list[Record] = field(default_factory=list)
+
+    async def send(self, _key: str, payload: Record, _task: str) -> Any:
+        self.updates.append(payload)
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        answer.set_result({})
+        return answer
+
+    def progress(self) -> list[ProgressUpdate]:
+        return [one for one in self.updates if isinstance(one, ProgressUpdate)]
+
+    def areas(self) -> list[DiscoveredArea]:
+        return [area for one in self.progress() for area in one.areas]
+
+    def paths(self) -> list[str]:
+        return [area.full_path for area in self.areas()]
+
+    def jobs(self) -> list[tuple[str, str]]:
+        return [
+            (job.full_path, job.command)
+            for one in self.updates
+            if isinstance(one, JobsDiscovered)
+            for job in one.jobs
+        ]
+
+
+def _site(groups: list[dict[str, Any]], projects: list[dict[str, Any]]) -> Site:
+    site = Site()
+    site.put(GROUPS, groups)
+    site.put(PROJECTS, projects)
+    return site
+
+
+async def _discover(
+    site: Site, scope: Scope | None = None, cursor: Cursor | None = None, stop: bool = False
+) -> Told:
+    told = Told()
+    line = Line("1", 1, told.send, lambda *_: None, lambda: 0)
+    discovery = Discovery(
+        gitlab_of(site), line, scope or Scope(), lambda: stop, cursor or Cursor(), "ann"
+    )
+    await discovery.run()
+    return told
+
+
+async def test_groups_and_projects_of_the_account_are_found_with_their_jobs() -> None:
+    site = _site([_group(1, "lab")], [_project(7, "lab/ocean")])
+    told = await _discover(site)
+    assert told.paths() == ["lab", "lab/ocean"]
+    assert [area.parent_path for area in told.areas()] == ["", "lab"]
+    assert len(told.jobs()) == 5 + 16
+    last = told.progress()[-1]
+    assert (last.status, decode_cursor(last.cursor).ended) == ("completed", True)
+    assert site.asked == [GROUPS, PROJECTS]
+
+
+async def test_excluded_areas_are_neither_told_nor_given_jobs() -> None:
+    site = _site([_group(1, "lab"), _group(2, "lab/x")], [_project(7, "lab/x/a"), _project(8, "b")])
+    told = await _discover(site, Scope(exclude=("lab/x*",)))
+    assert told.paths() == ["lab", "b"]
+    assert {path for path, _ in told.jobs()} == {"lab", "b"}
+
+
+async def test_included_group_is_read_with_all_below_it() -> None:
+    site = _site([], [])
+    inside = "order_by=id&sort=asc&per_page=100"
+    below = f"groups/5/projects?include_subgroups=true&with_shared=false&{inside}"
+    site.put("groups/open%2Flab?with_projects=false", _group(5, "open/lab"))
+    site.put("groups/5?with_projects=false", _group(5, "open/lab"))
+    site.put(f"groups/5/descendant_groups?{inside}", [_group(6, "open/lab/sub")])
+    site.put(below, [_project(9, "open/lab/sub/p")])
+    told = await _discover(site, Scope(include=("open/lab",)))
+    assert told.paths() == ["open/lab", "open/lab/sub", "open/lab/sub/p"]
+
+
+async def test_included_project_is_found_under_its_old_path_by_its_number() -> None:
+    site = _site([], [])
+    site.put("projects/old%2Fp", {}, 301, location="https://elsewhere/api/v4/projects/9")
+    site.put("projects/9", _project(9, "new/p"))
+    told = await _discover(site, Scope(include=("old/p",)))
+    assert told.paths() == ["new/p"]
+    assert site.asked[-1] == "projects/9"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "reason"),
+    [
+        (301, {"location": "https://elsewhere/sign_in"}, "failed"),
+        (404, {}, "not_found"),
+        (401, {}, "credential"),
+    ],
+)
+async def test_included_place_that_cannot_be_found_fails_the_discovery(
+    status: int, headers: dict[str, str], reason: str
+) -> None:
+    site = _site([], [])
+    site.put("projects/no%2Fp", {"message": "no"}, status, **headers)
+    last = (await _discover(site, Scope(include=("no/p",)))).progress()[-1]
+    assert (last.status, last.reason) == ("failed", reason)
+
+
+async def test_forbidden_list_of_groups_fails_the_discovery_with_its_reason() -> None:
+    site = _site([], [_project(7, "p")])
+    site.put(GROUPS, {"error": "insufficient_scope"}, 403)
+    told = await _discover(site)
+    last = told.progress()[-1]
+    assert (last.status, last.reason, last.retryable) == ("failed", "forbidden", False)
+    assert "insufficient_scope" in last.error
+
+
+@pytest.mark.parametrize(
+    ("permissions", "role"),
+    [
+        ({"project_access": {"access_level": 30}, "group_access": None}, 30),
+        ({"project_access": {"access_level": 30}, "group_access": {"access_level": 50}}, 50),
+        ({"project_access": None, "group_access": None}, 0),
+        ({"project_access": {"access_level": "40"}, "group_access": {}}, 0),
+        (None, 10),
+    ],
+)
+async def test_role_is_the_highest_that_the_project_tells(permissions: object, role: int) -> None:
+    site = _site([], [_project(7, "p", permissions=permissions)])
+    assert [area.role for area in (await _discover(site)).areas()] == [role]
+
+
+async def test_feature_that_is_off_is_told_and_gets_no_job() -> None:
+    off = {"issues_access_level": "disabled", "builds_access_level": "private"}
+    site = _site([], [_project(7, "p", empty_repo=True, **off)])
+    told = await _discover(site)
+    (area,) = told.areas()
+    assert (area.features, area.empty_repository) == (off, True)
+    commands = {command for _, command in told.jobs()}
+    assert commands.isdisjoint({"issues", "issue_notes", "commits", "branches", "tags"})
+    assert "pipelines" in commands
+
+
+@pytest.mark.parametrize("bad", [None, True, "7", 0, -1, 2**63, 7.0])
+async def test_area_without_a_number_of_its_own_is_refused(bad: object) -> None:
+    site = _site([_group(1, "lab") | {"id": bad}], [])
+    last = (await _discover(site)).progress()[-1]
+    assert (last.status, last.reason) == ("failed", UnexpectedReply.reason)
+
+
+@pytest.mark.parametrize("missing", ["name", "full_path"])
+async def test_area_without_a_name_is_refused(missing: str) -> None:
+    row = _group(1, "lab")
+    del row[missing]
+    last = (await _discover(_site([row], []))).progress()[-1]
+    assert (last.status, last.reason) == ("failed", UnexpectedReply.reason)
+
+
+def _paged() -> Site:
+    site = _site([_group(1, "a")], [])
+    site.put(GROUPS, [_group(1, "a")], x_next_page="2")
+    second = GROUPS.replace("groups?", "") + "&page=2"
+    site.put(f"groups?{second}", [_group(2, "b")])
+    site.put(PROJECTS, [_project(7, "p")], link='<https://other/x?id_after=7>; rel="next"')
+    site.put("projects?id_after=7", [_project(8, "q")])
+    return site
+
+
+async def test_discovery_goes_on_from_each_of_its_cursors() -> None:
+    whole = await _discover(_paged())
+    assert whole.paths() == ["a", "b", "p", "q"]
+    cursors = [decode_cursor(one.cursor) for one in whole.progress() if one.cursor]
+    assert len(cursors) == 3
+    for cursor in cursors[:-1]:
+        rest = (await _discover(_paged(), cursor=cursor)).paths()
+        assert rest == whole.paths()[-len(rest) :]
+        assert len(rest) < 4
+
+
+async def test_discovery_that_is_asked_to_stop_gives_its_job_back() -> None:
+    told = await _discover(_paged(), stop=True)
+    assert [one.status for one in told.progress()] == ["paused"]
+
+
+def test_jobs_of_an_area_are_all_it_can_hold() -> None:
+    group = DiscoveredArea(type="group", name="g", gitlab_id=1, full_path="g")
+    assert [job.command for job in jobs_of(group)] == [
+        *("group", "members", "inherited_members", "labels", "milestones")
+    ]

@@ -1,0 +1,254 @@
+"""The engine with a website of our own making: claims, renewals, drops, drains, broken jobs."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import msgspec
+
+from labtrawl.clock import Clock
+from labtrawl.crawler.engine import Engine, Pace, Running
+from labtrawl.errors import BadMessage, LeaseLost, StoreError
+from labtrawl.protocol.client import DirectCommunicationClient
+from labtrawl.protocol.messages import Envelope, RenewLeases, RequestJobs
+
+
+def _task(task_id: str, epoch: int = 1) -> dict[str, Any]:
+    return {
+        "taskId": task_id,
+        "command": "issues",
+        "gitlabApiUrl": "u",
+        "credentials": {"accessToken": f"token-{task_id}"},
+        "resourceType": "project",
+        "resourceId": "7",
+        "fullPath": "p",
+        "dataTypes": [],
+        "lease": {"epoch": epoch, "expiresAt": 1},
+        "segments": {"prefix": "p", "next": 1},
+    }
+
+
+@dataclass(slots=True)
+class Website:
+    """Answers what the test puts on the pile; keeps what it was asked."""
+
+    jobs: list[object] = field(default_factory=list)
+    renewals: list[object] = field(default_factory=list)
+    asked: list[RequestJobs] = field(default_factory=list)
+    renewed: list[RenewLeases] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    ids: int = 0
+
+    def make_id(self) -> str:
+        self.ids += 1
+        return f"id-{self.ids}"
+
+    async def request(self, _type: str, key: str, payload: object, _seconds: float) -> Envelope:
+        await asyncio.sleep(0)
+        if key == "request_jobs":
+            self.asked.append(cast("RequestJobs", payload))
+            return _answer("jobs_available", self.jobs.pop(0) if self.jobs else [])
+        self.renewed.append(cast("RenewLeases", payload))
+        told = self.renewals.pop(0) if self.renewals else {"leases": []}
+        return _answer("leases_renewed", told(payload) if callable(told) else told)
+
+    def send_heartbeat(self, _beat: object) -> None:
+        return None
+
+    def forget(self, task_id: str) -> None:
+        self.forgotten.append(task_id)
+
+
+def _answer(key: str, payload: object) -> Envelope:
+    if isinstance(payload, Exception):
+        raise payload
+    raw = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
+    return Envelope(origin="w", type="jobResponse", key=key, payload=msgspec.Raw(raw))
+
+
+class Time:
+    """A clock that moves only when it is told to; who sleeps yields."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def clock(self) -> Clock:
+        async def sleep(_seconds: float) -> None:
+            await asyncio.sleep(0)
+
+        return Clock(lambda: datetime(2026, 1, 1, tzinfo=UTC), lambda: self.seconds, sleep)
+
+
+@contextlib.asynccontextmanager
+async def _engine(
+    website: Website, run_task: Callable[[Running], Any], time: Time | None = None, jobs: int = 2
+) -> AsyncIterator[Engine]:
+    engine = Engine(
+        cast("DirectCommunicationClient", website),
+        run_task,
+        Pace(jobs, lease_seconds=15, renew_seconds=5, heartbeat_seconds=5),
+        (time or Time()).clock(),
+        lambda: 0,
+        lambda: 0,
+    )
+    async with asyncio.timeout(30):
+        task = asyncio.create_task(engine.run())
+        try:
+            yield engine
+        finally:
+            engine.stopping.set()
+            await task
+
+
+async def _until(wanted: Callable[[], bool]) -> None:
+    while not wanted():
+        await asyncio.sleep(0)
+
+
+async def test_jobs_are_run_up_to_the_room_there_is() -> None:
+    website, gate, started = Website([[_task("1"), _task("2")]]), asyncio.Event(), list[str]()
+
+    async def run(running: Running) -> None:
+        started.append(running.task.task_id)
+        await gate.wait()
+
+    async with _engine(website, run) as engine:
+        await _until(lambda: len(started) == 2)
+        asked = len(website.asked)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert len(website.asked) == asked
+        assert [one.task_id for one in engine.holding()] == ["1", "2"]
+        gate.set()
+        await _until(lambda: not engine.running)
+        await _until(lambda: len(website.asked) > asked)
+        assert website.asked[-1].limit == 2
+
+
+async def test_job_that_breaks_ends_neither_the_engine_nor_its_neighbours() -> None:
+    website, finished = Website([[_task("1"), _task("2"), _task("3")]]), list[str]()
+
+    async def run(running: Running) -> None:
+        if running.task.task_id == "1":
+            raise RuntimeError("a fault of ours")
+        if running.task.task_id == "2":
+            raise LeaseLost("taken")
+        finished.append(running.task.task_id)
+
+    async with _engine(website, run, jobs=3) as engine:
+        await _until(lambda: len(website.forgotten) == 3)
+        assert (finished, engine.running) == (["3"], {})
+
+
+async def test_claim_that_was_not_answered_is_asked_again_under_its_id() -> None:
+    """Under another id the jobs of the first would stay leased to nobody."""
+    failures: list[object] = [
+        TimeoutError(),
+        StoreError("x"),
+        BadMessage("x"),
+        b'{"not": "a list"}',
+    ]
+    website, started = Website([*failures, [_task("1")]]), list[str]()
+
+    async def run(running: Running) -> None:
+        started.append(running.task.task_id)
+
+    async with _engine(website, run):
+        await _until(lambda: started == ["1"] and len(website.asked) > 5)
+    ids = [one.request_id for one in website.asked]
+    assert ids[:5] == ["id-1"] * 5
+    assert ids[5] != "id-1"
+
+
+def _forever(gates: dict[str, asyncio.Event]) -> Callable[[Running], Any]:
+    async def run(running: Running) -> None:
+        key = f"{running.task.task_id}/{running.task.lease.epoch}"
+        await gates.setdefault(key, asyncio.Event()).wait()
+
+    return run
+
+
+async def test_renewal_brings_the_newest_token_and_drops_what_is_lost() -> None:
+    told = {
+        "leases": [
+            {"taskId": "1", "expiresAt": 9, "accessToken": "newer"},
+            {"taskId": "2", "lost": True},
+            {"taskId": "99", "lost": True},
+        ]
+    }
+    gates: dict[str, asyncio.Event] = {}
+    website = Website([[_task("1"), _task("2")]], [told])
+    async with _engine(website, _forever(gates)) as engine:
+        await _until(lambda: "2" in website.forgotten)
+        assert engine.running["1"].token.reveal() == "newer"
+        gates["1/1"].set()
+
+
+async def test_job_is_stopped_when_it_could_not_be_renewed_in_time() -> None:
+    gates: dict[str, asyncio.Event] = {}
+    time = Time()
+    website = Website([[_task("1")]], [StoreError("down"), TimeoutError(), b"[]"] * 50)
+    async with _engine(website, _forever(gates), time):
+        await _until(lambda: len(website.renewed) > 3)
+        assert website.forgotten == []
+        time.seconds = 12.5
+        await _until(lambda: website.forgotten == ["1"])
+
+
+async def test_job_that_comes_back_under_a_newer_lease_replaces_its_older_run() -> None:
+    gates: dict[str, asyncio.Event] = {}
+    website = Website([[_task("1", 1)], [_task("1", 2)]])
+    async with _engine(website, _forever(gates)) as engine:
+        await _until(lambda: "1/2" in gates)
+        assert [(one.task_id, one.epoch) for one in engine.holding()] == [("1", 2)]
+        gates["1/2"].set()
+        await _until(lambda: not engine.running)
+
+
+async def test_answer_about_an_older_lease_does_not_touch_the_newer_one() -> None:
+    website = Website()
+    gates: dict[str, asyncio.Event] = {}
+
+    def lost_while_it_came_back(asked: RenewLeases) -> object:
+        engine.running["1"].task = msgspec.convert(_task("1", 2), type(engine.running["1"].task))
+        return {"leases": [{"taskId": one.task_id, "lost": True} for one in asked.leases]}
+
+    website.jobs.append([_task("1", 1)])
+    website.renewals.append(lost_while_it_came_back)
+    async with _engine(website, _forever(gates)) as engine:
+        await _until(lambda: len(website.renewed) > 2)
+        assert not engine.running["1"].dropped
+        gates["1/1"].set()
+
+
+async def test_same_lease_given_twice_is_run_once() -> None:
+    started = list[str]()
+    gate = asyncio.Event()
+
+    async def run(running: Running) -> None:
+        started.append(running.task.task_id)
+        await gate.wait()
+
+    website = Website([[_task("1")], [_task("1")], [_task("1")]])
+    async with _engine(website, run):
+        await _until(lambda: len(website.asked) > 3)
+        assert started == ["1"]
+        gate.set()
+
+
+async def test_stopping_engine_asks_for_nothing_more_and_waits_for_its_jobs() -> None:
+    gates: dict[str, asyncio.Event] = {}
+    website = Website([[_task("1")]])
+    async with _engine(website, _forever(gates)) as engine:
+        await _until(lambda: "1/1" in gates)
+        engine.command(Envelope(origin="w", type="message", key="shutdown"))
+        await asyncio.sleep(0)
+        asked = len(website.asked)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert (len(website.asked) - asked <= 1, list(engine.running)) == (True, ["1"])
+        gates["1/1"].set()
+    assert engine.running == {}
