@@ -19,7 +19,8 @@ from sqlalchemy import Connection, Engine, event
 from labtrawl.cli import crawler
 from labtrawl.cli.main import execute
 from labtrawl.cli.options import read_settings
-from labtrawl.cli.start import programs_of, supervise
+from labtrawl.cli.programs import programs_of
+from labtrawl.cli.start import supervise
 from labtrawl.config import Settings
 from labtrawl.dataset.disk import LocalDisk
 from labtrawl.protocol.client import DirectCommunicationClient

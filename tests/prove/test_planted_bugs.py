@@ -88,8 +88,8 @@ BUGS = [
     Bug(
         "a second open job",
         "store/migrations/versions/0001_first.py",
-        "        unique=True,\n",
-        "",
+        ", OPEN, unique=True)\n",
+        ", OPEN)\n",
         f"{MESSAGES}::test_area_and_resource_have_one_open_job_however_often_it_is_proposed",
     ),
     Bug(

@@ -153,16 +153,18 @@ class _Terminal:
             self._note(told.status, told.address)
 
     def _note(self, status: ProgramStatus, address: str) -> None:
-        if status.state is State.FAILED or status.state is State.BACKOFF:
-            logs.get("supervisor").warning(
-                "program_crashed", program=status.name, reason=status.reason
-            )
+        log = logs.get("supervisor")
+        if status.state is State.BACKOFF:
+            log.warning("program_crashed", program=status.name, reason=status.reason)
+        elif status.state is State.FAILED:
+            log.error("program_failed", program=status.name, reason=status.reason)
         narrate(status)
         if status.state is State.READY and status.name not in self._is_up:
             self._is_up.add(status.name)
             if status.name == "website":
                 click.echo(f"the website is ready at {address}  (Ctrl+C stops it)")
-        if status.exit_code == CONFIG_EXIT_CODE and status.name not in self._is_up:
+        hopeless = status.exit_code == CONFIG_EXIT_CODE and status.name not in self._is_up
+        if hopeless and not self._unusable:
             self._unusable = f"{status.name} cannot work: {self._why(status)}"
             self._leave()
 

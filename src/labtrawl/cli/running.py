@@ -17,7 +17,7 @@ from labtrawl.cli.signals import obey_signals
 from labtrawl.cli.sockets import Sockets
 from labtrawl.clock import system_clock
 from labtrawl.config import Settings
-from labtrawl.errors import ConfigError, LabtrawlError
+from labtrawl.errors import ConfigError, LabtrawlError, Missing
 from labtrawl.supervisor import instance
 from labtrawl.supervisor.control import ControlDoor
 from labtrawl.supervisor.output import LogFile, LogStream, Output
@@ -267,7 +267,8 @@ class Run:
             self.supervisor.replace(each)
         self.supervisor.add(steps.added)
         for each in steps.restarted:
-            await self.supervisor.restart(each.name)
+            with contextlib.suppress(Missing):  # its terminal left meanwhile
+                await self.supervisor.restart(each.name)
         return steps.in_words()
 
     def reload_soon(self) -> None:

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from labtrawl.cli.options import Source, setting_flags
-from labtrawl.cli.programs import child_arguments, programs_of
+from labtrawl.cli.programs import child_arguments, programs_of, website_program
 from labtrawl.cli.running import Beside, Manner, Run
 from labtrawl.config import Settings
 from labtrawl.supervisor import linux
@@ -72,6 +72,7 @@ def website(settings: Settings, source: Source) -> int:
     """  # noqa: D301 - click reads \b
     from labtrawl.cli.join import join
 
+    website_program(settings)  # what can be refused is refused before a supervisor begins
     return join(settings, source, "website")
 
 

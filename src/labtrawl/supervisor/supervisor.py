@@ -142,8 +142,9 @@ class Supervisor:
         return {name: keeper.program for name, keeper in self._keepers.items()}
 
     def replace(self, program: Program) -> None:
-        """Let a program be this one from its next start on."""
-        self._keepers[program.name].program = program
+        """Let a program be this one from its next start on; one that was removed is no error."""
+        if program.name in self._keepers:
+            self._keepers[program.name].program = program
 
     def stop(self) -> None:
         """Stop everything: who depends on others first, then those."""

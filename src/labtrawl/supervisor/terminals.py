@@ -113,14 +113,14 @@ class Terminals:
 
     def join(self, wanted: JoinWanted) -> Terminal:
         """Add what a terminal wants; Conflict or ConfigError where that is not possible."""
-        programs = self._make(wanted, self._supervisor.programs())
-        terminal = Terminal([each.name for each in programs], wanted)
-        self._owners.update(dict.fromkeys(terminal.names, terminal))
         try:
+            programs = self._make(wanted, self._supervisor.programs())
             self._supervisor.add(programs)
         except BaseException:
-            self._disown(terminal)
+            self._tell_if_empty()
             raise
+        terminal = Terminal([each.name for each in programs], wanted)
+        self._owners.update(dict.fromkeys(terminal.names, terminal))
         return terminal
 
     async def leave(self, terminal: Terminal, *, by_force: bool = False) -> None:
@@ -128,6 +128,9 @@ class Terminals:
         killed = await self._supervisor.remove(terminal.names, by_force=by_force)
         terminal.killed = terminal.killed or killed
         self._disown(terminal)
+        self._tell_if_empty()
+
+    def _tell_if_empty(self) -> None:
         if not self._supervisor.programs():
             self._emptied()
 

@@ -98,7 +98,6 @@ def _left_after_sweep(disk: VolatileDisk, root: Path, promised: Promised) -> lis
     return list(verify(root, rows).strays)
 
 
-@pytest.mark.prove
 def test_power_cut_at_every_operation_leaves_closed_segments_whole(tmp_path: Path) -> None:
     cuts, faults = cut_everywhere(tmp_path, cruel, range(4))
     assert (cuts > 200, faults) == (True, [])
@@ -127,7 +126,6 @@ class NoParentSync(VolatileDisk):
             super()._keep_entries(folder)
 
 
-@pytest.mark.prove
 @pytest.mark.parametrize("planted", [NoFileSync, NoFolderSync, NoParentSync])
 def test_power_cut_with_a_sync_left_out_is_caught(
     tmp_path: Path, planted: type[VolatileDisk]

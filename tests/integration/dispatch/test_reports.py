@@ -27,8 +27,8 @@ async def _claimed(db: Store, count: int = 1) -> list[leases.ClaimedJob]:
 
 
 async def _report(db: Store, one: leases.ClaimedJob, number: int, **fields: Any) -> None:
-    told = {"task_id": str(one.job_id), "epoch": one.fence, "timestamp": 0} | fields
-    update = ProgressUpdate(**told)
+    told: dict[str, Any] = {"task_id": str(one.job_id), "epoch": one.fence, "timestamp": 0}
+    update = ProgressUpdate(**(told | fields))
     origin = jobs.Origin("a", f"{number:026d}", one.fence)
     await db.write(lambda c: reports.apply(c, one.job_id, origin, update, DELAY))
 
@@ -180,7 +180,8 @@ def test_only_what_shows_is_no_event() -> None:
 
 
 def _area(**fields: Any) -> DiscoveredArea:
-    told = {"type": "project", "name": "p", "gitlab_id": 7, "full_path": "lab/p", "role": 30}
+    told: dict[str, Any] = {"type": "project", "name": "p", "gitlab_id": 7, "role": 30}
+    told["full_path"] = "lab/p"
     return DiscoveredArea(**(told | fields))
 
 

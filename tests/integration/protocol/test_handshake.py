@@ -82,7 +82,7 @@ async def test_peer_without_a_proof_is_refused_and_closed(
         assert (manager.is_connected(), manager.get_authorized_clients()) == (False, [])
 
 
-@pytest.mark.parametrize("pid", [1, os.getpid() + 1])
+@pytest.mark.parametrize("pid", [1, os.getpid() + 1], ids=["of init", "of another"])
 async def test_token_of_a_child_is_of_no_use_to_another_process(tmp_path: Path, pid: int) -> None:
     """The kernel says which process dialled; the supervisor said which one it started."""
     async with website(tmp_path) as site, site.serving():

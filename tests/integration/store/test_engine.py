@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def _names(connection: Connection) -> list[str]:
     return [row[0] for row in rows(connection, "SELECT name FROM instance ORDER BY id")]
 
 
-async def _grouped(db: Store, *works: object) -> list[object]:
+async def _grouped(db: Store, *works: Callable[[Connection], None]) -> list[object]:
     """Run works in one group: the writer is kept busy until all of them wait."""
     begun, gate = threading.Event(), threading.Event()
 
@@ -67,11 +68,11 @@ async def _grouped(db: Store, *works: object) -> list[object]:
 
     blocker = asyncio.ensure_future(db.write(block))
     await asyncio.to_thread(begun.wait, 30)
-    tasks = [asyncio.ensure_future(db.write(work)) for work in works]  # type: ignore[arg-type]
+    tasks = [asyncio.ensure_future(db.write(work)) for work in works]
     await asyncio.sleep(0)
     gate.set()
     await blocker
-    return await asyncio.gather(*tasks, return_exceptions=True)
+    return list(await asyncio.gather(*tasks, return_exceptions=True))
 
 
 async def test_group_is_one_commit_and_a_failing_item_leaves_its_neighbours_alone(
@@ -191,9 +192,11 @@ async def test_write_after_the_end_is_refused_and_what_was_queued_is_finished(
     tmp_path: Path,
 ) -> None:
     async with store(tmp_path) as db:
-        queued = [
-            asyncio.ensure_future(db.write(lambda c, n=n: _insert(c, f"{n}"))) for n in range(9)
-        ]  # type: ignore[misc]
+
+        def insert(number: int) -> Callable[[Connection], None]:
+            return lambda c: _insert(c, f"{number}")
+
+        queued = [asyncio.ensure_future(db.write(insert(number))) for number in range(9)]
         await asyncio.sleep(0)
     await asyncio.gather(*queued)
     with pytest.raises(StoreError, match="closed"):

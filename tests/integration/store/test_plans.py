@@ -1,7 +1,6 @@
 """The hot statements find their rows by an index, at a hundred thousand jobs."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest

@@ -101,6 +101,7 @@ class Folder:
 
     async def close(self) -> None:
         """End whatever still runs, the supervisor in the background first."""
+        self.set(SETTINGS)  # a test may have left settings that no command can read
         await self.run("stop")
         for terminal in self.started:
             if terminal.process.returncode is None:

@@ -45,6 +45,17 @@ def test_help_imports_no_command() -> None:
     assert done.stdout.splitlines()[-1] == "['labtrawl.cli.lazy', 'labtrawl.cli.main']"
 
 
+def test_supervisor_imports_nothing_heavy_and_rich_stays_usable() -> None:
+    code = (
+        "import sys, labtrawl.cli.start;"
+        "heavy = {'rich', 'sqlalchemy', 'fastapi', 'uvicorn', 'uvloop', 'pyreqwest', 'cryptography'};"
+        "print(sorted(heavy & set(sys.modules)));"
+        "import rich.console"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 @pytest.mark.parametrize(
     "name",
     [

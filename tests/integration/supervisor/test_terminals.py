@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
@@ -105,6 +106,22 @@ async def test_second_website_is_refused_in_one_sentence(place: Folder) -> None:
         [f"labtrawl: website runs here already (pid {pid})"],
     )
     assert await place.status() == {"website": "ready"}
+    website.interrupt()
+    assert await website.end() == 0
+
+
+async def test_refused_terminal_leaves_no_supervisor_behind(place: Folder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code, lines = await place.run("start", "website", "--port", port)
+    assert (code, len(lines)) == (2, 1)
+    assert lines[0].startswith(f"labtrawl: port {port} on 127.0.0.1 is in use")
+    following = await place.open("logs", "--follow", "--json", "supervisor")
+    await following.until("stopping")
+    (place.path / "labtrawl.toml").write_text("")
+    assert (await place.run("start", "website"))[1] == [
+        "labtrawl: no GitLab is connected yet: run `labtrawl init`, then start again"
+    ]
 
 
 async def test_kill_9_of_the_supervisor_ends_programs_and_terminals(place: Folder) -> None:

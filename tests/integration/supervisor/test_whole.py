@@ -212,6 +212,27 @@ def test_connection_left_open_at_the_end_makes_no_noise(run: Run) -> None:
     assert [line for line in whole.lines if '"level": "error"' in line] == []
 
 
+def test_nonsense_on_the_control_socket_is_refused_and_changes_nothing(run: Run) -> None:
+    whole = run("good")
+    whole.until("program_ready")
+    nonsense = [
+        {"request": "join", "kind": "crawler", "settings": {}, "source": {}},
+        {"request": "join", "kind": "root", "settings": {}, "source": {}},
+        {"request": "leave"},
+        {"request": "reload"},
+    ]
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.connect(str(whole.data_dir / "run" / "control.sock"))
+        lines = [json.dumps(each) for each in nonsense] + ["{", '{"request":"status"}']
+        asking.sendall("".join(line + "\n" for line in lines).encode())
+        asking.shutdown(socket.SHUT_WR)
+        answers = [json.loads(line) for line in asking.makefile()]
+    unknown = {"error": "this supervisor does not know that request"}
+    fixed = {"error": "the settings of this run cannot be read again; stop and start it"}
+    assert answers[:-1] == [unknown, unknown, unknown, fixed, unknown]
+    assert [each["state"] for each in answers[-1]["status"]["programs"]] == ["ready"]
+
+
 def test_output_of_children_is_named_kept_and_private(run: Run) -> None:
     whole = run("good")
     whole.until("program_ready", program="good-1")

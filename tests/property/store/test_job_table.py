@@ -88,8 +88,8 @@ class JobTable(RuleBasedStateMachine):
         """Send a report under some lease that was given once; a stale one changes nothing."""
         one = self.leased[pick % len(self.leased)]
         message_id = f"{self._next():026d}"
-        told = {"task_id": str(one.job_id), "epoch": one.fence, "timestamp": 0} | fields
-        update = ProgressUpdate(**told)
+        told: dict[str, Any] = {"task_id": str(one.job_id), "epoch": one.fence, "timestamp": 0}
+        update = ProgressUpdate(**(told | fields))
         self.sent.append((one.job_id, jobs.Origin(holder, message_id, one.fence), update))
         self._deliver(-1)
 

@@ -104,7 +104,7 @@ async def _engine(
 
 
 async def _until(wanted: Callable[[], bool]) -> None:
-    while not wanted():
+    while not wanted():  # noqa: ASYNC110 - the engine runs on the same loop, nothing is awaited
         await asyncio.sleep(0)
 
 

@@ -12,7 +12,7 @@ from labtrawl.domain.failure import GapReason
 from labtrawl.errors import GitLabError, NotFound, UnexpectedReply
 from labtrawl.gitlab.client import PagingRefused
 from labtrawl.protocol.messages import LedgerReport
-from tests.unit.crawler.shelf import PROJECT, Shelf, read, reader_of, rows
+from tests.unit.crawler.shelf import PROJECT, Lists, Shelf, read, reader_of, rows
 
 PIPELINES = f"{PROJECT}/pipelines"
 ISSUES = f"{PROJECT}/issues"
@@ -22,7 +22,7 @@ def _ledger(reader: Reader, cursor: Cursor) -> LedgerReport:
     return report_of(reader.resource, cursor)
 
 
-def _on(page: int, change: Callable[[Shelf], None]) -> Callable[[Shelf, str], None]:
+def _on(page: int, change: Callable[[Shelf], object]) -> Callable[[Shelf, str], None]:
     """Let the list change just before its n-th request."""
 
     def before(shelf: Shelf, _request: str) -> None:
@@ -55,17 +55,12 @@ async def test_list_without_totals_is_proved_by_its_end() -> None:
 
 async def test_list_that_claims_a_last_page_which_is_empty_ends_there() -> None:
     """Commits name a next page whenever a page is full (lib/api/commits.rb)."""
-    shelf = Shelf({PIPELINES: rows(1, 2, 3)}, total=False)
-    numbered = shelf._numbered
 
     class Full(Shelf):
-        def _numbered(self, path: str, page: int) -> Any:
-            answer = numbered(path, page)
-            if page == 1:
-                answer.headers["x-next-page"] = "2"
-            return answer
+        def headers(self, path: str, page: int) -> dict[str, str]:
+            return {"x-next-page": "2"} if page == 1 else {}
 
-    found, cursor = await read(reader_of(Full(shelf.lists, total=False), "pipelines"))
+    found, cursor = await read(reader_of(Full({PIPELINES: rows(1, 2, 3)}), "pipelines"))
     assert (found, cursor.items, cursor.ended) == ([1001, 1002, 1003], 3, True)
 
 
@@ -122,10 +117,8 @@ async def test_fewer_rows_than_the_total_of_a_still_list_have_no_reason() -> Non
     """A gap that nobody can explain must not look explained."""
 
     class Miscounting(Shelf):
-        def _numbered(self, path: str, page: int) -> Any:
-            answer = Shelf._numbered(self, path, page)
-            answer.headers["x-total"] = "9"
-            return answer
+        def headers(self, path: str, page: int) -> dict[str, str]:
+            return Shelf.headers(self, path, page) | {"x-total": "9"}
 
     reader = reader_of(Miscounting({PIPELINES: rows(1, 2, 3, 4)}), "pipelines")
     _, cursor = await read(reader)
@@ -163,10 +156,8 @@ async def test_paging_refused_so_far_down_is_a_cap() -> None:
 
 async def test_pages_that_lead_in_a_circle_end_the_read_for_good() -> None:
     class Circle(Shelf):
-        def _numbered(self, path: str, page: int) -> Any:
-            answer = Shelf._numbered(self, path, page)
-            answer.headers["x-next-page"] = {1: "2", 2: "3", 3: "2"}[page]
-            return answer
+        def headers(self, path: str, page: int) -> dict[str, str]:
+            return {"x-next-page": {1: "2", 2: "3", 3: "2"}[page]}
 
     shelf = Circle({PIPELINES: rows(*range(9))})
     with pytest.raises(GitLabError, match="circle") as raised:
@@ -193,7 +184,7 @@ async def test_row_without_an_id_is_refused() -> None:
 
 
 async def test_local_ids_carry_their_area() -> None:
-    lists = {
+    lists: Lists = {
         f"{PROJECT}/members": [{"id": 5}],
         f"{PROJECT}/repository/branches": [{"name": "fix/ü"}],
     }

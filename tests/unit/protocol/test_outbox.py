@@ -42,7 +42,7 @@ async def test_acknowledgement_twice_gives_the_room_back_once() -> None:
     await _filled(outbox, "1")
     for _ in range(2):
         outbox.acknowledge(Ack(ids=[f"{0:026d}"]))
-    await outbox.add(_event(1), "1")
+    _ = await outbox.add(_event(1), "1")
     waiting = asyncio.ensure_future(outbox.add(_event(2), "1"))
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -76,15 +76,15 @@ async def test_forgotten_job_fails_its_answers_and_makes_room() -> None:
     outbox.forget("1", LeaseLost("gone"))
     with pytest.raises(LeaseLost):
         answers[0].result()
-    await outbox.add(_event(3), "2")
+    _ = await outbox.add(_event(3), "2")
     assert _left(outbox) == [1, 3]
 
 
 async def test_event_without_an_id_takes_no_room() -> None:
     outbox = Outbox(window=1)
     with pytest.raises(ValueError, match="needs an id"):
-        await outbox.add(Envelope(origin="c", type="m", key="k"), "1")
-    await outbox.add(_event(0), "1")
+        _ = await outbox.add(Envelope(origin="c", type="m", key="k"), "1")
+    _ = await outbox.add(_event(0), "1")
 
 
 async def test_answer_nobody_waits_for_any_more_is_no_fault() -> None:

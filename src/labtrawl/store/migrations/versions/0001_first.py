@@ -1,10 +1,15 @@
 """The first schema, as it was released: later changes of `schema` do not reach back into it."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0001"
 down_revision = None
+
+DUE = "state = 'queued' AND run_after IS NULL"
+OPEN = "state IN ('queued', 'running', 'held')"
 
 
 def upgrade() -> None:
@@ -139,9 +144,8 @@ def _area_path() -> None:
     )
 
 
-def _job() -> None:
-    op.create_table(
-        "job",
+def _job_lease_columns() -> list[sa.Column[Any]]:
+    return [
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("area_id", sa.Integer(), nullable=False),
         sa.Column("resource", sa.Text(), nullable=False),
@@ -156,6 +160,11 @@ def _job() -> None:
         sa.Column("claim_id", sa.Text(), nullable=True),
         sa.Column("account_id", sa.Integer(), nullable=True),
         sa.Column("parent_id", sa.Integer(), nullable=True),
+    ]
+
+
+def _job_progress_columns() -> list[sa.Column[Any]]:
+    return [
         sa.Column("cursor", sa.Text(), nullable=True),
         sa.Column("next_segment", sa.Integer(), server_default="1", nullable=False),
         sa.Column("processed_items", sa.Integer(), server_default="0", nullable=False),
@@ -174,6 +183,14 @@ def _job() -> None:
         sa.Column("finished_at", sa.BigInteger(), nullable=True),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("change", sa.Integer(), nullable=False),
+    ]
+
+
+def _job() -> None:
+    op.create_table(
+        "job",
+        *_job_lease_columns(),
+        *_job_progress_columns(),
         sa.CheckConstraint(
             "(state = 'failed') = (error_reason IS NOT NULL)", name=op.f("ck_job_error")
         ),
@@ -193,44 +210,26 @@ def _job() -> None:
         sa.ForeignKeyConstraint(["parent_id"], ["job.id"], name=op.f("fk_job_parent_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_job")),
     )
-    op.create_index("ix_job_area_id", "job", ["area_id", "resource", "id"], unique=False)
-    op.create_index("ix_job_change", "job", ["change"], unique=False)
-    op.create_index(
-        "ix_job_due",
-        "job",
-        [sa.literal_column("priority DESC"), "id"],
-        unique=False,
-        sqlite_where=sa.text("state = 'queued' AND run_after IS NULL"),
-        postgresql_where=sa.text("state = 'queued' AND run_after IS NULL"),
-    )
-    op.create_index(
-        "ix_job_lease_expires_at",
-        "job",
-        ["lease_expires_at"],
-        unique=False,
-        sqlite_where=sa.text("state = 'running'"),
-        postgresql_where=sa.text("state = 'running'"),
-    )
-    op.create_index("ix_job_parent_id", "job", ["parent_id", "id"], unique=False)
-    op.create_index("ix_job_resource", "job", ["resource", "id"], unique=False)
-    op.create_index("ix_job_resource_state", "job", ["resource", "state", "id"], unique=False)
-    op.create_index(
-        "ix_job_run_after",
-        "job",
-        ["run_after"],
-        unique=False,
-        sqlite_where=sa.text("run_after IS NOT NULL"),
-        postgresql_where=sa.text("run_after IS NOT NULL"),
-    )
-    op.create_index("ix_job_state", "job", ["state", "id"], unique=False)
-    op.create_index(
-        "uq_job_open",
-        "job",
-        ["area_id", "resource"],
-        unique=True,
-        sqlite_where=sa.text("state IN ('queued', 'running', 'held')"),
-        postgresql_where=sa.text("state IN ('queued', 'running', 'held')"),
-    )
+    _job_indexes()
+    _partial("ix_job_due", [sa.literal_column("priority DESC"), "id"], DUE)
+    _partial("ix_job_lease_expires_at", ["lease_expires_at"], "state = 'running'")
+    _partial("ix_job_run_after", ["run_after"], "run_after IS NOT NULL")
+    _partial("uq_job_open", ["area_id", "resource"], OPEN, unique=True)
+
+
+def _job_indexes() -> None:
+    op.create_index("ix_job_area_id", "job", ["area_id", "resource", "id"])
+    op.create_index("ix_job_change", "job", ["change"])
+    op.create_index("ix_job_parent_id", "job", ["parent_id", "id"])
+    op.create_index("ix_job_resource", "job", ["resource", "id"])
+    op.create_index("ix_job_resource_state", "job", ["resource", "state", "id"])
+    op.create_index("ix_job_state", "job", ["state", "id"])
+
+
+def _partial(name: str, columns: list[Any], rows: str, unique: bool = False) -> None:
+    """An index of those rows of the job table alone, on both databases."""
+    only = sa.text(rows)
+    op.create_index(name, "job", columns, unique=unique, sqlite_where=only, postgresql_where=only)
 
 
 def _ledger() -> None:
