@@ -2,7 +2,7 @@
 # Names are relative throughout: the path of this folder may contain spaces.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev browser demo test prove prove-full proof check bench screenshots lock docs clean
+.PHONY: help install dev browser demo test prove prove-full proof check bench bench-supervisor screenshots lock docs clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -51,6 +51,9 @@ check: dev ## format, lint, types, floors, generated documents; no tests
 
 bench: install ## time the crawl of the default world
 	@.venv/bin/python scripts/bench.py $(ARGS)
+
+bench-supervisor: dev ## restart time and memory beside other supervisors
+	@.venv/bin/python bench/supervisor.py $(ARGS)
 
 screenshots: browser ## pictures of the running website (ARGS=SIGN-IN-LINK)
 	@.venv/bin/python scripts/screenshots.py $(ARGS)

@@ -58,12 +58,17 @@ RunTask = Callable[[Running], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How much at once, how often; seconds."""
+    """How much at once, how often; seconds.
+
+    `drain_seconds` is how long a stop waits for jobs to come to a page's end: a request that waits
+    for a GitLab that is away, or a report for a website that is, is cut off then.
+    """
 
     jobs: int
     lease_seconds: float
     renew_seconds: float
     heartbeat_seconds: float
+    drain_seconds: float = 5.0
 
 
 @dataclass(slots=True)
@@ -110,9 +115,18 @@ class Engine:
                 beat.cancel()
 
     async def _drained(self) -> None:
+        """Let the jobs in hand give themselves back; cut off those that cannot.
+
+        The supervisor tells the website that this process ended, which frees the leases left.
+        """
         runners = [running.runner for running in self.running.values() if running.runner]
-        if runners:
-            await asyncio.wait(runners)
+        if not runners:
+            return
+        _, late = await asyncio.wait(runners, timeout=self.pace.drain_seconds)
+        for running in list(self.running.values()):
+            self._drop(running)
+        if late:
+            await asyncio.wait(late)
 
     async def _claim_all(self, group: asyncio.TaskGroup) -> None:
         while True:

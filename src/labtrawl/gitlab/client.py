@@ -122,7 +122,8 @@ def check_status(answer: Answer, request: str, now: datetime) -> None:
         if "json" not in answer.headers.get("content-type", ""):
             raise UnexpectedReply(f"GitLab answered {request} with something other than JSON")
         return
-    said = f"{request}: {status} {_said(answer)}".strip()
+    # GitLab often begins its message with the status.
+    said = f"{request}: {status} {_said(answer).removeprefix(str(status)).strip()}".strip()
     wait_seconds = _retry_after(answer, now)
     if status == 429 or (status == 503 and wait_seconds is not None):
         raise RateLimited(f"GitLab asks to wait ({said})", wait_seconds)

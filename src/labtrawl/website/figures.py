@@ -26,9 +26,9 @@ class Overview:
         return sum(self.totals.jobs.values())
 
     @property
-    def done(self) -> int:
-        """Jobs that need nothing more."""
-        return self.totals.jobs["completed"] + self.totals.jobs["cancelled"]
+    def ended(self) -> int:
+        """Jobs that do not go on by themselves any more, however they ended."""
+        return self.known - self.open
 
     @property
     def open(self) -> int:

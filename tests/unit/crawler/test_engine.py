@@ -84,12 +84,22 @@ class Time:
 
 @contextlib.asynccontextmanager
 async def _engine(
-    website: Website, run_task: Callable[[Running], Any], time: Time | None = None, jobs: int = 2
+    website: Website,
+    run_task: Callable[[Running], Any],
+    time: Time | None = None,
+    jobs: int = 2,
+    drain_seconds: float = 5.0,
 ) -> AsyncIterator[Engine]:
     engine = Engine(
         cast("DirectCommunicationClient", website),
         run_task,
-        Pace(jobs, lease_seconds=15, renew_seconds=5, heartbeat_seconds=5),
+        Pace(
+            jobs,
+            lease_seconds=15,
+            renew_seconds=5,
+            heartbeat_seconds=5,
+            drain_seconds=drain_seconds,
+        ),
         (time or Time()).clock(),
         lambda: 0,
         lambda: 0,
@@ -252,3 +262,17 @@ async def test_stopping_engine_asks_for_nothing_more_and_waits_for_its_jobs() ->
         assert (len(website.asked) - asked <= 1, list(engine.running)) == (True, ["1"])
         gates["1/1"].set()
     assert engine.running == {}
+
+
+async def test_stop_cuts_off_a_job_that_waits_for_a_gitlab_that_is_away() -> None:
+    website, ended = Website([[_task("1")]]), list[str]()
+
+    async def run(_running: Running) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cut off")
+
+    async with _engine(website, run, drain_seconds=0.0) as engine:
+        await _until(lambda: bool(engine.running))
+    assert (ended, engine.running, website.forgotten) == (["cut off"], {}, ["1"])

@@ -96,7 +96,7 @@ def test_status_stands_for_one_failure(
         reason,
         is_retryable,
     )
-    assert f"/api/v4/x: {status} {status} Words" in str(raised.value)
+    assert f"/api/v4/x: {status} Words" in str(raised.value)
 
 
 @pytest.mark.parametrize(
