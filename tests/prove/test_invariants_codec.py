@@ -1,6 +1,7 @@
 """Invariants of the codec: any split of any stream gives the same messages, once and in order."""
 
 import json
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -52,7 +53,7 @@ def _feed(data: bytes, cuts: list[int]) -> list[Envelope | Refused]:
     decoder = Decoder(max_bytes=2000)
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     found: list[Envelope | Refused] = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         found += decoder.feed(data[start:end])
     return found
 
