@@ -215,18 +215,6 @@ def retry(connection: Connection, job_id: int) -> None:
         )
 
 
-def cancel(connection: Connection, job_id: int) -> None:
-    """End an open job unfinished; its crawler learns it from its lease. Conflict where it ended."""
-    changed = connection.exec_driver_sql(
-        f"UPDATE job SET state = 'cancelled', {FREE}, hold_reason = NULL, run_after = NULL,"
-        f" finished_at = {NOW_MS}, updated_at = {NOW_MS}, change = {NEXT_CHANGE}"
-        " WHERE id = ? AND state IN ('queued', 'running', 'held')",
-        (job_id,),
-    ).rowcount
-    if not changed:
-        raise Conflict(f"job {job_id} has ended already; there is nothing to cancel")
-
-
 @dataclass(frozen=True, slots=True)
 class JobPlace:
     """What a job is about, and who runs it."""

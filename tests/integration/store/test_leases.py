@@ -219,15 +219,15 @@ async def test_retry_is_for_ended_jobs_whose_work_nobody_else_does(tmp_path: Pat
         (job_id,) = await db.write(planned)
         with pytest.raises(Conflict):
             await db.write(lambda c: jobs.retry(c, job_id))
-        await db.write(lambda c: jobs.cancel(c, job_id))
-        with pytest.raises(Conflict):
-            await db.write(lambda c: jobs.cancel(c, job_id))
+        await db.write(lambda c: claim(c, "a"))
+        await db.write(lambda c: jobs.fail(c, job_id, "forbidden", "403"))
         other = await db.write(lambda c: jobs.enqueue(c, jobs.PlannedJob(1, "r0")))
         with pytest.raises(Conflict):
             await db.write(lambda c: jobs.retry(c, job_id))
-        await db.write(lambda c: jobs.cancel(c, int(other or 0)))
+        await db.write(lambda c: claim(c, "b"))
+        await db.write(lambda c: jobs.complete(c, int(other or 0)))
         await db.write(lambda c: jobs.retry(c, job_id))
-        assert await db.read(states) == ["queued", "cancelled"]
+        assert await db.read(states) == ["queued", "completed"]
 
 
 async def test_ledger_forgets_its_reason_when_a_failed_list_is_read_after_all(
