@@ -25,7 +25,8 @@ GROUPS = "min_access_level=10&order_by=id&sort=asc&per_page=100"
 PROJECTS = "membership=true&order_by=id&sort=asc&pagination=keyset&per_page=100"
 GROUP = "with_projects=false"
 INSIDE = "order_by=id&sort=asc&per_page=100"
-LEAST_MEMBER = 10
+# A member, of a level that the answer does not tell; below all of GitLab's real levels but none.
+SOME_MEMBER = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +212,7 @@ def _role(row: dict[str, Any]) -> int:
     """The highest access level that a project's own answer tells; groups do not tell it."""
     permissions = row.get("permissions")
     if not isinstance(permissions, dict):
-        return LEAST_MEMBER
+        return SOME_MEMBER
     accesses = (permissions.get("project_access"), permissions.get("group_access"))
     levels = [access.get("access_level") for access in accesses if isinstance(access, dict)]
     return max([0, *(level for level in levels if type(level) is int)])

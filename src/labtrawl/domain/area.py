@@ -17,7 +17,8 @@ class AreaKind(StrEnum):
 class FoundArea:
     """An area as discovery saw it on GitLab.
 
-    `role` is the access level of the account that saw it (10 guest … 50 owner, 0 none). `features`
+    `role` is the access level of the account that saw it (10 guest … 50 owner, 0 none, 1 a member of
+    a level that GitLab did not tell). `features`
     maps a feature to its access level as GitLab gives it (`disabled`, `private`, `enabled`, …).
     """
 

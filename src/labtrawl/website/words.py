@@ -99,6 +99,7 @@ RESOURCES = {
 # docs.gitlab.com/api/access_requests/#valid-access-levels
 ROLES = {
     0: "",
+    1: "Member",
     5: "Minimal",
     10: "Guest",
     15: "Planner",

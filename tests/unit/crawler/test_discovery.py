@@ -168,7 +168,7 @@ async def test_forbidden_list_of_groups_fails_the_discovery_with_its_reason() ->
         ({"project_access": {"access_level": 30}, "group_access": {"access_level": 50}}, 50),
         ({"project_access": None, "group_access": None}, 0),
         ({"project_access": {"access_level": "40"}, "group_access": {}}, 0),
-        (None, 10),
+        (None, 1),
     ],
 )
 async def test_role_is_the_highest_that_the_project_tells(permissions: object, role: int) -> None:
