@@ -1,5 +1,6 @@
 """Website and crawlers in terminals of their own: one supervisor, joined in any order."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -92,7 +93,7 @@ async def test_terminal_that_is_killed_takes_its_program_with_it(place: Folder) 
     website = await place.open("start", "website")
     pid = pid_of(await ready(crawler, "crawler-1"))
     crawler.process.kill()
-    gone(pid)
+    await asyncio.to_thread(gone, pid)
     assert await place.status() == {"website": "ready"}
     website.interrupt()
     assert await website.end() == 0
@@ -131,7 +132,7 @@ async def test_kill_9_of_the_supervisor_ends_programs_and_terminals(place: Folde
     entry = linux.process_entry(pids[0])
     assert entry is not None
     os.kill(entry.parent, signal.SIGKILL)
-    gone(*pids)
+    await asyncio.to_thread(gone, *pids)
     assert [await website.end(), await crawler.end()] == [2, 2]
     sentence = "labtrawl: the supervisor has ended, and with it what it had started here"
     assert [website.lines[-1], crawler.lines[-1]] == [sentence, sentence]
