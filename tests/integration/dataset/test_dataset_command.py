@@ -153,7 +153,7 @@ async def many_records(data_dir: Path) -> Path:
 
 
 def test_cat_into_head_ends_quietly(many_records: Path) -> None:
-    command = f"{sys.executable} -m labtrawl dataset cat --data-dir '{many_records}' | head -n 2"
+    command = f"'{sys.executable}' -m labtrawl dataset cat --data-dir '{many_records}' | head -n 2"
     piped = ["bash", "-c", f"set -o pipefail; {command}"]
     ran = subprocess.run(piped, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr, len(ran.stdout.splitlines())) == (0, "", 2)

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from jsonschema import Draft4Validator
@@ -129,7 +130,7 @@ def strict(real: Path, name: str) -> Draft4Validator:
     folder = real / "json-schemas" / "public_api" / "v4"
 
     def load(uri: str) -> Resource[Any]:
-        path = Path(uri.removeprefix("file://"))
+        path = Path(unquote(uri.removeprefix("file://")))
         return Resource.from_contents(json.loads(path.read_text()), DRAFT4)
 
     uri = (folder / f"{name}.json").as_uri()
