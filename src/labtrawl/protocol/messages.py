@@ -9,7 +9,6 @@ import msgspec
 
 PROTOCOL: Final = 2
 ANY_CRAWLER: Final = "external-crawler"
-WEB_SERVER: Final = "web-server"
 EVERYBODY: Final = "*"
 # Lists are sent in parts: a message stays far below the limit of a line.
 PART: Final = 500
@@ -162,13 +161,6 @@ class Task(Record, frozen=True, kw_only=True):
     segments: Segments
     gitlab_version: str = ""
     processed_items: int = 0
-
-
-class JobsError(Record, frozen=True, kw_only=True):
-    """A request for jobs could not be answered."""
-
-    error: str
-    request_id: str = ""
 
 
 class RenewLeases(Record, frozen=True, kw_only=True):
