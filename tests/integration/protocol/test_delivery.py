@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from labtrawl.dispatch.manager import DirectCommunicationManager, Session
 from labtrawl.errors import BadMessage, LeaseLost
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol import proof
@@ -69,8 +70,7 @@ async def test_five_hundred_events_of_twenty_jobs_through_ten_cuts_are_applied_o
         async def cut() -> None:
             for limit in range(30, 330, 30):
                 await site.until(lambda c, limit=limit: _count(c) >= limit)  # type: ignore[misc]
-                for session in list(manager.sessions.values()):
-                    session.close("the test cuts it")
+                await (await _session(manager)).end("the test cuts it")
 
         async with client.running(), asyncio.timeout(60):
             await asyncio.gather(cut(), *(work(job) for job in held))
@@ -78,6 +78,13 @@ async def test_five_hundred_events_of_twenty_jobs_through_ten_cuts_are_applied_o
         wanted = ",".join(str(n) for n in range(1, 26))
         assert await site.store.read(_applied) == [(job.job_id, wanted) for job in held]
         assert await site.store.read(_ledger) == [(50,)] * 20
+
+
+async def _session(manager: DirectCommunicationManager) -> Session:
+    """The crawler's connection, as soon as it is there."""
+    while not manager.sessions:  # noqa: ASYNC110 - the client reconnects on the same loop
+        await asyncio.sleep(0)
+    return next(iter(manager.sessions.values()))
 
 
 def _count(connection: Connection) -> int:
