@@ -15,6 +15,8 @@ class GapReason(StrEnum):
     DELETED = "deleted"
     FAILED = "failed"
     CHANGED = "changed"
+    CANCELLED = "cancelled"
+    ELSEWHERE = "elsewhere"
 
 
 MOST_DOUBLINGS = 64

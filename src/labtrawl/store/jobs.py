@@ -14,7 +14,12 @@ from labtrawl.store.engine import NOW_MS
 
 # The same number for all rows of one statement: whoever reads on from it misses none of them.
 NEXT_CHANGE = "(SELECT COALESCE(MAX(change), 0) + 1 FROM job)"
-FREE = "lease_holder = NULL, lease_expires_at = NULL, claim_id = NULL"
+FREE = "lease_holder = NULL, lease_expires_at = NULL, claim_id = NULL, wanted = 'run'"
+# A lease that ends while its job was asked to pause leaves it held: the wish outlives the crawler.
+AGAIN = (
+    "state = CASE WHEN wanted = 'pause' THEN 'held' ELSE 'queued' END,"
+    " hold_reason = CASE WHEN wanted = 'pause' THEN 'paused' END"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,8 @@ def retry_later(
 ) -> None:
     """Queue a running job again, not before `delay_seconds` from now; `is_try` counts as failed."""
     connection.exec_driver_sql(
-        f"UPDATE job SET state = 'queued', {FREE}, error_message = ?, run_after = {NOW_MS} + ?,"
+        f"UPDATE job SET {AGAIN}, {FREE}, error_message = ?,"
+        f" run_after = CASE WHEN wanted = 'run' THEN {NOW_MS} + ? END,"
         " attempt = MAX(attempt - ?, 0),"
         f" updated_at = {NOW_MS}, change = {NEXT_CHANGE} WHERE id = ? AND state = 'running'",
         (message, int(delay_seconds * 1000), 0 if is_try else 1, job_id),

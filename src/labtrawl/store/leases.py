@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from labtrawl.domain.failure import GapReason, RetryPolicy
 from labtrawl.store import ledger
 from labtrawl.store.engine import NOW_MS
-from labtrawl.store.jobs import FREE, NEXT_CHANGE
+from labtrawl.store.jobs import AGAIN, FREE, NEXT_CHANGE
 
 POISONED = "its crawler died at each of its tries"
 
@@ -46,6 +46,7 @@ class Renewal:
     job_id: int
     expires_at: int | None
     account_id: int | None
+    wanted: str = "run"
 
     @property
     def lost(self) -> bool:
@@ -128,7 +129,7 @@ def _renew(
     row = connection.exec_driver_sql(
         f"UPDATE job SET lease_expires_at = {NOW_MS} + ?"
         " WHERE id = ? AND fence = ? AND lease_holder = ? AND state = 'running'"
-        " RETURNING lease_expires_at, account_id",
+        " RETURNING lease_expires_at, account_id, wanted",
         (int(lease_seconds * 1000), lease[0], lease[1], holder),
     ).first()
     return Renewal(lease[0], *row) if row else Renewal(lease[0], None, None)
@@ -158,7 +159,7 @@ def _rescue(
         entry = ledger.Entry(reason=GapReason.FAILED, detail=POISONED)
         ledger.explain(connection, area_id, resource, entry)
     queued = connection.exec_driver_sql(
-        f"UPDATE job SET state = 'queued', {FREE}, updated_at = {NOW_MS}, change = {NEXT_CHANGE}"
+        f"UPDATE job SET {AGAIN}, {FREE}, updated_at = {NOW_MS}, change = {NEXT_CHANGE}"
         f" WHERE state = 'running' AND {which}",
         arguments,
     ).rowcount
@@ -166,9 +167,9 @@ def _rescue(
 
 
 def give_back(connection: Connection, job_id: int) -> None:
-    """Queue a running job again at once, without a try counted: its crawler drains."""
+    """Queue a running job again at once, or hold it where a pause is wanted; no try is counted."""
     connection.exec_driver_sql(
-        f"UPDATE job SET state = 'queued', {FREE}, attempt = MAX(attempt - 1, 0),"
+        f"UPDATE job SET {AGAIN}, {FREE}, attempt = MAX(attempt - 1, 0),"
         f" updated_at = {NOW_MS}, change = {NEXT_CHANGE} WHERE id = ? AND state = 'running'",
         (job_id,),
     )

@@ -50,6 +50,17 @@ account = Table(
     Column("scopes", Text, nullable=False, server_default=""),
     # Encrypted, bound to this account's origin; never in clear.
     Column("token", Text, nullable=False),
+    # Of which `[[accounts]]` of the settings it is: a pair that was renewed since stays the newer.
+    Column("source_sha256", Text, nullable=False, server_default=""),
+    # Encrypted as the token is; empty for a token that cannot be renewed.
+    Column("refresh_token", Text, nullable=False, server_default=""),
+    Column("expires_at", BigInteger),
+    # Grows with each pair: a renewal changes the pair that it read, or nothing.
+    Column("token_version", Integer, nullable=False, server_default="0"),
+    # Set before GitLab is asked for a new pair: found at a start, the answer may have been lost.
+    Column("renewal_began_at", BigInteger),
+    # The first of the refusals in a row; GitLab's replicas refuse good pairs for a while.
+    Column("renewal_refused_at", BigInteger),
     Column("state", Text, nullable=False),
     Column("verified_at", BigInteger, nullable=False),
     # One account is one GitLab user, whatever it is called today.
@@ -132,6 +143,8 @@ job = Table(
     # The highest message id applied to this job by its present holder.
     Column("applied_origin", Text),
     Column("applied_id", Text),
+    # What the website wants of a running job; written before its crawler is told.
+    Column("wanted", Text, nullable=False, server_default="run"),
     Column("created_at", BigInteger, nullable=False),
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),
@@ -147,6 +160,8 @@ job = Table(
         name="lease",
     ),
     CheckConstraint("(state = 'held') = (hold_reason IS NOT NULL)", name="hold"),
+    # Only who works can be asked to stop: the wish ends with the lease.
+    CheckConstraint("wanted = 'run' OR (wanted = 'pause' AND state = 'running')", name="wanted"),
     CheckConstraint("(state = 'failed') = (error_reason IS NOT NULL)", name="error"),
     Index("ix_job_change", "change"),
     Index("ix_job_state", "state", "id"),
@@ -221,7 +236,7 @@ ledger = Table(
     PrimaryKeyConstraint("area_id", "resource"),
     CheckConstraint(
         "reason IN ('feature_off', 'empty_repository', 'forbidden', 'tier', 'cap', 'deleted',"
-        " 'failed', 'changed')",
+        " 'failed', 'changed', 'cancelled', 'elsewhere')",
         name="reason",
     ),
 )
@@ -234,6 +249,8 @@ admin_link = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("used_at", BigInteger),
+    Column("role", Text, nullable=False, server_default="admin"),
+    CheckConstraint("role IN ('admin', 'operator', 'participant')", name="role"),
 )
 
 session = Table(
@@ -244,4 +261,80 @@ session = Table(
     Column("seen_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
+    Column("role", Text, nullable=False, server_default="admin"),
+    # Whose session it is, where it is a participant's.
+    Column("account_id", ForeignKey("account.id")),
+    CheckConstraint("role IN ('admin', 'operator', 'participant')", name="role"),
+    CheckConstraint("(role = 'participant') = (account_id IS NOT NULL)", name="owner"),
+)
+
+api_token = Table(
+    "api_token",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    # The beginning of the token, by which people tell one from another.
+    Column("prefix", Text, nullable=False, unique=True),
+    # Only the hash is kept: who reads the database cannot use it over HTTP.
+    Column("token_sha256", Text, nullable=False, unique=True),
+    Column("scopes", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("last_used_at", BigInteger),
+    Column("revoked_at", BigInteger),
+)
+
+crawler = Table(
+    "crawler",
+    metadata,
+    # As it registered; the name `*` stands for all of them.
+    Column("name", Text, primary_key=True),
+    # Whose name it is: another credential cannot take over its leases.
+    Column("owner", Text, nullable=False, server_default=""),
+    # What the website wants of it; written before it is told.
+    Column("wanted", Text, nullable=False, server_default="run"),
+    Column("changed_at", BigInteger, nullable=False),
+    CheckConstraint("wanted IN ('run', 'pause', 'drain')", name="wanted"),
+)
+
+budget = Table(
+    "budget",
+    metadata,
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("class", Text, nullable=False),
+    # As GitLab's headers told; None where it tells no limit.
+    Column("limit_per_minute", Integer),
+    Column("not_before", BigInteger, nullable=False, server_default="0"),
+    Column("updated_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "class"),
+)
+
+message = Table(
+    "message",
+    metadata,
+    Column("origin", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("applied_at", BigInteger, nullable=False),
+    # Messages without an id that grows are known by what they say, for 24 hours.
+    PrimaryKeyConstraint("origin", "message_id"),
+    Index("ix_message_applied_at", "applied_at"),
+)
+
+# Rows are only ever added: triggers refuse every change and every removal.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("tier", Text, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("level", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("detail", Text, nullable=False, server_default=""),
+    # HMAC over the row and the one before it: a row that was changed or left out is found.
+    Column("mac", Text, nullable=False),
+    CheckConstraint("level IN ('high', 'medium', 'low', 'none')", name="level"),
+    Index("ix_audit_at", "at"),
 )

@@ -42,6 +42,12 @@ REASONS = {
     "changed": Explanation(
         "Changed while reading", "The list changed while it was read. A retry reads it again."
     ),
+    "cancelled": Explanation(
+        "Cancelled", "Somebody cancelled this before it was complete. A retry goes on from there."
+    ),
+    "elsewhere": Explanation(
+        "Kept elsewhere", "An older crawler collected this into files of its own, not into here."
+    ),
     "failed": Explanation(
         "Failed", "It failed at every try. Read the message below, then retry; nothing is lost."
     ),

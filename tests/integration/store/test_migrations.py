@@ -14,16 +14,47 @@ from labtrawl.store.schema import metadata
 
 
 def _objects(path: Path) -> dict[tuple[str, str], list[str]]:
-    """Every table and index with the statement that made it, white space apart."""
+    """Every table with its columns, keys and constraints, every index with its statement.
+
+    How it was written says nothing: a column that was added later has its constraint beside it.
+    """
     with sqlite3.connect(path) as connection:
-        rows = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+        rows = connection.execute(
+            "SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'index')"
+        ).fetchall()
+        found = {
+            (kind, name): _table(connection, name, sql) if kind == "table" else [_flat(sql or "")]
+            for kind, name, sql in rows
+            if "alembic" not in name
+        }
     connection.close()
-    return {(kind, name): _parts(sql or "") for kind, name, sql in rows if "alembic" not in name}
+    return found
 
 
-def _parts(sql: str) -> list[str]:
-    """A statement's lines in any order: that of columns and constraints says nothing."""
-    return sorted(line.strip().rstrip(",") for line in sql.splitlines() if line.strip(" ,\t"))
+def _table(connection: sqlite3.Connection, name: str, sql: str) -> list[str]:
+    columns = connection.execute(f"SELECT * FROM pragma_table_info('{name}')").fetchall()
+    keys = connection.execute(
+        f'SELECT "table", "from", "to" FROM pragma_foreign_key_list(\'{name}\')'
+    ).fetchall()
+    unique = connection.execute(
+        f"SELECT name, \"unique\", origin FROM pragma_index_list('{name}')"
+    ).fetchall()
+    checks = [_balanced(part) for part in _flat(sql).split(" CHECK ")[1:]]
+    return sorted(map(repr, [*(column[1:] for column in columns), *keys, *unique, *checks]))
+
+
+def _balanced(text: str) -> str:
+    """What stands in the brackets that a text begins with."""
+    depth = 0
+    for place, sign in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(sign, 0)
+        if depth == 0:
+            return text[: place + 1]
+    raise ValueError(text)
+
+
+def _flat(sql: str) -> str:
+    return " ".join(sql.split())
 
 
 def test_migrated_database_equals_the_schema(tmp_path: Path) -> None:
