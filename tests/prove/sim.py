@@ -25,13 +25,14 @@ from labtrawl.dataset.layout import SegmentPrefix, dataset_root
 from labtrawl.dataset.reader import read_segment
 from labtrawl.dataset.sink import SegmentLimits, Sink
 from labtrawl.dispatch.credentials import Credentials
-from labtrawl.dispatch.handlers import HANDLERS, Caller, Desk
+from labtrawl.dispatch.handlers import HANDLERS, Desk
 from labtrawl.domain.area import AreaKind, FoundArea
 from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.gitlab.catalog import find
 from labtrawl.gitlab.client import GitLab
 from labtrawl.http import Answer, Http
+from labtrawl.protocol.exchange import Caller
 from labtrawl.protocol.messages import Envelope, Record
 from labtrawl.store import accounts, areas, jobs, leases, ledger, manifest
 from labtrawl.store.engine import Connection, Store, database_path, open_store

@@ -28,6 +28,7 @@ from labtrawl.errors import (
     StoreError,
 )
 from labtrawl.protocol import messages as wire
+from labtrawl.protocol.exchange import Caller, Reply
 from labtrawl.protocol.ids import is_message_id
 from labtrawl.store import jobs, leases
 from labtrawl.store.engine import Connection, Store
@@ -51,22 +52,6 @@ class Desk:
     lease_seconds: float
     clock: Clock
     jitter: Callable[[], float] = random.random
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who sent a message, as its door made sure."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What goes back."""
-
-    type: str
-    key: str
-    payload: msgspec.Raw
 
 
 Handler = Callable[[Desk, Caller, wire.Envelope], Awaitable[Reply | None]]

@@ -12,9 +12,7 @@ from labtrawl.dispatch.auth import AuthorizedClient, DirectSocketAuth
 from labtrawl.dispatch.handlers import (
     HANDLERS,
     ORDERED,
-    Caller,
     Desk,
-    Reply,
     can_come_again,
     handle,
     task_number,
@@ -24,6 +22,7 @@ from labtrawl.protocol import messages as wire
 from labtrawl.protocol import proof
 from labtrawl.protocol.codec import Refused
 from labtrawl.protocol.connection import Connection
+from labtrawl.protocol.exchange import Caller, Reply
 from labtrawl.protocol.ids import MessageIds
 from labtrawl.store import leases
 

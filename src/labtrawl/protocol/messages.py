@@ -138,6 +138,12 @@ class CustomParameters(Record, frozen=True, kw_only=True):
     resume_state: str | None = None
 
 
+class RateLimits(Record, frozen=True, kw_only=True):
+    """How fast a peer that asks for no budget may go; 0 where no limit is known."""
+
+    max_requests_per_minute: int = 0
+
+
 class Task(Record, frozen=True, kw_only=True):
     """A leased job with everything that it takes to run it."""
 
@@ -161,6 +167,7 @@ class Task(Record, frozen=True, kw_only=True):
     segments: Segments
     gitlab_version: str = ""
     processed_items: int = 0
+    rate_limits: RateLimits = RateLimits()
 
 
 class RenewLeases(Record, frozen=True, kw_only=True):
@@ -186,6 +193,76 @@ class LeasesRenewed(Record, frozen=True, kw_only=True):
     """The answer to `renew_leases`."""
 
     leases: list[RenewedLease]
+
+
+class BudgetWanted(Record, frozen=True, kw_only=True):
+    """How many requests a crawler is about to send for an account, in one class of endpoints."""
+
+    account_id: str
+    class_: str = msgspec.field(name="class", default="rest")
+    requests: int = 1
+
+
+class BudgetSeen(Record, frozen=True, kw_only=True):
+    """What GitLab's headers, or a 429, told of an account's limit; instants in ms."""
+
+    account_id: str
+    class_: str = msgspec.field(name="class", default="rest")
+    limit: int | None = None
+    remaining: int | None = None
+    reset_at: int | None = None
+    retry_after_seconds: float | None = None
+
+
+class RequestBudget(Record, frozen=True, kw_only=True):
+    """A crawler asks for requests before it sends them, and tells what it saw."""
+
+    want: list[BudgetWanted] = []
+    seen: list[BudgetSeen] = []
+
+
+class BudgetGrant(Record, frozen=True, kw_only=True):
+    """So many requests, from an instant until another by the website's clock (ms)."""
+
+    account_id: str
+    class_: str = msgspec.field(name="class", default="rest")
+    requests: int = 0
+    not_before: int = 0
+    expires_at: int = 0
+
+
+class BudgetGranted(Record, frozen=True, kw_only=True):
+    """The answer to `request_budget`."""
+
+    grants: list[BudgetGrant] = []
+
+
+class TokenRefreshRequest(Record, frozen=True, kw_only=True):
+    """A crawler's token was refused: it asks for the one that is valid now.
+
+    `task_id` and `epoch` name the job it is for; a caller that is no socket must name them.
+    """
+
+    request_id: str
+    provider_id: str = ""
+    account_id: str = ""
+    user_id: str = ""
+    task_id: str = ""
+    epoch: int = 0
+
+
+class TokenRefreshResponse(Record, frozen=True, kw_only=True):
+    """The answer; it never carries a refresh token. `expires_at` is ISO 8601, UTC."""
+
+    request_id: str
+    success: bool
+    access_token: str | None = None
+    expires_at: str | None = None
+    provider_id: str | None = None
+    error: str | None = None
+
+    def __repr__(self) -> str:
+        return f"TokenRefreshResponse({self.request_id}, success={self.success})"
 
 
 class SegmentReport(Record, frozen=True, kw_only=True):
@@ -284,6 +361,12 @@ class Command(Record, frozen=True, kw_only=True):
     """What the website wants of a crawler, or of one of its jobs."""
 
     task_id: str | None = None
+
+
+class CredentialsUpdated(Record, frozen=True, kw_only=True):
+    """A hint that an account has a new token; it comes with the next renewal."""
+
+    account_id: str
 
 
 class Shutdown(Record, frozen=True, kw_only=True):

@@ -7,10 +7,11 @@ import msgspec
 from labtrawl.clock import system_clock
 from labtrawl.dispatch.auth import DirectSocketAuth
 from labtrawl.dispatch.credentials import Credentials
-from labtrawl.dispatch.handlers import Caller, Desk, handle
+from labtrawl.dispatch.handlers import Desk, handle
 from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError
 from labtrawl.protocol import messages as wire
+from labtrawl.protocol.exchange import Caller
 from labtrawl.store.accounts import StoredToken
 from labtrawl.store.engine import Connection, Store
 from tests.integration.store.table import RETRY, account, area, job, rows, states, store
