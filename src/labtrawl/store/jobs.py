@@ -172,12 +172,13 @@ def retry_later(
 
 
 def hold(connection: Connection, job_id: int, reason: HoldReason, message: str = "") -> None:
-    """Make an open job wait for a reason; it keeps its cursor."""
+    """Make an open job wait for a reason, a wanted pause before all; it keeps its cursor."""
     connection.exec_driver_sql(
-        f"UPDATE job SET state = 'held', {FREE}, hold_reason = ?, error_message = ?,"
+        f"UPDATE job SET state = 'held', {FREE}, error_message = ?,"
+        " hold_reason = CASE WHEN wanted = 'pause' THEN 'paused' ELSE ? END,"
         f" run_after = NULL, updated_at = {NOW_MS}, change = {NEXT_CHANGE}"
         " WHERE id = ? AND state IN ('running', 'queued')",
-        (reason, message or None, job_id),
+        (message or None, reason, job_id),
     )
 
 

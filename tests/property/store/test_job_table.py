@@ -16,7 +16,7 @@ from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.job import HoldReason, JobState, may_move
 from labtrawl.errors import Conflict, LeaseLost
 from labtrawl.protocol.messages import LedgerReport, ProgressUpdate, SegmentReport
-from labtrawl.store import jobs, leases
+from labtrawl.store import commands, jobs, leases
 from labtrawl.store.engine import Connection, open_engine
 from labtrawl.store.migrate import migrate
 from tests.integration.store.table import account, area, job
@@ -55,6 +55,7 @@ class JobTable(RuleBasedStateMachine):
         self.sent: list[tuple[int, jobs.Origin, ProgressUpdate]] = []
         self.seen: dict[int, tuple[str, int, int, int]] = {}
         self.committed: dict[str, int] = {}
+        self.paused: set[int] = set()
         with self.engine.begin() as connection:
             self.area_id = area(connection, 7, {account(connection, 1): 30})
             for resource in RESOURCES:
@@ -168,6 +169,26 @@ class JobTable(RuleBasedStateMachine):
         with self.engine.begin() as c:
             account(c, 1)
             jobs.resume(c, reason)
+            if reason is HoldReason.PAUSED:
+                held = c.exec_driver_sql("SELECT id FROM job WHERE wanted = 'pause'").all()
+                self.paused &= {row[0] for row in held}
+
+    @rule(pick=PICK, what=st.sampled_from(["pause", "resume", "cancel"]))
+    def person_commands(self, pick: int, what: str) -> None:
+        command = {
+            "pause": commands.pause_job,
+            "resume": commands.resume_job,
+            "cancel": commands.cancel_job,
+        }[what]
+        with self.engine.begin() as c:
+            job_id = self._any_job(c, pick)
+            before = _everything(c)
+            try:
+                command(c, job_id)
+            except Conflict:
+                assert _everything(c) == before
+                return
+        (self.paused.add if what == "pause" else self.paused.discard)(job_id)
 
     @rule()
     def time_passes(self) -> None:
@@ -207,6 +228,18 @@ class JobTable(RuleBasedStateMachine):
                 assert all(old <= new for old, new in zip(before[1:], now[1:], strict=True))
                 assert _is_reachable(JobState(before[0]), JobState(now[0])), (before, now)
             self.seen[job_id] = tuple(now)
+
+    @invariant()
+    def what_was_paused_is_not_worked_on_unasked(self) -> None:
+        with self.engine.begin() as c:
+            going_on = c.exec_driver_sql(
+                "SELECT id FROM job WHERE state = 'queued' OR (state = 'running' AND wanted = 'run')"
+            ).all()
+            ended = c.exec_driver_sql(
+                "SELECT id FROM job WHERE state IN ('completed', 'failed', 'cancelled')"
+            ).all()
+        self.paused -= {row[0] for row in ended}
+        assert self.paused & {row[0] for row in going_on} == set()
 
     @invariant()
     def each_list_has_one_open_job_and_each_running_one_a_lease(self) -> None:
