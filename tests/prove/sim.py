@@ -25,7 +25,8 @@ from labtrawl.dataset.layout import SegmentPrefix, dataset_root
 from labtrawl.dataset.reader import read_segment
 from labtrawl.dataset.sink import SegmentLimits, Sink
 from labtrawl.dispatch.credentials import Credentials
-from labtrawl.dispatch.handlers import HANDLERS, Desk
+from labtrawl.dispatch.desk import Desk
+from labtrawl.dispatch.handlers import HANDLERS
 from labtrawl.domain.area import AreaKind, FoundArea
 from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy

@@ -14,6 +14,7 @@ from pathlib import Path
 from labtrawl.clock import system_clock
 from labtrawl.crawler.discovery import Scope
 from labtrawl.crawler.engine import Engine, Pace
+from labtrawl.crawler.purse import Purse
 from labtrawl.crawler.work import Tools, Worker
 from labtrawl.dataset.disk import Disk, LocalDisk
 from labtrawl.dataset.layout import dataset_root
@@ -21,13 +22,15 @@ from labtrawl.dataset.sink import SegmentLimits
 from labtrawl.dispatch import planner
 from labtrawl.dispatch.auth import DirectSocketAuth
 from labtrawl.dispatch.credentials import Credentials
-from labtrawl.dispatch.handlers import Desk
+from labtrawl.dispatch.desk import Desk
 from labtrawl.dispatch.leasing import Leasing
-from labtrawl.dispatch.manager import DirectCommunicationManager, Rhythm
+from labtrawl.dispatch.manager import DirectCommunicationManager
+from labtrawl.dispatch.session import Rhythm, Switchboard
 from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.http import Http, Limits, Origin, open_http
-from labtrawl.protocol.client import Chance, Dialler, DirectCommunicationClient
+from labtrawl.protocol.client import Chance, DirectCommunicationClient
+from labtrawl.protocol.meeting import Dialler, DialSocket
 from labtrawl.protocol.server import listening
 from labtrawl.sandbox import World
 from labtrawl.store.accounts import VerifiedAccount
@@ -67,8 +70,8 @@ class Rig:
         async with open_http(
             Origin(self.url, address_allow=("127.0.0.0/8",)), Limits(), "labtrawl-test"
         ) as http:
-            engine = self._engine(name, jobs, http)
-            async with engine.client.running():
+            engine, purse = self._engine(name, jobs, http)
+            async with engine.client.running(), purse.running():
                 task = asyncio.create_task(engine.run())
                 try:
                     yield engine
@@ -78,13 +81,13 @@ class Rig:
             # As the supervisor does when a crawler's process has ended.
             await self.manager.peer_gone(name, os.getpid())
 
-    def _engine(self, name: str, jobs: int, http: Http) -> Engine:
+    def _engine(self, name: str, jobs: int, http: Http) -> tuple[Engine, Purse]:
         token = secrets.token_hex(32)
         fingerprint = hashlib.sha256(token.encode()).hexdigest()
-        self.manager.auth.announce(name, os.getpid(), fingerprint)
+        self.manager.board.auth.announce(name, os.getpid(), fingerprint)
         engine: Engine
         client = DirectCommunicationClient(
-            self.socket_path,
+            DialSocket(self.socket_path),
             Dialler(name, token, os.getpid(), "here", "0", jobs, lambda: engine.holding()),  # noqa: PLW0108 - made after its client
             system_clock(),
             CHANCE,
@@ -101,10 +104,11 @@ class Rig:
             random.random,
             lambda: engine.stopping.is_set(),  # noqa: PLW0108
         )
-        worker = Worker(tools, client.send_event, client.send_state)
+        purse = Purse(client.request, system_clock())
+        worker = Worker(tools, client.send_event, client.send_state, purse)
         pace = Pace(jobs, self.lease_seconds, self.lease_seconds / 3, 1.0)
         engine = Engine(client, worker.run, pace, system_clock(), lambda: 0, worker.requests)
-        return engine
+        return engine, purse
 
     async def finished(self, seconds: float = 60) -> None:
         """Wait until no job is open any more."""
@@ -156,12 +160,8 @@ async def rig(data_dir: Path, url: str, lease_seconds: float = 5.0) -> AsyncIter
 def _rig(data_dir: Path, store: Store, url: str, path: Path, lease_seconds: float) -> Rig:
     credentials = Credentials(store, lambda stored: Secret(stored.encrypted))
     desk = Desk(store, credentials, RETRY, lease_seconds, system_clock())
-    manager = DirectCommunicationManager(
-        "copilot-study",
-        desk,
-        DirectSocketAuth(),
-        Rhythm(1.0, 5.0),
-        CHANCE.nonce,
-        CHANCE.bits,
+    board = Switchboard(
+        "copilot-study", desk, DirectSocketAuth(), Rhythm(1.0, 5.0), CHANCE.nonce, CHANCE.bits
     )
+    manager = DirectCommunicationManager(board)
     return Rig(data_dir, store, manager, url, path, lease_seconds)

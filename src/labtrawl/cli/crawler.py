@@ -19,6 +19,7 @@ from labtrawl.clock import system_clock
 from labtrawl.config import Settings
 from labtrawl.crawler.discovery import Scope
 from labtrawl.crawler.engine import Engine, Pace
+from labtrawl.crawler.purse import Purse
 from labtrawl.crawler.work import Tools, Worker
 from labtrawl.dataset.disk import LocalDisk
 from labtrawl.dataset.layout import dataset_root
@@ -26,7 +27,9 @@ from labtrawl.dataset.sink import SegmentLimits
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.errors import ConfigError
 from labtrawl.http import Http, Limits, open_http
-from labtrawl.protocol.client import Chance, Dialler, DirectCommunicationClient
+from labtrawl.protocol.backoff import BackoffLimits
+from labtrawl.protocol.client import Chance, DirectCommunicationClient
+from labtrawl.protocol.meeting import AwaitCall, Dialler, DialSocket, Meeting
 from labtrawl.supervisor.child import Child
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -45,8 +48,9 @@ async def run_crawler() -> None:
         logs.set_up(settings.logs)
         async with contextlib.AsyncExitStack() as stack:
             doors = await _open_doors(settings, stack)
-            engine = _engine(child, settings, doors)
+            engine, purse = _engine(child, settings, doors)
             await stack.enter_async_context(engine.client.running())
+            await stack.enter_async_context(purse.running())
             await child.ready()
             stop = asyncio.create_task(_pass_on(child.stopping, engine.stopping))
             await engine.run()
@@ -68,12 +72,12 @@ async def _open_doors(settings: Settings, stack: contextlib.AsyncExitStack) -> d
     }
 
 
-def _engine(child: Child, settings: Settings, doors: dict[str, Http]) -> Engine:
+def _engine(child: Child, settings: Settings, doors: dict[str, Http]) -> tuple[Engine, Purse]:
     clock = system_clock()
     engine: Engine
 
     client = DirectCommunicationClient(
-        settings.socket.path,
+        _meeting(child, settings),
         Dialler(
             name=child.begin.name,
             token=child.begin.token,
@@ -86,9 +90,13 @@ def _engine(child: Child, settings: Settings, doors: dict[str, Http]) -> Engine:
         clock,
         Chance(lambda: secrets.token_hex(16), secrets.randbits, random.random),
         lambda envelope: engine.command(envelope),  # noqa: PLW0108 - as above
+        BackoffLimits(
+            failures=settings.breaker.failures, open_seconds=settings.breaker.open_seconds
+        ),
     )
     tools = _tools(settings, doors, lambda: engine.stopping.is_set())  # noqa: PLW0108
-    worker = Worker(tools, client.send_event, client.send_state)
+    purse = Purse(client.request, clock)
+    worker = Worker(tools, client.send_event, client.send_state, purse)
     pace = Pace(
         settings.crawler.jobs,
         settings.lease.seconds,
@@ -96,7 +104,15 @@ def _engine(child: Child, settings: Settings, doors: dict[str, Http]) -> Engine:
         settings.heartbeat.seconds,
     )
     engine = Engine(client, worker.run, pace, clock, _memory_bytes, worker.requests)
-    return engine
+    return engine, purse
+
+
+def _meeting(child: Child, settings: Settings) -> Meeting:
+    """Where the website is met: it listens and is dialled, unless it is told to dial."""
+    most = settings.socket.max_message_bytes
+    if settings.socket.role == "dial":
+        return AwaitCall(child.listener("api"), most)
+    return DialSocket(settings.socket.path, most)
 
 
 def _tools(settings: Settings, doors: dict[str, Http], stopping: Callable[[], bool]) -> Tools:

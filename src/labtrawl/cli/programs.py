@@ -2,10 +2,21 @@
 
 import sys
 
+import msgspec
 from msgspec.structs import replace
 
 from labtrawl import config
-from labtrawl.config import Crawler, Scope, Segment, Settings, Website
+from labtrawl.config import (
+    Breaker,
+    Budget,
+    Crawler,
+    Dedup,
+    Flood,
+    Scope,
+    Segment,
+    Settings,
+    Website,
+)
 from labtrawl.errors import ConfigError
 from labtrawl.supervisor.process import Program
 
@@ -24,23 +35,28 @@ def website_program(settings: Settings, after: tuple[str, ...] = ()) -> Program:
         name="website",
         argv=child_arguments("website"),
         config=config.dump(settings),
-        matters=_without(settings, Segment, Scope, Crawler),
+        matters=_without(settings, Segment, Scope, Crawler, Breaker),
         gives_credentials=True,
-        listeners=("web", "api"),
+        listeners=("web", "http") if settings.socket.role == "dial" else ("web", "api", "http"),
         after=after,
     )
 
 
 def crawler_program(settings: Settings, number: int) -> Program:
-    """Return a crawler; it gets its tokens with its jobs and has no use for the accounts."""
-    own = replace(settings, accounts=())
+    """Return a crawler; it gets its tokens with its jobs and has no use for accounts and website."""
+    instances = tuple(
+        replace(each, client_id="", client_secret="", redirect_uri="")
+        for each in settings.instances
+    )
+    own = replace(settings, accounts=(), instances=instances, website=Website())
     of_many = replace(own, crawler=replace(own.crawler, count=Crawler().count))
     return Program(
         name=f"crawler-{number}",
         argv=child_arguments("crawler"),
         config=config.dump(own),
-        matters=_without(of_many, Website),
+        matters=_without(of_many, Website, Dedup, Flood, Budget),
         needs_credentials=True,
+        listeners=("api",) if settings.socket.role == "dial" else (),
         after=("website",),
     )
 
@@ -52,7 +68,7 @@ def named_program(name: str, settings: Settings) -> Program:
     return crawler_program(settings, int(name.removeprefix("crawler-")))
 
 
-def _without(settings: Settings, *tables: type[Website | Crawler | Segment | Scope]) -> bytes:
+def _without(settings: Settings, *tables: type[msgspec.Struct]) -> bytes:
     """Return the settings as a program reads them: without the tables that it never looks at."""
     unread = {each.__name__.lower(): each() for each in tables}
     return config.dump(replace(settings, named=(), **unread))

@@ -1,9 +1,13 @@
 """`labtrawl run website`: wires store, dispatch and pages together in the supervised process."""
 
 import asyncio
+import contextlib
 import secrets
 import shutil
-from datetime import UTC, datetime, timedelta
+import socket
+from collections.abc import Coroutine
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import click
@@ -11,28 +15,29 @@ import msgspec
 import uvloop
 
 from labtrawl import config, logs
-from labtrawl.cli.origins import http_to, user_agent
+from labtrawl.cli.sign_ins import SignIns
 from labtrawl.cli.tasks import background
 from labtrawl.clock import Clock, system_clock
 from labtrawl.config import Settings
 from labtrawl.dataset.disk import LocalDisk
 from labtrawl.dataset.layout import dataset_root
-from labtrawl.dispatch import planner
+from labtrawl.dispatch import grants
 from labtrawl.dispatch.auth import DirectSocketAuth
-from labtrawl.dispatch.credentials import Credentials
-from labtrawl.dispatch.handlers import Desk
+from labtrawl.dispatch.budget import Budget, Rules
+from labtrawl.dispatch.crawling import Crawling
+from labtrawl.dispatch.desk import Desk
+from labtrawl.dispatch.flood import FloodLimits
+from labtrawl.dispatch.handlers import handle
 from labtrawl.dispatch.leasing import Leasing
-from labtrawl.dispatch.manager import CrawlerStatus, DirectCommunicationManager, Rhythm
-from labtrawl.domain.credential import Secret
+from labtrawl.dispatch.manager import DirectCommunicationManager
+from labtrawl.dispatch.session import CrawlerStatus, Rhythm, Switchboard
 from labtrawl.domain.failure import RetryPolicy
-from labtrawl.errors import LabtrawlError, ProtocolError, Unauthorized
-from labtrawl.gitlab.probe import Probe, probe
-from labtrawl.http import Limits, open_http
 from labtrawl.protocol.server import listening
-from labtrawl.store.accounts import StoredToken, VerifiedAccount
+from labtrawl.store.audit import head_path, keep_head
 from labtrawl.store.engine import Store, database_path, open_store
 from labtrawl.store.migrate import migrate
-from labtrawl.store.secrets import Cipher, key_path, open_cipher, token_place
+from labtrawl.store.secrets import KeyRing, key_path
+from labtrawl.store.tokens import token_hash
 from labtrawl.supervisor.authentication import Credentials as Announcement
 from labtrawl.supervisor.authentication import (
     CredentialsUpdated,
@@ -42,12 +47,10 @@ from labtrawl.supervisor.authentication import (
 from labtrawl.supervisor.channel import Peer
 from labtrawl.supervisor.child import Child
 from labtrawl.website.app import build
-from labtrawl.website.serve import serve
+from labtrawl.website.serve import LocalDoor, serve
 from labtrawl.website.site import CrawlerView, Site
 
 log = logs.get("website")
-
-AGAIN_SECONDS = 15.0
 
 
 @click.command()
@@ -79,47 +82,90 @@ class Wiring:
             settings.retry.base_seconds,
             settings.retry.ceiling_seconds,
         )
-        self._auth = DirectSocketAuth()
-        self._problems: dict[str, str] = {}
-        self._accepted: set[str] = set()
-        self._manager = DirectCommunicationManager(
+        self._auth = DirectSocketAuth(
+            allowed_users=frozenset(int(uid) for uid in settings.socket.allow_users)
+        )
+        self._sign_ins = SignIns(settings, store, clock, self._announce)
+        self._keys = KeyRing(key_path(settings.data_dir))
+        self._desk = self._make_desk()
+        self._manager = DirectCommunicationManager(self._switchboard())
+
+    def _make_desk(self) -> Desk:
+        lease = self._settings.lease
+        return Desk(
+            self._store,
+            self._sign_ins.credentials,
+            self._retry,
+            lease.seconds,
+            self._clock,
+            legacy_lease_seconds=lease.legacy_seconds,
+            budget=Budget(self._budget_rules()),
+        )
+
+    def _budget_rules(self) -> Rules:
+        budget = self._settings.budget
+        return Rules(
+            budget.requests_per_minute, budget.reserved_share, int(budget.grant_seconds * 1000)
+        )
+
+    def _switchboard(self) -> Switchboard:
+        settings = self._settings
+        flood = settings.flood
+        return Switchboard(
             name=settings.socket.process_id,
-            desk=self._desk(),
+            desk=self._desk,
             auth=self._auth,
             rhythm=Rhythm(settings.heartbeat.seconds, settings.heartbeat.silence_seconds),
             nonce=lambda: secrets.token_hex(16),
             bits=secrets.randbits,
+            flood=FloodLimits(flood.messages_per_second, flood.cooldown_seconds, flood.cooldowns),
+            accepts_legacy=settings.socket.legacy_peers == "accept",
         )
-
-    def _desk(self) -> Desk:
-        credentials = Credentials(self._store, self._decrypt)
-        return Desk(
-            self._store, credentials, self._retry, self._settings.lease.seconds, self._clock
-        )
-
-    def _cipher(self) -> Cipher:
-        return open_cipher(key_path(self._settings.data_dir))
-
-    def _decrypt(self, stored: StoredToken) -> Secret:
-        token = self._cipher().decrypt(stored.encrypted, token_place(stored.instance_url))
-        logs.conceal(token)
-        return token
 
     async def run(self) -> None:
         """Open the doors, verify the accounts, tell the supervisor; stop when it says so."""
+        self._keys()  # without the key nothing could be written into the audit log
         web = self._child.listener("web")
         url = self._url(web.getsockname())
+        await grants.restore(self._desk.budget, self._store)
         async with (
+            self._sign_ins.renewals.running(),
             self._manager.running(),
-            listening(self._child.listener("api"), self._manager.attach),
-            background(self._leasing().run(), self._follow_peers(), self._verify_accounts()),
+            self._crawlers_door(),
+            background(
+                self._leasing().run(), self._follow_peers(), self._sign_ins.run(), self._keep_head()
+            ),
         ):
-            site = self._site(url)
-            pages = asyncio.create_task(serve(build(site), web, self._child.stopping))
+            pages = asyncio.create_task(self._serve(url, web))
             self._announce_address(url)
             await self._child.ready(address=url)
             await self._child.stopping.wait()
             await pages
+
+    async def _serve(self, url: str, web: socket.socket) -> None:
+        """Serve pages and API on the web's address and on the local socket."""
+        settings = self._settings
+        allowed = frozenset(int(uid) for uid in settings.socket.allow_users)
+        local = LocalDoor(self._child.listener("http"), allowed)
+        await serve(
+            build(self._site(url)),
+            web,
+            self._child.stopping,
+            local=local,
+            trusted_proxies=settings.website.trusted_proxies,
+        )
+
+    def _keep_head(self) -> Coroutine[None, None, None]:
+        """Remember the newest row of the audit log outside the database."""
+        return keep_head(self._store, head_path(self._settings.data_dir), self._clock)
+
+    def _crawlers_door(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Listen for crawlers, or dial the one that listens."""
+        options = self._settings.socket
+        if options.role == "dial":
+            return background(self._manager.dial(options.path, options.max_message_bytes))
+        held = self._child.listener("api")
+        return listening(held, self._manager.attach, options.max_message_bytes)
 
     def _url(self, name: tuple[str, int]) -> str:
         host = f"[{name[0]}]" if ":" in name[0] else name[0]
@@ -131,15 +177,41 @@ class Wiring:
         path.write_bytes(msgspec.json.encode({"url": url}))
 
     def _site(self, url: str) -> Site:
+        options = self._settings.socket
         return Site(
             store=self._store,
             clock=self._clock,
             crawlers=self._crawlers,
-            problems=lambda: list(self._problems.values()),
+            problems=self._sign_ins.problems,
             ready=lambda: not self._child.stopping.is_set(),
             contact=self._settings.contact,
             base_url=url,
+            exchange=partial(handle, self._desk),
+            crawling=self._crawling(),
+            audit_keys=self._keys,
+            data_dir=self._settings.data_dir,
+            sockets={"crawlers": options.path, "http": options.http_path},
+            name=options.process_id,
+            heartbeat_seconds=self._settings.heartbeat.seconds,
+            shared_token_sha256=self._shared_token(),
         )
+
+    def _crawling(self) -> Crawling:
+        options = self._settings.socket
+        return Crawling(self._manager, options.role, str(options.path))
+
+    def _shared_token(self) -> str:
+        """Return the hash of the token that earlier crawlers share; it is never written."""
+        token = self._settings.website.crawler_token
+        if token is None:
+            return ""
+        logs.conceal(token)
+        log.warning(
+            "shared_token_in_use",
+            advice="CRAWLER_API_TOKEN opens the crawlers' door to all who know it; make each"
+            " crawler one of its own: labtrawl token create NAME --scope crawler",
+        )
+        return token_hash(token.reveal())
 
     def _crawlers(self) -> list[CrawlerView]:
         return [_view(status, self._clock) for status in self._manager.statuses()]
@@ -153,6 +225,7 @@ class Wiring:
             LocalDisk(),
             root,
             lambda: shutil.disk_usage(self._settings.data_dir).free,
+            self._settings.dedup.keep_hours,
         )
 
     async def _follow_peers(self) -> None:
@@ -162,63 +235,6 @@ class Wiring:
                 self._auth.announce(frame.name, frame.pid, frame.token_sha256)
             else:
                 await self._manager.peer_gone(frame.name, frame.pid)
-
-    async def _verify_accounts(self) -> None:
-        """Ask each account's GitLab whether it accepts it; those that it could not ask, again."""
-        waiting = list(self._settings.accounts)
-        while waiting:
-            waiting = [account for account in waiting if not await self._verify(account)]
-            if waiting:
-                await self._clock.sleep(AGAIN_SECONDS)
-
-    async def _verify(self, account: config.Account) -> bool:
-        """Return whether this account needs no further try."""
-        instance = next(one for one in self._settings.instances if one.name == account.instance)
-        try:
-            token = self._decrypt(StoredToken(account.token, instance.url))
-            http = open_http(http_to(instance), Limits(), user_agent(self._settings))
-            async with http as door:
-                found = await probe(door, token, self._clock)
-            await self._accept(account, instance, found)
-        except LabtrawlError as error:
-            log.error("account_not_verified", instance=instance.name, error=str(error))
-            self._problems[account.token] = f"{instance.name}: {error}"
-            if isinstance(error, Unauthorized):
-                await self._refuse(account)
-            return not error.retryable
-        self._problems.pop(account.token, None)
-        return True
-
-    async def _accept(
-        self, account: config.Account, instance: config.Instance, found: Probe
-    ) -> None:
-        verified = VerifiedAccount(
-            instance.name,
-            instance.url,
-            found.instance.version,
-            found.account.user_id,
-            found.account.username,
-            found.account.scopes or (),
-            account.token,
-        )
-        await self._store.write(lambda c: planner.plan_account(c, verified))
-        log.info("account_verified", instance=instance.name, user=found.account.user_id)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        is_first = not self._accepted
-        self._accepted.add(account.token)
-        await self._announce(
-            Announcement(verified_at=now) if is_first else CredentialsUpdated(verified_at=now)
-        )
-
-    async def _refuse(self, account: config.Account) -> None:
-        """Hold what only this account sees; without any account left, start no more crawlers."""
-        await self._store.write(lambda c: planner.refuse_account(c, account.token))
-        self._accepted.discard(account.token)
-        if not self._accepted:
-            try:
-                await self._announce(CredentialsWithdrawn())
-            except ProtocolError as error:
-                log.warning("withdrawal_not_told", error=str(error))
 
     async def _announce(
         self, announcement: Announcement | CredentialsUpdated | CredentialsWithdrawn

@@ -1,25 +1,46 @@
 """Rules that hold between settings. Pure; only `labtrawl.config.load` enters."""
 
+import ipaddress
 import os
 from collections import Counter
 from urllib.parse import urlsplit
 
 from labtrawl.config.settings import Account, Instance, Settings
+from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError
 
 MAX_SOCKET_PATH = 107
 """sun_path holds 108 bytes with the final zero: man 7 unix."""
 
-TOKEN_PREFIX = "enc:v1:"  # noqa: S105 - the mark of an encrypted token, none itself
+ENCRYPTED = ("enc:v2:", "enc:v1:")
+"""How an encrypted text begins; the second form is that of earlier versions."""
+
+MIN_TOKEN = 32
+MIN_CHARACTERS = 10
+"""Fewer different characters are a pattern, not a random text."""
+_PLACEHOLDERS = (
+    "your_token",
+    "your-token",
+    "changeme",
+    "change_me",
+    "crawler_api_token",
+    "default",
+)
 
 
 def check(settings: Settings) -> None:
     """Raise ConfigError, one sentence, for the first rule that is broken."""
     _check_times(settings)
     _check_socket_paths(settings)
+    _check_users_of_socket(settings.socket.allow_users)
+    _check_crawler_token(settings.website.crawler_token)
+    _check_proxies(settings.website.trusted_proxies)
+    _check_role(settings)
+    _check_environment(settings)
     _check_instances(settings.instances)
     for account in settings.accounts:
-        _check_account(account, {instance.name for instance in settings.instances})
+        _check_account(account, {each.name: each for each in settings.instances})
+    _check_users(settings.accounts)
 
 
 def _check_times(settings: Settings) -> None:
@@ -29,9 +50,16 @@ def _check_times(settings: Settings) -> None:
         raise ConfigError("heartbeat.seconds must be less than heartbeat.silence_seconds")
 
 
+def _check_users_of_socket(users: tuple[str, ...]) -> None:
+    for user in users:
+        if not (user.isascii() and user.isdecimal() and len(user) < 11):
+            raise ConfigError(f"socket.allow_users: {user!r} is no user's number; `id -u` tells it")
+
+
 def _check_socket_paths(settings: Settings) -> None:
     paths = {
         "socket.path": settings.socket.path,
+        "socket.http_path": settings.socket.http_path,
         "auth_socket.path": settings.auth_socket.path,
         "runtime_dir": settings.runtime_dir / "control.sock",
     }
@@ -44,6 +72,49 @@ def _check_socket_paths(settings: Settings) -> None:
             )
 
 
+def _check_crawler_token(token: Secret | None) -> None:
+    """A text that could be guessed, or that stands in an example, would open the crawlers' door."""
+    if token is None:
+        return
+    text = token.reveal()
+    placeholder = any(word in text.lower() for word in _PLACEHOLDERS)
+    if len(text) < MIN_TOKEN or len(set(text)) < MIN_CHARACTERS or placeholder:
+        raise ConfigError(
+            f"website.crawler_token (CRAWLER_API_TOKEN) is too short or well known: it needs"
+            f" {MIN_TOKEN} random characters at least; better remove it and use"
+            " `labtrawl token create NAME --scope crawler`"
+        )
+
+
+def _check_proxies(networks: tuple[str, ...]) -> None:
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError:
+            raise ConfigError(
+                f"website.trusted_proxies names {network!r}, which is no address and no network"
+                " like 10.0.0.0/8"
+            ) from None
+
+
+def _check_role(settings: Settings) -> None:
+    if settings.socket.role == "dial" and settings.crawler.count != 1:
+        raise ConfigError(
+            'socket.role = "dial" is for one crawler, which listens; set crawler.count to 1, '
+            'or socket.role to "listen"'
+        )
+
+
+def _check_environment(settings: Settings) -> None:
+    """A token that is renewed every two hours would restart the crawlers as often."""
+    renewed = any(account.refresh_token for account in settings.accounts)
+    if settings.credentials == "environment" and renewed:
+        raise ConfigError(
+            'credentials = "environment" needs a token that lasts, and an account of OAuth gets '
+            'another every two hours; set credentials to "task"'
+        )
+
+
 def _check_instances(instances: tuple[Instance, ...]) -> None:
     names = Counter(instance.name for instance in instances)
     for name, times in names.items():
@@ -51,6 +122,11 @@ def _check_instances(instances: tuple[Instance, ...]) -> None:
             raise ConfigError(f"each [[instances]] needs a name of its own; {name!r} is not one")
     for instance in instances:
         _check_url(instance)
+        if instance.client_secret and not instance.client_secret.startswith(ENCRYPTED):
+            raise ConfigError(
+                f"the client_secret of {instance.name!r} is written in clear; remove it, make a new "
+                "one in GitLab, and give that to `labtrawl init --oauth`, which encrypts it"
+            )
 
 
 def _check_url(instance: Instance) -> None:
@@ -66,14 +142,34 @@ def _check_url(instance: Instance) -> None:
         raise ConfigError(f"{what} must hold neither user, password, query nor fragment")
 
 
-def _check_account(account: Account, instances: set[str]) -> None:
+def _check_account(account: Account, instances: dict[str, Instance]) -> None:
     if account.instance not in instances:
         raise ConfigError(
             f"an account names the instance {account.instance!r}, "
             "and there is no [[instances]] with this name"
         )
-    if not account.token.startswith(TOKEN_PREFIX):
+    renewing = account.refresh_token or account.token
+    if not (account.token.startswith(ENCRYPTED) and renewing.startswith(ENCRYPTED)):
         raise ConfigError(
             f"the token of the account on {account.instance!r} is written in clear; remove it, "
             "revoke it in GitLab, and add the account with `labtrawl init`, which encrypts it"
         )
+    if account.refresh_token:
+        _check_renewable(account, instances[account.instance])
+
+
+def _check_renewable(account: Account, instance: Instance) -> None:
+    if not (account.user_id and instance.client_id and instance.redirect_uri):
+        raise ConfigError(
+            f"the account on {account.instance!r} has a refresh_token, which needs its user_id and "
+            "the instance's client_id and redirect_uri; sign in again with labtrawl init --oauth"
+        )
+
+
+def _check_users(accounts: tuple[Account, ...]) -> None:
+    users = Counter((each.instance, each.user_id) for each in accounts if each.user_id)
+    for (instance, user_id), times in users.items():
+        if times > 1:
+            raise ConfigError(
+                f"{times} [[accounts]] are of the user {user_id} on {instance!r}: keep the newest"
+            )

@@ -59,11 +59,11 @@ def read_file(path: Path) -> File:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     tables = {name: _tables(name, document.pop(name, []), path) for name in TABLES}
-    if tables["accounts"] and mode & 0o077:
-        raise ConfigError(
-            f"{path} holds accounts and can be read by others; run: chmod 600 '{path}'"
-        )
-    return File(path, dict(_flatten(document, "", path)), tables)
+    values = dict(_flatten(document, "", path))
+    if (tables["accounts"] or "website.crawler_token" in values) and mode & 0o077:
+        what = "accounts" if tables["accounts"] else "a token"
+        raise ConfigError(f"{path} holds {what} and can be read by others; run: chmod 600 '{path}'")
+    return File(path, values, tables)
 
 
 def _flatten(document: Mapping[str, Any], prefix: str, path: Path) -> Iterator[tuple[str, Given]]:

@@ -16,11 +16,12 @@ from labtrawl.config.layers import (
     read_file,
     read_flags,
 )
-from labtrawl.config.settings import Settings, to_path
+from labtrawl.config.settings import Settings, from_text
 from labtrawl.config.table import BY_NAME, SETTINGS, TABLES, Setting
+from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError
 
-_NAMES_IN_RUNTIME_DIR = ("control.sock", "auth.sock", "api.sock")
+_NAMES_IN_RUNTIME_DIR = ("control.sock", "auth.sock", "api.sock", "http.sock")
 
 
 def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
@@ -42,9 +43,12 @@ def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, obje
     return _build(given, tables, environ, folder)
 
 
-def defaults(data_dir: Path) -> Settings:
-    """Return the settings of somebody who set nothing but the data folder; reads no file."""
-    given = read_flags({"data_dir": data_dir}, Path.cwd())
+def defaults(data_dir: Path, values: Mapping[str, object] | None = None) -> Settings:
+    """Return the settings of somebody who set only the data folder and `values`; reads no file.
+
+    ConfigError as `load`.
+    """
+    given = read_flags({"data_dir": data_dir, **(values or {})}, Path.cwd())
     return _build(given, {name: [] for name in TABLES}, {}, Path.cwd())
 
 
@@ -70,13 +74,13 @@ def _build(
     document = _nest(values)
     document.update({name: [_entry(name, each) for each in tables[name]] for name in tables})
     document["named"] = sorted(given)
-    settings = msgspec.convert(document, Settings, dec_hook=_keep_path)
+    settings = msgspec.convert(document, Settings, dec_hook=_keep)
     check(settings)
     return settings
 
 
-def _keep_path(wanted: type, value: object) -> Path:
-    return value if isinstance(value, Path) else to_path(wanted, value)
+def _keep(wanted: type, value: object) -> Path | Secret:
+    return value if isinstance(value, Path | Secret) else from_text(wanted, value)
 
 
 def _entry(table: str, entry: Mapping[str, Given]) -> dict[str, Any]:
@@ -93,7 +97,7 @@ def _convert(setting: Setting, given: Given) -> Any:
         value = [part.strip() for part in value.split(",") if part.strip()]
     try:
         made = msgspec.convert(
-            value, setting.annotation, strict=not given.is_text, dec_hook=to_path
+            value, setting.annotation, strict=not given.is_text, dec_hook=from_text
         )
     except msgspec.ValidationError:
         # The reason given by msgspec may quote the value; a token written there stays unseen.
@@ -106,9 +110,9 @@ def _derive(values: dict[str, Any], environ: Mapping[str, str], folder: Path) ->
     data_dir = values.setdefault("data_dir", folder / "data.private")
     runtime_dir = values.setdefault("runtime_dir", _runtime_dir(data_dir, environ))
     values.setdefault("auth_socket.path", runtime_dir / "auth.sock")
-    beside_data = data_dir / "config" / "api.sock"
-    short = _fits(beside_data)
-    values.setdefault("socket.path", beside_data if short else runtime_dir / "api.sock")
+    for name, file in (("socket.path", "api.sock"), ("socket.http_path", "http.sock")):
+        beside_data = data_dir / "config" / file
+        values.setdefault(name, beside_data if _fits(beside_data) else runtime_dir / file)
 
 
 def _runtime_dir(data_dir: Path, environ: Mapping[str, str]) -> Path:

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from labtrawl.domain.credential import Secret
+
 MEBIBYTE = 1024 * 1024
 
 
@@ -35,6 +37,21 @@ class Website(msgspec.Struct, frozen=True, kw_only=True):
             le=65535,
         ),
     ] = 3000
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        _about(
+            "Addresses or networks (CIDR) of proxies whose X-Forwarded-For and -Proto are believed; "
+            "they never make a caller more trusted."
+        ),
+    ] = ()
+    crawler_token: Annotated[
+        Secret | None,
+        _about(
+            "A token that crawlers of earlier systems share, at least 32 characters; each use is "
+            "warned of. `labtrawl token create` makes better ones.",
+            alias="CRAWLER_API_TOKEN",
+        ),
+    ] = None
 
 
 class Socket(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,10 +65,43 @@ class Socket(msgspec.Struct, frozen=True, kw_only=True):
             alias="SOCKET_PATH",
         ),
     ]
+    role: Annotated[
+        Literal["listen", "dial"],
+        _about(
+            "listen: any number of crawlers dial the website; dial: the website dials the one "
+            "crawler, which listens."
+        ),
+    ] = "listen"
+    http_path: Annotated[
+        Path,
+        _about(
+            "The socket file on which the website speaks HTTP to programs of the same user; at most"
+            " 107 bytes.",
+            default="<data_dir>/config/http.sock",
+        ),
+    ]
     process_id: Annotated[
         str,
         _about("The website's name on the wire (`origin`).", alias="COPILOT_PROCESS_ID"),
     ] = "copilot-study"
+    allow_users: Annotated[
+        tuple[str, ...],
+        _about(
+            "Numbers of users (uid) besides ours whose processes may speak; the rights of the socket"
+            " file must let them connect, too."
+        ),
+    ] = ()
+    legacy_peers: Annotated[
+        Literal["refuse", "accept"],
+        _about(
+            "accept: peers of dialect 1 may speak, which prove nothing; only processes of the same "
+            "user, and each is warned of."
+        ),
+    ] = "refuse"
+    max_message_bytes: Annotated[
+        int,
+        _about("A longer message is refused.", unit="bytes", ge=512 * 1024, le=256 * MEBIBYTE),
+    ] = 16 * MEBIBYTE
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +125,54 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
             le=3600,
         ),
     ] = 5.0
+    legacy_seconds: Annotated[
+        float,
+        _about(
+            "The lease of a peer of dialect 1, which never renews: each of its words prolongs it.",
+            unit="s",
+            ge=1,
+            le=86_400,
+        ),
+    ] = 300.0
+
+
+class Dedup(msgspec.Struct, frozen=True, kw_only=True):
+    """How messages are known that belong to no job, or come without an id that grows."""
+
+    keep_hours: Annotated[
+        float, _about("So long a repeat is known as one.", unit="h", ge=1, le=8760)
+    ] = 24.0
+
+
+class Flood(msgspec.Struct, frozen=True, kw_only=True):
+    """How fast one connection may send; it is slowed first, then closed."""
+
+    messages_per_second: Annotated[
+        float, _about("Above this nothing is read from it for a while.", ge=1, le=1_000_000)
+    ] = 5000.0
+    cooldown_seconds: Annotated[float, _about("How long that while is.", unit="s", gt=0, le=60)] = (
+        1.0
+    )
+    cooldowns: Annotated[
+        int, _about("After so many in a row the connection is closed.", ge=0, le=1000)
+    ] = 5
+
+
+class Breaker(msgspec.Struct, frozen=True, kw_only=True):
+    """When a crawler that cannot connect tries less often."""
+
+    failures: Annotated[
+        int, _about("After so many failures in a row the circuit opens.", ge=1, le=1000)
+    ] = 5
+    open_seconds: Annotated[
+        float,
+        _about(
+            "An open circuit lets one probe through after 1 s to this long, at random.",
+            unit="s",
+            ge=1,
+            le=3600,
+        ),
+    ] = 30.0
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +194,38 @@ class Crawler(msgspec.Struct, frozen=True, kw_only=True):
     requests: Annotated[
         int, _about("How many requests of a crawler are under way at once.", ge=1, le=256)
     ] = 16
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of GitLab's patience is used: one budget an account, for all crawlers together."""
+
+    requests_per_minute: Annotated[
+        int,
+        _about(
+            "The most requests of an account, beside what GitLab itself allows; 0 leaves it to "
+            "GitLab.",
+            ge=0,
+            le=1_000_000,
+        ),
+    ] = 0
+    reserved_share: Annotated[
+        float,
+        _about(
+            "The share of GitLab's limit that is left to the people whose accounts are used.",
+            ge=0,
+            le=0.95,
+        ),
+    ] = 0.2
+    grant_seconds: Annotated[
+        float,
+        _about(
+            "How long a crawler may use what it was granted: so long it goes on without the "
+            "website, and so much of each minute is given up for it.",
+            unit="s",
+            ge=2,
+            le=60,
+        ),
+    ] = 5.0
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,6 +318,21 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
             "everything else must be a public address with https."
         ),
     ] = ()
+    client_id: Annotated[
+        str,
+        _about("The id of labtrawl's OAuth application there; empty where tokens are used."),
+    ] = ""
+    client_secret: Annotated[
+        str,
+        _about(
+            "The secret of that application as `labtrawl init --oauth` encrypted it; empty for a "
+            "public application."
+        ),
+    ] = ""
+    redirect_uri: Annotated[
+        str,
+        _about("The redirect URI of that application: GitLab compares it with each request."),
+    ] = ""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,8 +340,27 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
     instance: Annotated[str, _about("The name of the instance.")]
     token: Annotated[
-        str, _about("The access token as `labtrawl init` encrypted it: enc:v1:…, never in clear.")
+        str, _about("The access token as `labtrawl init` encrypted it: enc:v2:…, never in clear.")
     ]
+    user_id: Annotated[
+        int,
+        _about("GitLab's number of the user, to which the encrypted texts are bound.", ge=0),
+    ] = 0
+    refresh_token: Annotated[
+        str,
+        _about(
+            "What renews the access token, encrypted too; newer ones are kept in the database. "
+            "Empty for an access token that somebody made by hand."
+        ),
+    ] = ""
+    expires_at: Annotated[
+        int,
+        _about(
+            "When the access token expires, in ms since 1970; 0: not known.",
+            unit="ms",
+            ge=0,
+        ),
+    ] = 0
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,12 +379,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     contact: Annotated[
         str, _about("An address that GitLab's administrators find in our User-Agent.")
     ] = ""
+    credentials: Annotated[
+        Literal["task", "environment"],
+        _about(
+            "How crawlers get tokens. task: each with its job; environment: the first account's as "
+            "GITLAB_TOKEN and GITLAB_URL, which is less safe and warned of."
+        ),
+    ] = "task"
     socket: Socket
     auth_socket: AuthSocket
     website: Website = Website()
     lease: Lease = Lease()
     heartbeat: Heartbeat = Heartbeat()
+    dedup: Dedup = Dedup()
+    flood: Flood = Flood()
+    breaker: Breaker = Breaker()
     crawler: Crawler = Crawler()
+    budget: Budget = Budget()
     segment: Segment = Segment()
     scope: Scope = Scope()
     retry: Retry = Retry()
@@ -232,16 +407,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def dump(settings: Settings) -> bytes:
     """Return the settings as JSON, for a child's control channel."""
-    return msgspec.json.encode(settings, enc_hook=str)
+    return msgspec.json.encode(settings, enc_hook=_to_text)
+
+
+def _to_text(value: object) -> str:
+    return value.reveal() if isinstance(value, Secret) else str(value)
 
 
 def restore(text: bytes | msgspec.Raw) -> Settings:
     """Return the settings that `dump` wrote; msgspec.ValidationError for anything else."""
-    return msgspec.json.decode(text, type=Settings, dec_hook=to_path)
+    return msgspec.json.decode(text, type=Settings, dec_hook=from_text)
 
 
-def to_path(wanted: type, value: object) -> Path:
-    """Make a Path of a text, for msgspec, which knows texts only."""
-    if wanted is Path and isinstance(value, str) and value and "\0" not in value:
-        return Path(value)
+def from_text(wanted: type, value: object) -> Path | Secret:
+    """Make a Path or a Secret of a text, for msgspec, which knows texts only."""
+    if isinstance(value, str) and value and "\0" not in value:
+        if wanted is Path:
+            return Path(value)
+        if wanted is Secret:
+            return Secret(value)
     raise ValueError(f"cannot make {wanted.__name__} of {type(value).__name__}")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 
 from labtrawl.config.settings import Account, Instance, Settings
+from labtrawl.domain.credential import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ _WORDS: dict[object, str] = {
     float: "a number",
     str: "a text",
     Path: "a path",
+    Secret: "a text",
 }
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from labtrawl.crawler.cursor import Cursor
 from labtrawl.crawler.line import Figures, Line
+from labtrawl.crawler.purse import Stopped
 from labtrawl.domain.area import AreaKind
 from labtrawl.errors import Forbidden, GitLabError, NotFound, RateLimited, UnexpectedReply
 from labtrawl.gitlab.catalog import FEATURES, gap_of, resources_of
@@ -72,6 +73,8 @@ class Discovery:
             done = Cursor(stage="done", items=self.cursor.items, ended=True)
             ledger = LedgerReport(expected_by="end of list")
             await self.line.complete(done.encode(), None, self._figures(), ledger)
+        except Stopped:
+            await self.line.give_back(self._figures())
         except GitLabError as error:
             wait = error.retry_after if isinstance(error, RateLimited) else None
             figures = self._figures()

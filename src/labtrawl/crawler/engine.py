@@ -19,6 +19,7 @@ from labtrawl.domain.credential import Secret
 from labtrawl.errors import BadMessage, LeaseLost, ProtocolError, StoreError
 from labtrawl.protocol.client import DirectCommunicationClient
 from labtrawl.protocol.messages import (
+    Command,
     Envelope,
     Heartbeat,
     Holding,
@@ -50,6 +51,8 @@ class Running:
     token: Secret
     renewed_at: float
     dropped: bool = False
+    # It comes to the end of its page, checkpoints, and gives itself back.
+    paused: bool = False
     runner: asyncio.Task[None] | None = None
 
 
@@ -84,6 +87,7 @@ class Engine:
     running: dict[str, Running] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
+    _renew_now: asyncio.Event = field(default_factory=asyncio.Event)
     _claim_id: str = ""
     _processed: int = 0
     _started_at: float = 0.0
@@ -97,10 +101,30 @@ class Engine:
         ]
 
     def command(self, envelope: Envelope) -> None:
-        """Take a message of the website that answers no request."""
+        """Take a message of the website that answers no request.
+
+        A command is in its database already: what is missed here comes with the next renewal.
+        """
         if envelope.key == "shutdown":
             log.info("website_asks_to_stop")
             self.stopping.set()
+        elif envelope.key == "CREDENTIALS_UPDATED":
+            self.client.acknowledge(envelope)
+            self._renew_now.set()
+        elif envelope.key in ("pause", "resume", "cancel", "drain"):
+            wanted = msgspec.json.decode(envelope.payload, type=Command)
+            log.info("command", wanted=envelope.key, job=wanted.task_id or "all")
+            self.client.acknowledge(envelope)
+            self._obey(envelope.key, wanted.task_id)
+
+    def _obey(self, wanted: str, task_id: str | None) -> None:
+        """Pause or cancel a job, or all in hand; whether more are claimed is the website's matter."""
+        chosen = [one for name, one in self.running.items() if task_id in (None, name)]
+        for running in chosen:
+            if wanted == "pause":
+                running.paused = True
+            elif wanted == "cancel":
+                self._drop(running)
 
     async def run(self) -> None:
         """Work until `stopping` is set and all jobs in hand are checkpointed."""
@@ -192,10 +216,21 @@ class Engine:
 
     async def _renew_all(self) -> None:
         while True:
-            await self.clock.sleep(self.pace.renew_seconds)
+            await self._until_renewal()
             if self.running:
                 await self._renew()
             self._drop_stale()
+
+    async def _until_renewal(self) -> None:
+        """Wait for the next turn, or until the website hints at new credentials."""
+        turn = asyncio.ensure_future(self.clock.sleep(self.pace.renew_seconds))
+        hint = asyncio.ensure_future(self._renew_now.wait())
+        try:
+            await asyncio.wait({turn, hint}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            turn.cancel()
+            hint.cancel()
+        self._renew_now.clear()
 
     async def _renew(self) -> None:
         asked_at = self.clock.monotonic()
@@ -223,6 +258,7 @@ class Engine:
             self._drop(running)
             return
         running.renewed_at = asked_at
+        running.paused = running.paused or renewed.wanted == "pause"
         if renewed.access_token is not None:
             running.token = Secret(renewed.access_token)
 
@@ -260,6 +296,10 @@ class Engine:
             memory_usage=self.memory_bytes(),
             uptime=self.clock.monotonic() - self._started_at,
             requests_per_minute=(minute[-1][1] - minute[0][1]) * 60 / elapsed,
+            breaker=self.client.circuit,
+            breaker_opened=self.client.circuit_opened,
+            queued=self.client.unsent,
+            dropped=self.client.dropped,
         )
 
 

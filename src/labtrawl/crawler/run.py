@@ -13,6 +13,7 @@ from labtrawl.crawler.cursor import Cursor
 from labtrawl.crawler.ledger import report_of
 from labtrawl.crawler.line import Figures, Line
 from labtrawl.crawler.lists import Batch, Reader
+from labtrawl.crawler.purse import Stopped
 from labtrawl.dataset import policy
 from labtrawl.dataset.sink import Segment, Sink
 from labtrawl.domain.failure import GapReason
@@ -49,6 +50,8 @@ class JobRun:
                     break
             else:
                 await self._complete()
+        except Stopped:
+            await self._give_back()
         except (GitLabError, DatasetError) as error:
             await self._fail(error)
         finally:

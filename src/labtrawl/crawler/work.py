@@ -14,6 +14,7 @@ from labtrawl.crawler.discovery import Discovery, Scope
 from labtrawl.crawler.engine import Running
 from labtrawl.crawler.line import Figures, Line, SendEvent, SendState
 from labtrawl.crawler.lists import Reader
+from labtrawl.crawler.purse import Purse, Spender
 from labtrawl.crawler.run import JobRun
 from labtrawl.dataset.disk import Disk
 from labtrawl.dataset.layout import SegmentPrefix, parse_segment_prefix
@@ -22,6 +23,7 @@ from labtrawl.domain.failure import RetryPolicy
 from labtrawl.errors import BadMessage, LabtrawlError, LeaseLost
 from labtrawl.gitlab import catalog
 from labtrawl.gitlab.client import GitLab, Tally
+from labtrawl.gitlab.limits import REST, Meter
 from labtrawl.http import Http
 from labtrawl.protocol.messages import Task
 
@@ -50,6 +52,7 @@ class Worker:
     tools: Tools
     send_event: SendEvent
     send_state: SendState
+    purse: Purse
     _tallies: dict[str, Tally] = field(default_factory=dict)
     _finished: int = 0
 
@@ -86,6 +89,10 @@ class Worker:
 
     async def _run(self, running: Running, line: Line, tally: Tally) -> None:
         task = running.task
+
+        def stopping() -> bool:
+            return running.paused or self.tools.stopping()
+
         gitlab = GitLab(
             self.tools.http_of(task.gitlab_api_url),
             lambda: running.token,
@@ -93,17 +100,29 @@ class Worker:
             self.tools.retry,
             self.tools.jitter,
             tally,
+            self._meter(task.account_id, line, stopping),
         )
         cursor = decode_cursor(task.custom_parameters.resume_state)
         if task.command == catalog.DISCOVERY:
-            discovery = Discovery(
-                gitlab, line, self.tools.scope, self.tools.stopping, cursor, task.full_path
-            )
+            discovery = Discovery(gitlab, line, self.tools.scope, stopping, cursor, task.full_path)
             await discovery.run()
         else:
-            await self._job_run(task, gitlab, line).run()
+            await self._job_run(task, gitlab, line, stopping).run()
 
-    def _job_run(self, task: Task, gitlab: GitLab, line: Line) -> JobRun:
+    def _meter(self, account_id: str, line: Line, stopping: Callable[[], bool]) -> Meter:
+        def waits() -> None:
+            line.tell_wait("waits for budget")
+
+        spender = Spender(account_id, REST, stopping, waits)
+        return Meter(
+            take=lambda: self.purse.take(spender),
+            told=lambda limits: self.purse.told(spender, limits),
+            refused=lambda seconds: self.purse.refused(spender, seconds),
+        )
+
+    def _job_run(
+        self, task: Task, gitlab: GitLab, line: Line, stopping: Callable[[], bool]
+    ) -> JobRun:
         prefix = prefix_of(task)
         resource = catalog.find(prefix.area_kind, task.command)
         if resource is None:
@@ -123,7 +142,7 @@ class Worker:
             policy_name=task.policy,
             clock=self.tools.clock,
             checkpoint_seconds=self.tools.segment.max_seconds,
-            stopping=self.tools.stopping,
+            stopping=stopping,
             cursor=decode_cursor(task.custom_parameters.resume_state),
         )
 

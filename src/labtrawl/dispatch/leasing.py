@@ -12,7 +12,7 @@ from labtrawl.dataset.sweep import list_segments, sweep
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.job import HoldReason
 from labtrawl.errors import DatasetError, StoreError
-from labtrawl.store import jobs, leases, manifest
+from labtrawl.store import jobs, leases, manifest, messages
 from labtrawl.store.engine import Connection, Store
 
 log = logs.get("backend.leasing")
@@ -33,6 +33,7 @@ class Leasing:
     disk: Disk
     dataset_root: Path
     free_bytes: Callable[[], int]
+    keep_hours: float = 24.0
 
     async def run(self) -> None:
         """Look after time for ever; a failing database is tried again at the next tick."""
@@ -63,10 +64,11 @@ class Leasing:
         return leases.rescue_expired(connection, self.retry)
 
     async def sweep(self) -> None:
-        """Remove segments that no manifest row names and no living lease may be writing.
+        """Remove what nobody asks for any more: old records of messages, and orphaned segments.
 
-        The files are listed before the snapshot: what is written later is not looked at.
+        Those are named by no row of the manifest and written by no living lease. The files are listed before the snapshot: what is written later is not looked at.
         """
+        await self.store.write(lambda c: messages.forget(c, self.keep_hours))
         found = await asyncio.to_thread(list_segments, self.disk, self.dataset_root)
         named, living = await self.store.read(lambda c: (manifest.names(c), leases.live_leases(c)))
         removed = await asyncio.to_thread(sweep, self.disk, self.dataset_root, found, named, living)

@@ -28,9 +28,9 @@ def plan_account(connection: Connection, account: VerifiedAccount) -> int:
     return account_id
 
 
-def refuse_account(connection: Connection, encrypted_token: str) -> None:
+def refuse_account(connection: Connection, source_sha256: str) -> None:
     """GitLab refused a token at the start: what only its account sees waits for a new one."""
-    accounts.refuse_token(connection, encrypted_token)
+    accounts.refuse_source(connection, source_sha256)
     jobs.hold_unseen(connection)
 
 

@@ -1,5 +1,6 @@
 """What a crawler's report does to the database: one guarded transaction a report."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from labtrawl.dispatch import planner
@@ -11,6 +12,8 @@ from labtrawl.store import accounts, jobs, leases, ledger, manifest
 from labtrawl.store.engine import Connection
 
 SHOWN = "processing"
+Once = Callable[[Connection], bool]
+"""What has an effect at most once, and says whether this was the time."""
 # Failures that say something about GitLab, not about the attempt: no retry can mend them.
 # GitLab's own limits reset within the hour (doc/administration/settings, rate limits).
 LONGEST_WAIT_SECONDS = 3600.0
@@ -30,10 +33,15 @@ def is_event(update: ProgressUpdate) -> bool:
     return update.status != SHOWN or update.cursor is not None or bool(update.segments)
 
 
-def show(connection: Connection, job_id: int, origin: jobs.Origin, update: ProgressUpdate) -> None:
-    """Show how far a job is; not recorded as applied, since it may overtake a re-sent event."""
-    if not jobs.was_applied(connection, job_id, origin):
+def show(connection: Connection, job_id: int, origin: jobs.Origin, update: ProgressUpdate) -> bool:
+    """Show how far a job is; not recorded as applied, since it may overtake a re-sent event.
+
+    False where something newer took effect before.
+    """
+    is_new = not jobs.was_applied(connection, job_id, origin)
+    if is_new:
         jobs.progress(connection, job_id, _progress(update))
+    return is_new
 
 
 def apply(
@@ -42,21 +50,32 @@ def apply(
     origin: jobs.Origin,
     update: ProgressUpdate,
     delay: Delay,
-) -> None:
+) -> bool:
     """Apply an event once: segments, cursor, counters, discovered areas, the job's end.
 
-    Raises LeaseLost where it comes from an older lease; then nothing is changed.
+    False where it was applied before. Raises LeaseLost where it comes from an older lease; then
+    nothing is changed.
     """
     if jobs.was_applied(connection, job_id, origin):
-        return
+        return False
     jobs.mark_applied(connection, job_id, origin)
+    effect(connection, job_id, origin.fence, update, delay)
+    return True
+
+
+def effect(
+    connection: Connection, job_id: int, fence: int, update: ProgressUpdate, delay: Delay
+) -> None:
+    """Do what a report says, to a job that is running under `fence`; it is known to be no repeat."""
     jobs.progress(connection, job_id, _progress(update))
-    _commit_segments(connection, job_id, origin, update)
+    _commit_segments(connection, job_id, fence, update)
     _record_areas(connection, job_id, update)
     if update.status == "completed":
         _complete(connection, job_id, update.ledger or LedgerReport())
     elif update.status == "paused":
         leases.give_back(connection, job_id)
+    elif update.status == "credential_expiry":
+        without_credential(connection, job_id, update.error or update.message)
     elif update.status == "failed":
         _fail(connection, job_id, update, delay)
 
@@ -68,13 +87,13 @@ def _progress(update: ProgressUpdate) -> jobs.Progress:
 
 
 def _commit_segments(
-    connection: Connection, job_id: int, origin: jobs.Origin, update: ProgressUpdate
+    connection: Connection, job_id: int, fence: int, update: ProgressUpdate
 ) -> None:
     new = [
         manifest.ClosedSegment(one.name, one.length, one.sha256, one.records)
         for one in update.segments
     ]
-    manifest.commit(connection, job_id, origin.fence, new)
+    manifest.commit(connection, job_id, fence, new)
     if update.cursor is not None:
         jobs.advance(connection, job_id, update.cursor, len(new))
     records = sum(one.records for one in new)

@@ -6,9 +6,8 @@ order, and answers requests that were cut off by asking again under the same id.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,48 +15,16 @@ import msgspec
 from labtrawl import logs
 from labtrawl.clock import Clock
 from labtrawl.errors import BadMessage, LeaseLost, PeerGone, ProtocolError, StoreError
-from labtrawl.protocol import proof
-from labtrawl.protocol.connection import Connection
+from labtrawl.protocol.backoff import Backoff, BackoffLimits, Circuit
 from labtrawl.protocol.ids import MessageIds
 from labtrawl.protocol.link import Link
-from labtrawl.protocol.messages import (
-    PROTOCOL,
-    Ack,
-    Challenge,
-    Envelope,
-    ErrorReport,
-    Holding,
-    Record,
-    Register,
-    Registered,
-    Rejected,
-)
+from labtrawl.protocol.meeting import Dialler, Introduction, Meeting
+from labtrawl.protocol.messages import Ack, Envelope, ErrorReport, Record, Registered
 from labtrawl.protocol.outbox import Outbox
 
 log = logs.get("messaging.direct-client")
 
-HANDSHAKE_SECONDS = 2.0
-FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 5.0
-# A connection that ends sooner is a failed try: else one bad message would be sent in a tight loop.
-SETTLED_SECONDS = 1.0
 SILENCE_SECONDS = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Dialler:
-    """Who dials, with which token, and what it holds at the time of a (re)connect."""
-
-    name: str
-    token: str
-    pid: int
-    hostname: str
-    version: str
-    max_jobs: int
-    holding: Callable[[], Sequence[Holding]]
-
-    def __repr__(self) -> str:
-        return f"Dialler({self.name})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +37,18 @@ class Chance:
 
 
 class DirectCommunicationClient:
-    """The crawler's line to the website."""
+    """The crawler's line to the website; `meet` says how the two ends find each other."""
 
     def __init__(
         self,
-        path: Path,
+        meet: Meeting,
         dialler: Dialler,
         clock: Clock,
         chance: Chance,
         on_command: Callable[[Envelope], None],
+        limits: BackoffLimits | None = None,
     ) -> None:
-        self._path = path
+        self._meet = meet
         self._dialler = dialler
         self._clock = clock
         self._chance = chance
@@ -89,6 +57,8 @@ class DirectCommunicationClient:
         self._outbox = Outbox()
         self._requests: dict[str, tuple[Envelope, asyncio.Future[Envelope]]] = {}
         self._link: Link | None = None
+        self._backoff = Backoff(limits or BackoffLimits(), chance.jitter)
+        self._is_trying = False
         self.registered: Registered | None = None
         self.reconnects = 0
         self.dropped = 0
@@ -148,6 +118,26 @@ class DirectCommunicationClient:
         else:
             self.dropped += 1
 
+    def acknowledge(self, envelope: Envelope) -> None:
+        """Say that a command was understood and is being done."""
+        if envelope.id is not None:
+            self._try_send(self._envelope("message", "ACK", Ack(ids=[envelope.id])))
+
+    @property
+    def circuit(self) -> Circuit:
+        """How this end stands with the website."""
+        return Circuit.CLOSED if self.is_connected() else self._backoff.circuit(self._is_trying)
+
+    @property
+    def circuit_opened(self) -> int:
+        """How often it could not connect for so long that it began to try less often."""
+        return self._backoff.opened
+
+    @property
+    def unsent(self) -> int:
+        """How many events wait for their acknowledgement."""
+        return len(self._outbox.unsent())
+
     def send_heartbeat(self, payload: Record) -> None:
         """Send a sign of life."""
         self.send_state("heartbeat", "heartbeat", payload)
@@ -174,15 +164,17 @@ class DirectCommunicationClient:
             self._link.connection.send(envelope)
 
     async def _keep_connected(self) -> None:
-        failures = 0
         while True:
             lasted_seconds = await self._one_connection()
-            failures = 0 if lasted_seconds >= SETTLED_SECONDS else failures + 1
-            await self._clock.sleep(self._pause(failures))
+            pause = self._backoff.pause(lasted_seconds)
+            if self._backoff.circuit(False) is Circuit.OPEN:
+                log.warning("circuit_open", probe_in_seconds=round(pause, 1))
+            await self._clock.sleep(pause)
 
     async def _one_connection(self) -> float:
         """Connect and stay as long as that lasts; return how long it did."""
         connected_at: float | None = None
+        self._is_trying = True
         try:
             await self._connect()
             connected_at = self._clock.monotonic()
@@ -192,57 +184,18 @@ class DirectCommunicationClient:
         except (ProtocolError, msgspec.MsgspecError) as error:
             log.warning("refused_by_website", error=str(error))
         finally:
+            self._is_trying = False
             self._close()
         return 0.0 if connected_at is None else self._clock.monotonic() - connected_at
 
-    def _pause(self, failures: int) -> float:
-        """At once, then full jitter under a doubling ceiling (protocol, guarantee 6)."""
-        if failures <= 1:
-            return 0.0
-        # Bounded before it is a power: a website may be away for days.
-        doubled = FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 10)
-        return min(LONGEST_PAUSE_SECONDS, doubled) * self._chance.jitter()
-
     async def _connect(self) -> None:
-        loop = asyncio.get_running_loop()
         link = self._link = Link(self._message_received)
-        async with asyncio.timeout(HANDSHAKE_SECONDS):
-            await loop.create_unix_connection(lambda: Connection(link.attach), str(self._path))
-            self.registered = await self._register(link)
+        words = Introduction(self._dialler, self._chance.nonce, self._envelope)
+        self.registered = await self._meet.meet(link, words)
         self.reconnects += 1
         log.info("connected", website=self.registered.client_id)
         self._send_again()
         link.begin()
-
-    async def _register(self, link: Link) -> Registered:
-        challenge = msgspec.json.decode((await link.next("challenge")).payload, type=Challenge)
-        own_nonce = self._chance.nonce()
-        secret = proof.secret_of(self._dialler.token)
-        name = self._dialler.name
-        register = Register(
-            id=name,
-            pid=self._dialler.pid,
-            version=self._dialler.version,
-            protocol=PROTOCOL,
-            hostname=self._dialler.hostname,
-            max_jobs=self._dialler.max_jobs,
-            nonce=own_nonce,
-            proof=proof.prove(secret, challenge.nonce, own_nonce, proof.ROLE_CRAWLER, name),
-            holding=list(self._dialler.holding()),
-        )
-        link.connection.send(self._envelope("command", "register", register))
-        answer = await link.next("registered", "rejected")
-        if answer.key == "rejected":
-            rejected = msgspec.json.decode(answer.payload, type=Rejected)
-            raise ProtocolError(f"the website refused the connection: {rejected.reason}")
-        registered = msgspec.json.decode(answer.payload, type=Registered)
-        self._check(registered, secret, own_nonce, challenge.nonce)
-        return registered
-
-    def _check(self, registered: Registered, secret: bytes, own: str, theirs: str) -> None:
-        name = registered.client_id
-        if not proof.is_proved(registered.proof, secret, own, theirs, proof.ROLE_WEBSITE, name):
-            raise ProtocolError("the listening end could not prove that it is our website")
 
     def _send_again(self) -> None:
         for envelope in self._outbox.unsent():

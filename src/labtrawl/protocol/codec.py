@@ -22,6 +22,9 @@ HOPELESS_FACTOR: Final = 4
 _NOT_SPACE = re.compile(rb"[^ \t\r\n]")
 _TOKEN = re.compile(rb'"[^"\\\n]*"|["{}\[\],:\n]|[^\s"{}\[\],:]+')
 _STRING_STOP = re.compile(rb'["\\\n]')
+_SPACE: Final = b" \t\r\n"
+_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_NO_STRUCTURE: Final = bytes(byte for byte in range(256) if byte not in b'{}[]"')
 _CLOSES = {ord("}"): ord("{"), ord("]"): ord("[")}
 _OPENS_AFTER = {ord("{"): b":", ord("["): b"[,"}
 _VALUE = ord("v")
@@ -71,13 +74,59 @@ class Decoder:
 
     def feed(self, data: bytes) -> list[Envelope | Refused]:
         """Return what became whole with these bytes."""
-        self._buffer += data
         found: list[Envelope | Refused] = []
+        if not self._buffer:
+            data = self._take_lines(data, found)
+        self._buffer += data
+        are_lines = not found
         while (one := self._next()) is not None:
             found.append(one)
             if isinstance(one, Refused) and one.fatal:
                 break
+            if are_lines and not self._stack:
+                are_lines = False
+                rest = bytes(self._buffer).lstrip(_SPACE)
+                self._buffer = bytearray(self._take_lines(rest, found))
         return found
+
+    def _take_lines(self, data: bytes, found: list[Envelope | Refused]) -> bytes:
+        """Take whole lines as our own peers send them; return what has to be looked at closely.
+
+        Called at most twice a read, so that no byte is examined more often by that.
+        """
+        start = 0
+        while (end := data.find(b"\n", start)) >= 0:
+            envelope = self._plain(data[start:end])
+            if envelope is None:
+                break
+            found.append(envelope)
+            start = end + 1
+        if start:
+            self._in_garbage = False
+        return data[start:]
+
+    def _plain(self, line: bytes) -> Envelope | None:
+        """Return the message of a line that is exactly one and surely not too deep, else None."""
+        if len(line) > self._max_bytes or not self._is_surely_flat(line):
+            return None
+        try:
+            str(line, "utf-8")
+            return _decoder.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+
+    def _is_surely_flat(self, line: bytes) -> bool:
+        """Say whether the nesting is within the limit; False where that takes a closer look."""
+        if line.count(b"{") + line.count(b"[") <= self._max_depth:
+            return True
+        if b"\\" in line:
+            line = _ESCAPE.sub(b"", line)
+        brackets = b"".join(line.translate(None, _NO_STRUCTURE).split(b'"')[::2])
+        for _ in range(self._max_depth):
+            if not brackets:
+                return True
+            brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        return not brackets
 
     def _next(self) -> Envelope | Refused | None:
         if not self._stack:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 from labtrawl.errors import PeerGone
-from labtrawl.protocol.codec import Decoder, Refused, encode
+from labtrawl.protocol.codec import MAX_BYTES, Decoder, Refused, encode
 from labtrawl.protocol.messages import Envelope
 
 
@@ -36,9 +36,11 @@ class Listener(Protocol):
 class Connection(asyncio.Protocol):
     """A stream of messages. `open` says whether sending makes sense; sending never blocks."""
 
-    def __init__(self, attach: Callable[["Connection"], Listener]) -> None:
+    def __init__(
+        self, attach: Callable[["Connection"], Listener], max_bytes: int = MAX_BYTES
+    ) -> None:
         self._attach = attach
-        self._decoder = Decoder()
+        self._decoder = Decoder(max_bytes)
         self._listener: Listener | None = None
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()

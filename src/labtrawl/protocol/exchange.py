@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from labtrawl.protocol.messages import PROTOCOL, Envelope
+from labtrawl.protocol.messages import PROTOCOL, Ack, Envelope
 
 
 class Tier(StrEnum):
@@ -55,11 +55,21 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back."""
+    """What goes back; `body` is anything that msgspec can encode."""
 
     type: str
     key: str
-    payload: msgspec.Raw
+    body: object
+
+    @property
+    def ack(self) -> Ack | None:
+        """The acknowledgement, where it is nothing else: several can go in one message."""
+        return self.body if isinstance(self.body, Ack) else None
+
+    @property
+    def payload(self) -> msgspec.Raw:
+        """The body as JSON."""
+        return msgspec.Raw(msgspec.json.encode(self.body))
 
 
 Exchange = Callable[[Caller, Envelope], Awaitable[Reply | None]]

@@ -1,4 +1,4 @@
-"""One try of the dialling end: first the words of the handshake, then messages.
+"""One try of a crawler's end: first the words of the handshake, then messages.
 
 Whatever comes late from an older connection reaches its own link only, never the next one's.
 """

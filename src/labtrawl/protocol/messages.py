@@ -63,7 +63,7 @@ class Register(Record, frozen=True, kw_only=True):
 
 
 class Registered(Record, frozen=True, kw_only=True):
-    """The listener accepts, and proves itself in the same way."""
+    """The listener accepts, and proves itself in the same way; a crawler says what it holds."""
 
     client_id: str
     protocol: int
@@ -71,6 +71,7 @@ class Registered(Record, frozen=True, kw_only=True):
     server_time: int
     proof: str
     released: list[str] = []
+    holding: list[Holding] = []
 
 
 class Rejected(Record, frozen=True, kw_only=True):
@@ -90,6 +91,11 @@ class Heartbeat(Record, frozen=True, kw_only=True):
     memory_usage: int = 0
     uptime: float = 0.0
     requests_per_minute: float = 0.0
+    # Of the crawler's own end of the connection: how it is, and what it could not send.
+    breaker: str = "closed"
+    breaker_opened: int = 0
+    queued: int = 0
+    dropped: int = 0
 
 
 class RequestJobs(Record, frozen=True, kw_only=True):
@@ -241,6 +247,7 @@ class TokenRefreshRequest(Record, frozen=True, kw_only=True):
     """A crawler's token was refused: it asks for the one that is valid now.
 
     `task_id` and `epoch` name the job it is for; a caller that is no socket must name them.
+    `refused_sha256` says which token was refused, in hex: a newer one needs no renewal.
     """
 
     request_id: str
@@ -249,6 +256,7 @@ class TokenRefreshRequest(Record, frozen=True, kw_only=True):
     user_id: str = ""
     task_id: str = ""
     epoch: int = 0
+    refused_sha256: str = ""
 
 
 class TokenRefreshResponse(Record, frozen=True, kw_only=True):
@@ -337,7 +345,7 @@ class JobsDiscovered(Record, frozen=True, kw_only=True):
     """Jobs that a crawler discovered while it ran a task."""
 
     task_id: str
-    epoch: int
+    epoch: int = 0
     jobs: list[DiscoveredJob]
 
 

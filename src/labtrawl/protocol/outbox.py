@@ -40,10 +40,16 @@ class Outbox:
 
     def acknowledge(self, ack: Ack) -> None:
         """Let go of what took effect."""
-        for message_id in [m for m, p in self._pending.items() if _is_acked(m, p, ack)]:
-            pending = self._pop(message_id)
-            if pending and not pending.answer.done():
-                pending.answer.set_result(ack.results.get(message_id, {}))
+        for message_id in ack.ids:
+            self._acknowledge(message_id, ack)
+        if ack.up_to:
+            for message_id in [m for m, p in self._pending.items() if _is_acked(m, p, ack)]:
+                self._acknowledge(message_id, ack)
+
+    def _acknowledge(self, message_id: str, ack: Ack) -> None:
+        pending = self._pop(message_id)
+        if pending is not None and not pending.answer.done():
+            pending.answer.set_result(ack.results.get(message_id, {}))
 
     def refuse(self, message_id: str, error: Exception) -> None:
         """Let go of a message that the website will never apply, and of its job's later ones.
@@ -87,4 +93,4 @@ def _set_exception(answer: asyncio.Future[dict[str, Any]], error: Exception) -> 
 
 def _is_acked(message_id: str, pending: Pending, ack: Ack) -> bool:
     up_to = ack.up_to.get(pending.task_id)
-    return message_id in ack.ids or (up_to is not None and message_id <= up_to)
+    return up_to is not None and message_id <= up_to

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from labtrawl.domain.failure import GapReason, RetryPolicy
+from labtrawl.errors import LeaseLost, Missing
 from labtrawl.store import ledger
 from labtrawl.store.engine import NOW_MS
 from labtrawl.store.jobs import AGAIN, FREE, NEXT_CHANGE
@@ -57,7 +58,7 @@ class Renewal:
 # The index is named: with statistics SQLite takes that of the states instead, and sorts all of them.
 CLAIMABLE = """
 SELECT j.id FROM job AS j INDEXED BY ix_job_due
-WHERE j.state = 'queued' AND j.run_after IS NULL AND (? IS NULL OR j.resource = ?)
+WHERE j.state = 'queued' AND j.run_after IS NULL AND (CAST(? AS TEXT) IS NULL OR j.resource = ?)
   AND EXISTS (SELECT 1 FROM area_access AS x JOIN account AS c ON c.id = x.account_id
               WHERE x.area_id = j.area_id AND c.state = 'active')
 ORDER BY j.priority DESC, j.id LIMIT ?
@@ -76,13 +77,14 @@ UPDATE job SET state = 'running', fence = fence + 1, attempt = attempt + 1, leas
 WHERE id = ? AND state = 'queued'
 """
 
-CLAIMED = """
+_CLAIMED_JOB = """
 SELECT j.id, j.fence, j.lease_expires_at, j.resource, j.priority, j.attempt, j.cursor,
   j.next_segment, j.processed_items, a.kind, a.gitlab_id, a.full_path, i.id, i.url, i.version,
   j.account_id
 FROM job AS j JOIN area AS a ON a.id = j.area_id JOIN instance AS i ON i.id = a.instance_id
-WHERE j.lease_holder = ? AND j.claim_id = ? AND j.state = 'running' ORDER BY j.id
-"""
+WHERE j.state = 'running' AND j.lease_holder = ?"""
+CLAIMED = f"{_CLAIMED_JOB} AND j.claim_id = ? ORDER BY j.id"
+IN_HAND = f"{_CLAIMED_JOB} ORDER BY j.id"
 
 
 def claim(
@@ -111,6 +113,12 @@ def has_due(
     return due is not None or bool(_claimed(connection, holder, claim_id))
 
 
+def in_hand(connection: Connection, holder: str) -> list[ClaimedJob]:
+    """Return the jobs that a holder has, as it claimed them."""
+    rows = connection.exec_driver_sql(IN_HAND, (holder,)).all()
+    return [ClaimedJob(*row) for row in rows]
+
+
 def _claimed(connection: Connection, holder: str, claim_id: str) -> list[ClaimedJob]:
     rows = connection.exec_driver_sql(CLAIMED, (holder, claim_id)).all()
     return [ClaimedJob(*row) for row in rows]
@@ -132,7 +140,48 @@ def _renew(
         " RETURNING lease_expires_at, account_id, wanted",
         (int(lease_seconds * 1000), lease[0], lease[1], holder),
     ).first()
-    return Renewal(lease[0], *row) if row else Renewal(lease[0], None, None)
+    return (
+        Renewal(lease[0], *row)
+        if row
+        else Renewal(lease[0], None, None, _end_of(connection, lease))
+    )
+
+
+def _end_of(connection: Connection, lease: tuple[int, int]) -> str:
+    """Say whether a lost lease ended because somebody cancelled its job."""
+    row = connection.exec_driver_sql(
+        "SELECT 1 FROM job WHERE id = ? AND fence = ? AND state = 'cancelled'", lease
+    ).first()
+    return "cancel" if row else "run"
+
+
+def prolong(connection: Connection, holder: str, lease_seconds: float) -> None:
+    """Prolong whatever a holder has: for peers that never learned to renew."""
+    connection.exec_driver_sql(
+        f"UPDATE job SET lease_expires_at = {NOW_MS} + ?"
+        " WHERE state = 'running' AND lease_holder = ?",
+        (int(lease_seconds * 1000), holder),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who has a job in hand, and under which fence number."""
+
+    holder: str
+    fence: int
+
+
+def lease_of(connection: Connection, job_id: int) -> Lease:
+    """Return the lease of a running job; Missing for no such job, LeaseLost for one at rest."""
+    row = connection.exec_driver_sql(
+        "SELECT state, lease_holder, fence FROM job WHERE id = ?", (job_id,)
+    ).first()
+    if row is None:
+        raise Missing(f"there is no job {job_id}")
+    if row[0] != "running":
+        raise LeaseLost(f"job {job_id} is {row[0]}; nobody has it in hand")
+    return Lease(row[1], row[2])
 
 
 def rescue_expired(connection: Connection, policy: RetryPolicy) -> int:

@@ -7,7 +7,8 @@ import msgspec
 from labtrawl.clock import system_clock
 from labtrawl.dispatch.auth import DirectSocketAuth
 from labtrawl.dispatch.credentials import Credentials
-from labtrawl.dispatch.handlers import Desk, handle
+from labtrawl.dispatch.desk import Desk
+from labtrawl.dispatch.handlers import handle
 from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError
 from labtrawl.protocol import messages as wire

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from labtrawl.dispatch.manager import DirectCommunicationManager, Session
+from labtrawl.dispatch.manager import DirectCommunicationManager
+from labtrawl.dispatch.session import Session
 from labtrawl.errors import BadMessage, LeaseLost
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol import proof
-from labtrawl.protocol.client import Chance, DirectCommunicationClient
+from labtrawl.protocol.client import DirectCommunicationClient
 from labtrawl.store import leases
 from labtrawl.store.engine import Connection
 from tests.integration.protocol.wire import TOKEN, crawler, raw_peer, website
@@ -54,6 +55,7 @@ def _holding(held: list[leases.ClaimedJob]) -> list[wire.Holding]:
     return [wire.Holding(task_id=str(job.job_id), epoch=job.fence) for job in held]
 
 
+@pytest.mark.seed("S2.3", "S2.6", "S2.79")
 async def test_five_hundred_events_of_twenty_jobs_through_ten_cuts_are_applied_once_in_order(
     tmp_path: Path,
 ) -> None:
@@ -95,6 +97,7 @@ def _ledger(connection: Connection) -> list[tuple[Any, ...]]:
     return [tuple(r) for r in connection.exec_driver_sql("SELECT collected FROM ledger").all()]
 
 
+@pytest.mark.seed("S2.6", "S2.13")
 async def test_events_given_while_the_website_is_away_arrive_when_it_is_back(
     tmp_path: Path,
 ) -> None:
@@ -130,11 +133,12 @@ async def test_request_answered_too_late_is_no_answer_and_no_command(tmp_path: P
                 await client.request("jobRequest", "renew_leases", NO_LEASES, 0)
             await client.request("jobRequest", "renew_leases", NO_LEASES, 30)
             assert commands == ["leases_renewed"]
-            manager.sessions["crawler-1"]._send("message", "shutdown", wire.Shutdown(), None)
+            manager.send_shutdown("crawler-1", 10.0)
             await client.request("jobRequest", "renew_leases", NO_LEASES, 30)
     assert commands == ["leases_renewed", "shutdown"]
 
 
+@pytest.mark.seed("S2.26")
 async def test_request_for_jobs_asked_twice_under_one_id_gets_the_same_lease(
     tmp_path: Path,
 ) -> None:
@@ -168,7 +172,7 @@ async def test_event_of_a_lost_lease_fails_and_the_rest_of_the_line_goes_on(
         held = await site.claim("crawler-1", 2)
         client = crawler(site.path, holding=lambda: _holding(held))
         async with client.running():
-            stale = msgspec.structs.replace(_checkpoint(held[0], 1), epoch=0, segments=[])
+            stale = msgspec.structs.replace(_checkpoint(held[0], 1), epoch=2, segments=[])
             with pytest.raises(LeaseLost):
                 await (await _send(client, stale))
             await (await _send(client, _checkpoint(held[1], 1)))
@@ -189,6 +193,7 @@ async def test_event_of_a_lost_lease_fails_and_the_rest_of_the_line_goes_on(
     ],
     ids=["name", "number", "reason", "area"],
 )
+@pytest.mark.seed("S2.84")
 async def test_event_that_can_never_be_applied_ends_its_job_and_nothing_after_it_is_taken(
     tmp_path: Path, wrong: dict[str, Any]
 ) -> None:
@@ -266,6 +271,7 @@ def _states(connection: Connection) -> list[str]:
     return [r[0] for r in connection.exec_driver_sql("SELECT state FROM job ORDER BY id").all()]
 
 
+@pytest.mark.seed("S2.62")
 async def test_waiting_request_of_a_crawler_that_left_leases_nothing(tmp_path: Path) -> None:
     async with website(tmp_path) as site, site.serving() as manager:
         site.announce("crawler-1")
@@ -287,15 +293,6 @@ async def test_state_is_dropped_and_counted_while_nobody_is_there(tmp_path: Path
         for _ in range(3):
             client.send_heartbeat(wire.Heartbeat(timestamp=1))
         assert client.dropped == 3
-
-
-async def test_pauses_grow_and_stay_bounded_however_long_the_website_is_away(
-    tmp_path: Path,
-) -> None:
-    client = crawler(tmp_path / "none")
-    client._chance = Chance(str, int, lambda: 1.0)
-    told = [client._pause(failures) for failures in (0, 1, 2, 3, 8, 9, 5000)]
-    assert told == [0, 0, 0.1, 0.2, 5.0, 5.0, 5.0]
 
 
 async def test_two_crawlers_beside_each_other_do_not_mix(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from labtrawl.dispatch.manager import Rhythm
+from labtrawl.dispatch.session import Rhythm
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol import proof
 from tests.integration.protocol.wire import TOKEN, RawPeer, Website, crawler, raw_peer, website
@@ -16,6 +16,7 @@ from tests.integration.protocol.wire import TOKEN, RawPeer, Website, crawler, ra
 SECRET = proof.secret_of(TOKEN)
 
 
+@pytest.mark.seed("S2.2", "S2.7", "S2.8", "S2.18", "S2.24")
 async def test_child_with_its_token_is_registered_and_both_ends_are_proved(tmp_path: Path) -> None:
     async with website(tmp_path) as site, site.serving() as manager:
         site.announce("crawler-1")
@@ -72,6 +73,7 @@ async def _with_strange_payload(peer: RawPeer) -> str:
         (_with_strange_payload, "closed"),
     ],
 )
+@pytest.mark.seed("S2.2", "S2.23")
 async def test_peer_without_a_proof_is_refused_and_closed(
     tmp_path: Path, attempt: Callable[[RawPeer], Awaitable[str]], outcome: str
 ) -> None:
@@ -83,6 +85,7 @@ async def test_peer_without_a_proof_is_refused_and_closed(
 
 
 @pytest.mark.parametrize("pid", [1, os.getpid() + 1], ids=["of init", "of another"])
+@pytest.mark.seed("S2.40")
 async def test_token_of_a_child_is_of_no_use_to_another_process(tmp_path: Path, pid: int) -> None:
     """The kernel says which process dialled; the supervisor said which one it started."""
     async with website(tmp_path) as site, site.serving():
@@ -115,7 +118,13 @@ async def test_peer_that_says_nothing_is_closed(tmp_path: Path) -> None:
         site.serving(),
         raw_peer(site.path) as peer,
     ):
-        assert await peer.hear("registered", "rejected") is None
+        answer = await peer.hear("registered", "rejected")
+        assert answer is not None
+        assert msgspec.json.decode(answer.payload) == {
+            "reason": "no word within 0 s",
+            "retryable": True,
+        }
+        assert await peer.hear("anything") is None
 
 
 async def test_proof_of_a_false_website_is_refused_by_the_crawler(tmp_path: Path) -> None:
@@ -149,6 +158,7 @@ async def test_proof_of_a_false_website_is_refused_by_the_crawler(tmp_path: Path
     assert set(heard) == {"register"}
 
 
+@pytest.mark.seed("S2.15")
 async def test_website_that_answers_nonsense_does_not_end_the_crawler(tmp_path: Path) -> None:
     """Each of these once ended the task that keeps the connection."""
     said = iter([b'{"nonce": 5}', b"[]", b"not json at all"])
@@ -176,6 +186,7 @@ async def test_website_that_answers_nonsense_does_not_end_the_crawler(tmp_path: 
                 await client.request("jobRequest", "renew_leases", wire.RenewLeases(leases=[]), 30)
 
 
+@pytest.mark.seed("S2.28", "S2.80")
 async def test_garbage_closes_only_its_sender(tmp_path: Path) -> None:
     async with website(tmp_path) as site, site.serving() as manager:
         site.announce("crawler-1")
@@ -188,20 +199,23 @@ async def test_garbage_closes_only_its_sender(tmp_path: Path) -> None:
             assert await bad.hear("anything") is None
             await good.request("jobRequest", "renew_leases", wire.RenewLeases(leases=[]), 30)
             assert ([*manager.sessions], good.reconnects) == (["crawler-1"], 1)
-            assert manager.bad_frames > 10
+            assert manager.board.desk.statistics.refused["bad_message"] > 10
 
 
+@pytest.mark.seed("S2.5", "S2.19", "S2.42", "S2.56", "S2.81")
 async def test_silent_peer_is_closed_and_a_talking_one_kept(tmp_path: Path) -> None:
     async with website(tmp_path) as site, site.serving() as manager, raw_peer(site.path) as peer:
         site.announce("crawler-1")
         assert await peer.register("crawler-1", SECRET) == "registered"
         session = manager.sessions["crawler-1"]
-        session.beat(silence_seconds=60.0)
+        session.beat()
         assert await peer.hear("heartbeat") is not None
-        session.beat(silence_seconds=-1.0)
+        manager.board.rhythm = Rhythm(60.0, silence_seconds=-1.0)
+        session.beat()
         assert await peer.hear("anything") is None
 
 
+@pytest.mark.seed("S2.27", "S2.60")
 async def test_newer_connection_takes_the_place_of_the_older(tmp_path: Path) -> None:
     async with (
         website(tmp_path) as site,
@@ -233,6 +247,7 @@ async def test_two_connections_of_one_name_at_once_leave_one(tmp_path: Path) -> 
         assert [*manager.sessions] == ["crawler-1"]
 
 
+@pytest.mark.seed("S2.90")
 async def test_peer_that_does_not_read_is_not_served_and_holds_up_nobody(tmp_path: Path) -> None:
     async with website(tmp_path) as site, site.serving() as manager:
         site.announce("crawler-1")
@@ -258,6 +273,7 @@ async def test_peer_that_does_not_read_is_not_served_and_holds_up_nobody(tmp_pat
                     await asyncio.wait(manager._tasks, return_when=asyncio.FIRST_COMPLETED)
 
 
+@pytest.mark.seed("S1.21")
 async def test_message_in_the_same_read_as_the_welcome_is_delivered(tmp_path: Path) -> None:
     heard: asyncio.Queue[str] = asyncio.Queue()
 

@@ -17,15 +17,18 @@ import msgspec
 from labtrawl.clock import Clock, system_clock
 from labtrawl.dispatch.auth import DirectSocketAuth
 from labtrawl.dispatch.credentials import Credentials
-from labtrawl.dispatch.handlers import Desk
-from labtrawl.dispatch.manager import DirectCommunicationManager, Rhythm
+from labtrawl.dispatch.desk import Desk
+from labtrawl.dispatch.flood import FloodLimits
+from labtrawl.dispatch.manager import DirectCommunicationManager
+from labtrawl.dispatch.session import Rhythm, Switchboard
 from labtrawl.domain.area import AreaKind, FoundArea
 from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol import proof
-from labtrawl.protocol.client import Chance, Dialler, DirectCommunicationClient
+from labtrawl.protocol.client import Chance, DirectCommunicationClient
 from labtrawl.protocol.codec import Decoder, encode
+from labtrawl.protocol.meeting import Dialler, DialSocket
 from labtrawl.protocol.server import listening
 from labtrawl.store import accounts, areas, jobs, leases, ledger
 from labtrawl.store.engine import Connection, Store, database_path, open_store
@@ -45,18 +48,24 @@ class Website:
     rhythm: Rhythm = field(default_factory=lambda: Rhythm(60.0, 60.0, register_seconds=30.0))
     clock: Clock = field(default_factory=system_clock)
     auth: DirectSocketAuth = field(default_factory=DirectSocketAuth)
+    flood: FloodLimits = field(default_factory=FloodLimits)
+    accepts_legacy: bool = False
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[DirectCommunicationManager]:
         credentials = Credentials(self.store, lambda stored: Secret(stored.encrypted))
-        manager = DirectCommunicationManager(
+        desk = Desk(self.store, credentials, RETRY, 60.0, self.clock, lambda: 0.0)
+        board = Switchboard(
             "copilot-study",
-            Desk(self.store, credentials, RETRY, 60.0, self.clock, lambda: 0.0),
+            desk,
             self.auth,
             self.rhythm,
             lambda: secrets.token_hex(16),
             secrets.randbits,
+            self.flood,
+            self.accepts_legacy,
         )
+        manager = DirectCommunicationManager(board)
         copy = self.held.dup()
         async with manager.running(), listening(copy, manager.attach):
             yield manager
@@ -119,7 +128,7 @@ def crawler(
 ) -> DirectCommunicationClient:
     dialler = Dialler(name, token, os.getpid(), "here", "0", 8, holding)
     chance = Chance(lambda: secrets.token_hex(16), secrets.randbits, lambda: 0.0)
-    return DirectCommunicationClient(path, dialler, system_clock(), chance, on_command)
+    return DirectCommunicationClient(DialSocket(path), dialler, system_clock(), chance, on_command)
 
 
 class RawPeer:

@@ -41,6 +41,10 @@ class Website:
     renewed: list[RenewLeases] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     ids: int = 0
+    circuit: str = "closed"
+    circuit_opened: int = 0
+    unsent: int = 0
+    dropped: int = 0
 
     def make_id(self) -> str:
         self.ids += 1

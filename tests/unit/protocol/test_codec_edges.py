@@ -47,6 +47,7 @@ def test_empty_reads_and_white_space_give_nothing() -> None:
     assert [decoder.feed(data) for data in (b"", b" \r\n\t", b"", b"\n")] == [[], [], [], []]
 
 
+@pytest.mark.seed("S2.16")
 def test_memory_stays_below_the_limit_plus_one_read_for_a_message_without_end() -> None:
     decoder, read = Decoder(max_bytes=CAP), b'"' + b"x" * 999
     fatal: list[Refused] = []
@@ -72,6 +73,7 @@ def test_text_that_looks_like_structure_survives_every_cut(text: str) -> None:
         assert decoder.feed(data[:cut]) + decoder.feed(data[cut:]) == whole
 
 
+@pytest.mark.seed("S2.57")
 def test_messages_without_anything_between_them_are_told_apart() -> None:
     data = b"".join(encode(_envelope(n))[:-1] for n in range(50))
     assert [bytes(one.payload) for one in Decoder().feed(data) if isinstance(one, Envelope)] == [
@@ -85,6 +87,7 @@ def test_unbalanced_garbage_every_few_messages_costs_no_message() -> None:
     assert (_kinds(found).count("message"), _kinds(found).count("bad_message")) == (80, 20)
 
 
+@pytest.mark.seed("S2.14")
 def test_message_too_deep_is_refused_and_the_next_taken() -> None:
     deep = b'{"origin": "o", "type": "m", "key": "k", "payload": %s}' % (b"[" * 40 + b"]" * 40)
     assert _kinds(Decoder().feed(deep + encode(_envelope(1)))) == ["too_deep", "message"]
@@ -103,6 +106,7 @@ def test_unknown_fields_and_keys_of_a_newer_peer_are_ignored() -> None:
 
 
 @pytest.mark.parametrize("timestamp", [1, 1.5, "2026-01-01T00:00:00Z"])
+@pytest.mark.seed("S2.76")
 def test_timestamp_of_every_dialect_is_taken(timestamp: object) -> None:
     told = {"origin": "o", "type": "t", "key": "k", "timestamp": timestamp}
     (found,) = Decoder().feed(json.dumps(told).encode())

@@ -49,6 +49,7 @@ async def test_acknowledgement_twice_gives_the_room_back_once() -> None:
     waiting.cancel()
 
 
+@pytest.mark.seed("S2.58")
 async def test_full_window_keeps_the_sender_waiting_in_order() -> None:
     outbox = Outbox(window=2)
     await _filled(outbox, "1", "1")
@@ -70,6 +71,7 @@ async def test_refused_event_takes_the_later_ones_of_its_job_with_it() -> None:
     assert not answers[0].done()
 
 
+@pytest.mark.seed("S2.62", "S2.90")
 async def test_forgotten_job_fails_its_answers_and_makes_room() -> None:
     outbox = Outbox(window=2)
     answers = await _filled(outbox, "1", "2")

@@ -1,0 +1,28 @@
+"""What the handlers work with; `cli` makes one a website."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from labtrawl.clock import Clock
+from labtrawl.dispatch.budget import Budget
+from labtrawl.dispatch.credentials import Credentials
+from labtrawl.dispatch.statistics import Statistics
+from labtrawl.domain.failure import RetryPolicy
+from labtrawl.store.engine import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The database, the credentials, the rules of leases, and what is counted."""
+
+    store: Store
+    credentials: Credentials
+    retry: RetryPolicy
+    lease_seconds: float
+    clock: Clock
+    jitter: Callable[[], float] = random.random
+    # A peer of dialect 1 renews nothing: each of its words prolongs what it has by so much.
+    legacy_lease_seconds: float = 300.0
+    statistics: Statistics = field(default_factory=Statistics)
+    budget: Budget = field(default_factory=Budget)

@@ -1,0 +1,175 @@
+"""Hands out jobs and keeps leases: `request_jobs` and `renew_leases`."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from labtrawl import logs
+from labtrawl.dataset.layout import SegmentPrefix
+from labtrawl.dispatch import reports
+from labtrawl.dispatch.desk import Desk
+from labtrawl.errors import BadMessage, ConfigError
+from labtrawl.protocol import messages as wire
+from labtrawl.protocol.exchange import Caller, Reply
+from labtrawl.store import commands, leases
+from labtrawl.store.commands import Wanted
+from labtrawl.store.engine import Connection
+
+log = logs.get("backend.direct-communication-manager")
+
+# How long an empty answer is kept back: a job that appears meanwhile starts at once.
+HOLD_SECONDS = 2.0
+MOST_JOBS = 100
+# Digits of the largest number of a job that fits the database (2^63).
+LONGEST_NUMBER = 18
+
+
+def task_number(task_id: str) -> int:
+    """Return the job's number; BadMessage for what is none."""
+    if not (task_id.isascii() and task_id.isdecimal() and len(task_id) <= LONGEST_NUMBER):
+        raise BadMessage(f"{task_id!r} is not the id of a job")
+    return int(task_id)
+
+
+async def request_jobs(desk: Desk, caller: Caller, envelope: wire.Envelope) -> Reply:
+    """Lease due jobs to the caller; waits a little where there are none."""
+    asked = msgspec.json.decode(envelope.payload, type=wire.RequestJobs)
+    claim_id = asked.request_id or envelope.id
+    if not claim_id:
+        raise BadMessage("a request for jobs needs an id, or its answer could not be repeated")
+    seconds = desk.lease_seconds if caller.dialect > 1 else desk.legacy_lease_seconds
+    limit = min(asked.limit, MOST_JOBS)
+    claim = _Claim(caller.name, claim_id, limit, asked.resource, seconds, caller.dialect == 1)
+    claimed = await _claim(desk, claim) if limit > 0 else []
+    tasks = [await _task(desk, job) for job in claimed]
+    return Reply("jobResponse", "jobs_available", [task for task in tasks if task is not None])
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """Who claims what; a peer of dialect 1 gets the jobs it has until they end."""
+
+    holder: str
+    id: str
+    limit: int
+    resource: str | None
+    lease_seconds: float
+    is_legacy: bool
+
+    def may_find(self, connection: Connection) -> bool:
+        """Say whether `make` would find something; changes nothing."""
+        if self.is_legacy and leases.in_hand(connection, self.holder):
+            return True
+        return _may_work(connection, self.holder) and leases.has_due(
+            connection, self.holder, self.id, self.resource
+        )
+
+    def make(self, connection: Connection) -> list[leases.ClaimedJob]:
+        """Claim, unless the crawler is to take nothing more."""
+        if self.is_legacy and (had := leases.in_hand(connection, self.holder)):
+            return had
+        if not _may_work(connection, self.holder):
+            return []
+        return leases.claim(
+            connection, self.holder, self.id, self.limit, self.lease_seconds, self.resource
+        )
+
+
+def _may_work(connection: Connection, name: str) -> bool:
+    return commands.wanted_of(connection, name) is Wanted.RUN
+
+
+async def _claim(desk: Desk, wanted: _Claim) -> list[leases.ClaimedJob]:
+    """Claim, or wait a little until there is something to claim."""
+    end = desk.clock.monotonic() + HOLD_SECONDS
+    while True:
+        ticket = desk.store.changes.ticket()
+        if await desk.store.read(wanted.may_find):
+            claimed = await desk.store.write(wanted.make)
+            if claimed:
+                return claimed
+        if not await _woken(ticket, end - desk.clock.monotonic()):
+            return []
+
+
+async def _woken(ticket: asyncio.Event, seconds: float) -> bool:
+    """Say whether something was committed within `seconds`."""
+    if seconds <= 0:
+        return False
+    try:
+        async with asyncio.timeout(seconds):
+            await ticket.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _task(desk: Desk, job: leases.ClaimedJob) -> wire.Task | None:
+    """Build what a crawler gets; a job without a usable token waits for one, its neighbours go on."""
+    try:
+        token = await desk.credentials.access_token(job.account_id)
+    except ConfigError as error:
+        said = str(error)
+        log.error("token_unusable", account=job.account_id, error=said)
+        await desk.store.write(lambda c: reports.without_credential(c, job.job_id, said))
+        return None
+    prefix = SegmentPrefix(
+        job.instance_id, job.area_kind, job.gitlab_id, job.resource, job.job_id, job.fence
+    )
+    return wire.Task(
+        task_id=str(job.job_id),
+        command=job.resource,
+        gitlab_api_url=job.instance_url,
+        credentials=wire.Credentials(access_token=token.reveal()),
+        resource_type=job.area_kind,
+        resource_id=str(job.gitlab_id),
+        full_path=job.full_path,
+        data_types=[job.resource],
+        custom_parameters=wire.CustomParameters(resume_state=job.cursor),
+        lease=wire.Lease(epoch=job.fence, expires_at=job.lease_expires_at),
+        priority=job.priority,
+        attempt=job.attempt,
+        account_id=str(job.account_id),
+        provider_id=str(job.instance_id),
+        segments=wire.Segments(prefix=prefix.text, next=job.next_segment),
+        gitlab_version=job.gitlab_version,
+        processed_items=job.processed_items,
+    )
+
+
+async def renew_leases(desk: Desk, caller: Caller, envelope: wire.Envelope) -> Reply:
+    """Prolong what is still the caller's; the answer names what is lost and what is wanted."""
+    asked = msgspec.json.decode(envelope.payload, type=wire.RenewLeases)
+    held = [(task_number(one.task_id), one.epoch) for one in asked.leases]
+
+    def renew(connection: Connection) -> tuple[Wanted, Sequence[leases.Renewal]]:
+        wanted = commands.wanted_of(connection, caller.name)
+        return wanted, leases.renew(connection, caller.name, held, desk.lease_seconds)
+
+    wanted, renewed = await desk.store.write(renew)
+    answers = [await _renewed(desk, one, wanted) for one in renewed]
+    return Reply("jobResponse", "leases_renewed", wire.LeasesRenewed(leases=answers))
+
+
+async def _renewed(desk: Desk, renewal: leases.Renewal, wanted: Wanted) -> wire.RenewedLease:
+    task_id = str(renewal.job_id)
+    if renewal.account_id is None:
+        gone = "cancel" if renewal.wanted == "cancel" else "run"
+        return wire.RenewedLease(task_id=task_id, lost=True, wanted=gone)
+    return wire.RenewedLease(
+        task_id=task_id,
+        expires_at=renewal.expires_at,
+        wanted="pause" if wanted is Wanted.PAUSE else renewal.wanted,
+        access_token=await _newest_token(desk, renewal.account_id),
+    )
+
+
+async def _newest_token(desk: Desk, account_id: int) -> str | None:
+    """None where it cannot be read: the lease goes on with the token that the crawler has."""
+    try:
+        return (await desk.credentials.access_token(account_id)).reveal()
+    except ConfigError as error:
+        log.error("token_unusable", account=account_id, error=str(error))
+        return None

@@ -1,0 +1,36 @@
+"""What dialect 1 writes otherwise than dialect 2."""
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from labtrawl.protocol.messages import Envelope
+
+
+# Numbers that the ancestors write as texts.
+NUMBERS = frozenset({"gitlabId"})
+
+
+def modern(envelope: Envelope) -> Envelope:
+    """Return the message with each numbered object (`{"0": …, "1": …}`) as the list that it means.
+
+    Numbers that came as texts are numbers again, too.
+    """
+    said = msgspec.json.decode(envelope.payload)
+    return replace(envelope, payload=msgspec.Raw(msgspec.json.encode(_listed(said))))
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_listed(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if value and list(value) == [str(number) for number in range(len(value))]:
+        return [_listed(each) for each in value.values()]
+    return {key: _number(key, _listed(each)) for key, each in value.items()}
+
+
+def _number(key: str, value: Any) -> Any:
+    is_number = key in NUMBERS and isinstance(value, str) and value.isascii() and value.isdecimal()
+    return int(value) if is_number else value

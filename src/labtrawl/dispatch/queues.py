@@ -1,0 +1,106 @@
+"""What one crawler has under way: reports about one job in the order sent, requests beside them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from labtrawl.dispatch.reports import SHOWN
+from labtrawl.dispatch.statistics import Statistics
+from labtrawl.protocol import messages as wire
+
+# What one crawler may have under way; beyond it nothing more is taken from its inbox.
+MOST_AT_ONCE = 256
+
+
+class About(wire.Record, frozen=True, kw_only=True):
+    """As much of a report as tells where it belongs."""
+
+    task_id: str = ""
+    status: str = ""
+    cursor: msgspec.Raw = msgspec.Raw(b"null")
+    segments: Sequence[msgspec.Raw] = ()
+
+    @property
+    def is_state(self) -> bool:
+        """Whether only the newest of its kind matters (protocol, guarantee 4)."""
+        return self.status == SHOWN and bytes(self.cursor) == b"null" and not self.segments
+
+
+_ABOUT = msgspec.json.Decoder(About)
+
+
+class Queues:
+    """The work of a session."""
+
+    def __init__(self, statistics: Statistics) -> None:
+        self._statistics = statistics
+        self._tails: dict[str, asyncio.Task[None]] = {}
+        # The newest state of each job that still waits for its turn.
+        self._states: dict[str, wire.Envelope] = {}
+        self._work: set[asyncio.Task[None]] = set()
+        self._requests: set[asyncio.Task[None]] = set()
+
+    @property
+    def waiting(self) -> int:
+        """How many messages are under way."""
+        return len(self._work)
+
+    async def room(self) -> None:
+        """Wait until one more may begin."""
+        while len(self._work) >= MOST_AT_ONCE:
+            await asyncio.wait(self._work, return_when=asyncio.FIRST_COMPLETED)
+
+    def request(self, task: asyncio.Task[None]) -> None:
+        """Count a request that is being answered."""
+        self._begin(task)
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+
+    def cancel_requests(self) -> None:
+        """Give up on what was only asked for."""
+        for task in self._requests:
+            task.cancel()
+
+    def add(
+        self,
+        envelope: wire.Envelope,
+        handle: Callable[[wire.Envelope], Awaitable[None]],
+        group: asyncio.TaskGroup,
+    ) -> None:
+        """Handle a report after those before it about its job; a newer state replaces a waiting one.
+
+        Raises MsgspecError where it is not told which job it is about.
+        """
+        about = _ABOUT.decode(envelope.payload)
+        if about.is_state and envelope.key == "PROGRESS_UPDATE":
+            if about.task_id in self._states:
+                self._statistics.merged += 1
+                self._states[about.task_id] = envelope
+                return
+            self._states[about.task_id] = envelope
+            self._chain(about.task_id, lambda: handle(self._states.pop(about.task_id)), group)
+        else:
+            self._chain(about.task_id, lambda: handle(envelope), group)
+
+    def _chain(
+        self, job: str, work: Callable[[], Awaitable[None]], group: asyncio.TaskGroup
+    ) -> None:
+        task = group.create_task(_after(self._tails.get(job), work))
+        self._tails[job] = task
+        self._begin(task)
+        task.add_done_callback(lambda done: self._forget(job, done))
+
+    def _begin(self, task: asyncio.Task[None]) -> None:
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    def _forget(self, job: str, done: asyncio.Task[None]) -> None:
+        if self._tails.get(job) is done:
+            del self._tails[job]
+
+
+async def _after(before: asyncio.Task[None] | None, work: Callable[[], Awaitable[None]]) -> None:
+    if before is not None and not before.done():
+        await asyncio.wait([before])
+    await work()

@@ -1,0 +1,297 @@
+"""Renews the pairs of accounts: once at a time, durable before used, and patient with refusals.
+
+GitLab kills both old tokens when it renews, and its replicas may refuse a good pair for a while
+(doc/api/oauth2.md; GitLab issues 372358 and 599181). So: one renewal an account, in this process by
+one task, among processes by its row; the answer goes to an fsynced file, then to the database, and
+only then to anybody; a refusal counts when it was repeated for ten minutes.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from labtrawl import logs
+from labtrawl.clock import Clock
+from labtrawl.dispatch.spool import Spool, Spooled
+from labtrawl.domain.credential import Secret
+from labtrawl.domain.job import HoldReason
+from labtrawl.errors import ConfigError, LabtrawlError, RateLimited, StoreError, Unauthorized
+from labtrawl.gitlab.oauth import GrantRefused, Pair
+from labtrawl.store import jobs, renewals
+from labtrawl.store.engine import Connection, Store
+from labtrawl.store.renewals import NewPair, StoredPair, Turn
+from labtrawl.store.secrets import Cipher, account_place
+
+log = logs.get("backend.credentials")
+
+# Of a token's life: then a new one is asked for (doc/integration/oauth_provider.md: 2 h or less).
+RENEW_AFTER = 0.8
+REFUSALS = 3
+REFUSED_SECONDS = 600.0
+FIRST_REFUSAL_SECONDS = 15.0
+LONGEST_PAUSE_SECONDS = 300.0
+FIRST_PAUSE_SECONDS = 1.0
+MOST_DOUBLINGS = 16
+TICK_SECONDS = 1.0
+ANOTHERS_SECONDS = 0.2
+# At a stop, answers under way are awaited: cut off, they would cost the account.
+GRACE_SECONDS = 8.0
+
+Ask = Callable[[StoredPair, Secret], Awaitable[Pair]]
+"""Turns an account's refresh token into a new pair, at its GitLab; raises as `gitlab.oauth.renew`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A renewal that fails: how often, since when (ms), and when the next try is due (ms)."""
+
+    error: LabtrawlError
+    tries: int
+    next_at: int
+
+
+class Renewals:
+    """All renewals of one process."""
+
+    def __init__(
+        self,
+        store: Store,
+        spool: Spool,
+        ask: Ask,
+        clock: Clock,
+        on_renewed: Callable[[int], Awaitable[None]] | None = None,
+        step: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        """`on_renewed` hears of each new pair; `step` of each durable step (for tests that kill)."""
+        self._store = store
+        self._spool = spool
+        self._ask = ask
+        self.clock = clock
+        self._on_renewed = on_renewed
+        self._step = step
+        self._flights: dict[int, asyncio.Task[None]] = {}
+        self._troubles: dict[int, Trouble] = {}
+        self._unsaved: dict[int, Spooled] = {}
+        self._renewed_at: dict[int, int] = {}
+
+    @property
+    def cipher(self) -> Callable[[], Cipher]:
+        """The ring of keys."""
+        return self._spool.cipher
+
+    def problems(self) -> list[str]:
+        """Say in one sentence each which accounts cannot be renewed."""
+        return [str(each.error) for each in self._troubles.values()]
+
+    def renewed_at(self, account_id: int) -> int:
+        """Return when this process renewed the account (ms); 0 for never."""
+        return self._renewed_at.get(account_id, 0)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["Renewals"]:
+        """Take up what a crash left, renew in time while the block runs, end without losing answers."""
+        await self._store.write(renewals.release_all)
+        for account_id in self._spool.accounts():
+            try:
+                await self._take_up(account_id)
+            except LabtrawlError as error:
+                self._troubles[account_id] = Trouble(error, 0, self.clock.now_ms())
+        beat = asyncio.create_task(self._run(), name="renewals")
+        try:
+            yield self
+        finally:
+            beat.cancel()
+            await asyncio.wait([beat])
+            if self._flights:
+                await asyncio.wait(self._flights.values(), timeout=GRACE_SECONDS)
+            for flight in self._flights.values():
+                flight.cancel()
+
+    async def renew(self, account_id: int, version: int) -> None:
+        """Return when a pair newer than `version` is stored; whoever asks meanwhile waits for it.
+
+        Raises GitLabError, ConfigError or StoreError while there is none; tokens are kept.
+        """
+        await asyncio.shield(self.flight(account_id, version))
+
+    def flight(self, account_id: int, version: int) -> asyncio.Task[None]:
+        """Return the one renewal of the account that is under way, begun where there was none."""
+        found = self._flights.get(account_id)
+        if found is None:
+            found = asyncio.create_task(
+                self._renew(account_id, version), name=f"renewal-{account_id}"
+            )
+            self._flights[account_id] = found
+            found.add_done_callback(lambda _task: self._landed(account_id))
+        return found
+
+    def _landed(self, account_id: int) -> None:
+        flight = self._flights.pop(account_id)
+        if not flight.cancelled():
+            flight.exception()  # told to those who wait; nobody may
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._tick()
+            except StoreError as error:
+                log.error("renewals_not_seen", error=str(error))
+            await self.clock.sleep(TICK_SECONDS)
+
+    async def _tick(self) -> None:
+        """Renew what is due; let go on what was held while a renewal was under way."""
+        now = self.clock.now_ms()
+        due, waited_for = await self._store.read(
+            lambda c: (renewals.due(c, now), renewals.waited_for(c, now))
+        )
+        for account_id, version in due:
+            if not self._must_wait(account_id):
+                _ = self.flight(account_id, version)
+        for pair in waited_for:
+            await self._let_go_on(pair)
+
+    async def _let_go_on(self, pair: StoredPair) -> None:
+        place = account_place(pair.instance_url, pair.user_id)
+        try:
+            self.cipher().decrypt(pair.token, place)
+        except ConfigError as error:
+            self._troubles[pair.account_id] = Trouble(error, 0, self.clock.now_ms())
+            return
+        await self._store.write(lambda c: jobs.resume(c, HoldReason.CREDENTIAL, pair.account_id))
+
+    def _must_wait(self, account_id: int) -> bool:
+        trouble = self._troubles.get(account_id)
+        return trouble is not None and self.clock.now_ms() < trouble.next_at
+
+    async def _renew(self, account_id: int, version: int) -> None:
+        if await self._take_up(account_id):
+            return
+        if self._must_wait(account_id):
+            raise self._troubles[account_id].error
+        if not await self._is_ours(account_id, version):
+            return
+        self._step("begun")
+        pair = await self._store.read(lambda c: renewals.pair_of(c, account_id))
+        asked_at = self.clock.now_ms()
+        try:
+            place = account_place(pair.instance_url, pair.user_id, "refresh_token")
+            granted = await self._ask(pair, self.cipher().decrypt(pair.refresh_token, place))
+        except LabtrawlError as error:
+            raise await self._failed(pair, error) from error
+        self._step("answered")
+        self._unsaved[account_id] = self._secure(pair, granted, asked_at)
+        await self._take_up(account_id)
+
+    async def _is_ours(self, account_id: int, version: int) -> bool:
+        """Take the turn; False when another process has renewed the pair."""
+        while True:
+            now = self.clock.now_ms()
+            turn = await self._store.write(
+                lambda c, now=now: renewals.begin(c, account_id, version, now)  # type: ignore[misc]
+            )
+            if turn is not Turn.ANOTHERS:
+                return turn is Turn.OURS
+            await self.clock.sleep(ANOTHERS_SECONDS)
+
+    def _secure(self, pair: StoredPair, granted: Pair, asked_at: int) -> Spooled:
+        """Write the answer down before anything else; nothing can come between, not even a stop."""
+        logs.conceal(granted.access_token)
+        logs.conceal(granted.refresh_token)
+        life_ms = granted.expires_in_seconds * 1000
+        spooled = Spooled(
+            pair.account_id,
+            pair.version,
+            granted.access_token.reveal(),
+            granted.refresh_token.reveal(),
+            asked_at + life_ms,
+            asked_at + int(life_ms * RENEW_AFTER),
+        )
+        try:
+            self._spool.put(spooled)
+        except (OSError, ConfigError) as error:
+            # Still in memory, and tried again until the database has it.
+            log.error("renewal_not_spooled", account=pair.account_id, error=str(error))
+        self._step("spooled")
+        return spooled
+
+    async def _take_up(self, account_id: int) -> bool:
+        """Commit an answer that is in memory or in the spool; say whether there was one."""
+        spooled = self._unsaved.get(account_id) or self._spool.take(account_id)
+        if spooled is None:
+            return False
+        await self._store.write(lambda c: self._commit(c, spooled))
+        self._step("committed")
+        self._unsaved.pop(account_id, None)
+        self._spool.remove(account_id)
+        self._troubles.pop(account_id, None)
+        self._renewed_at[account_id] = self.clock.now_ms()
+        log.info("token_renewed", account=account_id)
+        self._step("done")
+        if self._on_renewed is not None:
+            await self._on_renewed(account_id)
+        return True
+
+    def _commit(self, connection: Connection, spooled: Spooled) -> None:
+        """Encrypted in the transaction: what a rotation of the keys does not see, it will be under."""
+        pair = renewals.pair_of(connection, spooled.account_id)
+        url, user_id = pair.instance_url, pair.user_id
+        cipher = self.cipher()
+        new = NewPair(
+            cipher.encrypt(Secret(spooled.access_token), account_place(url, user_id)),
+            cipher.encrypt(
+                Secret(spooled.refresh_token), account_place(url, user_id, "refresh_token")
+            ),
+            spooled.expires_at,
+            spooled.renew_at,
+        )
+        if renewals.keep(connection, spooled.account_id, spooled.version, new):
+            jobs.resume(connection, HoldReason.CREDENTIAL, spooled.account_id)
+
+    async def _failed(self, pair: StoredPair, error: LabtrawlError) -> LabtrawlError:
+        """Note a failure and when to try again; return what the callers are told."""
+        now = self.clock.now_ms()
+        before = self._troubles.get(pair.account_id)
+        was_refused = before is not None and isinstance(before.error, Unauthorized)
+        is_refused = isinstance(error, GrantRefused)
+        tries = before.tries + 1 if before and was_refused == is_refused else 1
+        refused_at = (pair.refused_at or now) if is_refused else pair.refused_at
+        is_final = is_refused and tries >= REFUSALS and now - refused_at >= REFUSED_SECONDS * 1000  # type: ignore[operator]
+        said = _sentence(pair, error, is_final)
+        pause_ms = int(_pause_seconds(error, tries) * 1000)
+        if is_refused and not is_final and tries >= REFUSALS:
+            pause_ms = min(pause_ms, int(refused_at + REFUSED_SECONDS * 1000 - now))  # type: ignore[operator]
+        self._troubles[pair.account_id] = Trouble(said, tries, now + pause_ms)
+        log.warning("token_not_renewed", account=pair.account_id, tries=tries, error=str(said))
+        await self._store.write(lambda c: _note(c, pair, refused_at, is_final))
+        return said
+
+
+def _note(connection: Connection, pair: StoredPair, refused_at: int | None, final: bool) -> None:
+    renewals.leave(connection, pair.account_id, pair.version, refused_at)
+    if final:
+        renewals.give_up(connection, pair.account_id, pair.version)
+        jobs.hold_unseen(connection)
+
+
+def _pause_seconds(error: LabtrawlError, tries: int) -> float:
+    """Seconds until the next try: longer each time; as long as GitLab asks, where it does."""
+    if isinstance(error, RateLimited) and error.retry_after is not None:
+        return max(error.retry_after, FIRST_PAUSE_SECONDS)
+    first = FIRST_REFUSAL_SECONDS if isinstance(error, GrantRefused) else FIRST_PAUSE_SECONDS
+    if isinstance(error, ConfigError):
+        return LONGEST_PAUSE_SECONDS
+    return min(LONGEST_PAUSE_SECONDS, first * 2.0 ** min(tries - 1, MOST_DOUBLINGS))
+
+
+def _sentence(pair: StoredPair, error: LabtrawlError, is_final: bool) -> LabtrawlError:
+    """Say whose renewal failed, and whether somebody has to do something."""
+    who = f"@{pair.username or pair.user_id} on {pair.instance_name}"
+    if is_final:
+        return Unauthorized(
+            f"GitLab does not accept the sign-in of {who} any more: sign in again with "
+            f"labtrawl init --oauth --add --url {pair.instance_url}"
+        )
+    if isinstance(error, ConfigError):
+        return ConfigError(f"the token of {who} cannot be renewed: {error}")
+    return type(error)(f"the token of {who} is not renewed yet ({error}); it is tried again")

@@ -1,0 +1,376 @@
+"""One crawler's connection, from its first byte to its last: admit, take, answer in order."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+from msgspec.structs import replace
+
+from labtrawl import logs
+from labtrawl.dispatch.admission import (
+    Arrival,
+    Dialled,
+    first_of,
+    legacy_arrival,
+    prove_dialler,
+)
+from labtrawl.dispatch.answers import Answers
+from labtrawl.dispatch.auth import AuthorizedClient, DirectSocketAuth
+from labtrawl.dispatch.desk import Desk
+from labtrawl.dispatch.flood import FloodLimits, Meter, Verdict
+from labtrawl.dispatch.handlers import HANDLERS, ORDERED, can_come_again, handle
+from labtrawl.dispatch.handout import task_number
+from labtrawl.dispatch.legacy import modern
+from labtrawl.dispatch.queues import Queues
+from labtrawl.errors import LabtrawlError, PeerGone, ProtocolError
+from labtrawl.protocol import messages as wire
+from labtrawl.protocol.codec import Refused
+from labtrawl.protocol.connection import Connection
+from labtrawl.protocol.exchange import Caller
+from labtrawl.protocol.ids import MessageIds
+from labtrawl.store import commands, leases
+from labtrawl.store.engine import Connection as Database
+
+log = logs.get("backend.direct-communication-manager")
+
+REGISTER_SECONDS = 4.0
+# A peer that sends more garbage than this is not worth listening to.
+MOST_BAD_FRAMES = 10
+# What one crawler may have waiting; beyond it nothing more is read from its socket.
+MOST_WAITING = 1000
+# The ancestors' crawlers beat every 30 s and were given 90 s.
+LEGACY_SILENCE_SECONDS = 90.0
+# Names that mean the website, whatever it is called.
+WEBSITE_NAMES = frozenset({"copilot-study", "web-server", wire.EVERYBODY})
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """Signs of life, in seconds; `register_seconds` is how long a new peer may stay silent."""
+
+    heartbeat_seconds: float
+    silence_seconds: float
+    register_seconds: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlerStatus:
+    """A connected crawler and its newest heartbeat."""
+
+    client: AuthorizedClient
+    heartbeat: wire.Heartbeat
+    heard_at: float
+
+
+@dataclass(slots=True)
+class Switchboard:
+    """What all connections share."""
+
+    name: str
+    desk: Desk
+    auth: DirectSocketAuth
+    rhythm: Rhythm
+    nonce: Callable[[], str]
+    bits: Callable[[int], int]
+    flood: FloodLimits = field(default_factory=FloodLimits)
+    accepts_legacy: bool = False
+    sessions: dict[str, "Session"] = field(default_factory=dict)
+
+    def ids(self) -> MessageIds:
+        """Return a maker of ids of its own."""
+        return MessageIds(self.desk.clock.now_ms, self.bits)
+
+
+class Session:
+    """A peer that speaks; `dialled` says that the website called it, and not the other way round."""
+
+    def __init__(self, board: Switchboard, connection: Connection, dialled: bool = False) -> None:
+        now = asyncio.get_running_loop().time()
+        self._board = board
+        self._connection = connection
+        self._dialled = dialled
+        self._inbox: asyncio.Queue[wire.Envelope | None] = asyncio.Queue()
+        self._queues = Queues(board.desk.statistics)
+        self._answers = Answers(connection, board.name, board.ids(), board.desk)
+        self._meter = Meter(board.flood, now)
+        self._is_cooling = False
+        self._ended = asyncio.Event()
+        self._bad = 0
+        self._heartbeat = wire.Heartbeat(timestamp=0)
+        self.caller = Caller("")
+        self.client: AuthorizedClient | None = None
+        self.pid = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many messages came and are not handled yet."""
+        return self._inbox.qsize() + self._queues.waiting
+
+    @property
+    def is_cooling(self) -> bool:
+        """Whether nothing is read from it for a while, for it sent too fast."""
+        return self._is_cooling
+
+    def message_received(self, envelope: wire.Envelope) -> None:
+        """Called by the connection."""
+        self._inbox.put_nowait(envelope)
+        if self._inbox.qsize() >= MOST_WAITING:
+            self._connection.pause_reading()
+        verdict = self._meter.take(self._connection.received_at)
+        if verdict is not Verdict.TAKE:
+            self._slow_down(verdict)
+
+    def _slow_down(self, verdict: Verdict) -> None:
+        statistics = self._board.desk.statistics
+        if verdict is Verdict.CLOSE:
+            statistics.flooders += 1
+            self._answers.error(None, "flood", "too many messages in a second, again and again")
+            self.close("it floods")
+        elif not self._is_cooling:
+            statistics.cooldowns += 1
+            log.warning("slowed_down", client=self.caller.name, pid=self.pid)
+            self._is_cooling = True
+            self._connection.pause_reading()
+            seconds = self._board.flood.cooldown_seconds
+            asyncio.get_running_loop().call_later(seconds, self._cooled)
+
+    def _cooled(self) -> None:
+        self._is_cooling = False
+        self._connection.resume_reading()
+
+    def refused(self, refusal: Refused) -> None:
+        """Called by the connection: garbage costs its sender, and nobody else."""
+        self._bad += 1
+        self._board.desk.statistics.refused[refusal.reason] += 1
+        log.warning("bad_frame", peer=self.pid, reason=refusal.reason, detail=refusal.detail)
+        self._answers.error(None, refusal.reason, refusal.detail or "no message")
+        if refusal.fatal or self._bad > MOST_BAD_FRAMES:
+            self.close(f"too much that is no message ({refusal.reason})")
+
+    def connection_ended(self) -> None:
+        """Called by the connection."""
+        self._inbox.put_nowait(None)
+
+    def close(self, why: str) -> None:
+        """End the connection; the crawler keeps what was not acknowledged."""
+        log.info("closing_connection", crawler=self.caller.name, why=why)
+        self._answers.flush()
+        self._connection.close()
+        self._inbox.put_nowait(None)
+
+    async def end(self, why: str) -> None:
+        """Close and wait until nothing of this connection can reach the store any more.
+
+        A request for jobs that still waited would otherwise lease what its dead crawler gave up.
+        """
+        self.close(why)
+        await self.wait_until_ended()
+
+    async def wait_until_ended(self) -> None:
+        """Return when all that it sent is done with, and nothing more can come."""
+        await self._ended.wait()
+
+    def status(self) -> CrawlerStatus:
+        """Return who this is and what it said of itself last."""
+        if self.client is None:
+            raise PeerGone("nobody has proved itself on this connection")
+        return CrawlerStatus(self.client, self._heartbeat, self._connection.received_at)
+
+    def beat(self) -> None:
+        """Send a sign of life; close the connection of a peer that gives none."""
+        quiet = asyncio.get_running_loop().time() - self._connection.received_at
+        is_legacy = self.caller.dialect == 1
+        longest = LEGACY_SILENCE_SECONDS if is_legacy else self._board.rhythm.silence_seconds
+        # A peer that is not read cannot be heard.
+        if quiet > longest and self._connection.reading:
+            self.close(f"silent for {quiet:.0f} s")
+        elif self._connection.is_writable():
+            self.send_heartbeat()
+
+    def send_heartbeat(self) -> None:
+        """Send a sign of life."""
+        beat = wire.Heartbeat(timestamp=self._board.desk.clock.now_ms())
+        self.send("heartbeat", "heartbeat", beat)
+
+    def send(self, type_: str, key: str, body: object) -> None:
+        """Send what answers nothing; a peer that is gone hears of it otherwise."""
+        with contextlib.suppress(PeerGone):
+            self._answers.send(type_, key, body, None)
+
+    async def serve(self) -> None:
+        """Prove the peer, then take its messages until the connection ends."""
+        try:
+            async with asyncio.timeout(self._patience(REGISTER_SECONDS)):
+                await self._welcome(await self._admit())
+            await self._listen()
+        except (TimeoutError, LabtrawlError, msgspec.MsgspecError) as error:
+            why = str(error) or "no word in time"
+            self._board.desk.statistics.rejected[why] += 1
+            log.warning("not_registered", peer=self.pid, error=why)
+        finally:
+            self._leave()
+            self._ended.set()
+
+    def _leave(self) -> None:
+        self._connection.close()
+        if self.client and self._board.sessions.get(self.client.name) is self:
+            del self._board.sessions[self.client.name]
+            self._board.auth.dismiss(self.client.name)
+            log.info("client_gone", client=self.client.name)
+
+    async def _admit(self) -> Arrival:
+        """Find out who this is; ProtocolError where it may not speak."""
+        self.pid = self._connection.peer().pid
+        try:
+            return await (self._call() if self._dialled else self._answer_the_call())
+        except ProtocolError as error:
+            refusal = wire.Rejected(reason=str(error), retryable=True)
+            self.send("command", "rejected", refusal)
+            raise
+
+    async def _answer_the_call(self) -> Arrival:
+        nonce = self._board.nonce()
+        self._answers.send("command", "challenge", wire.Challenge(nonce=nonce), None)
+        first = await self._first()
+        if first.key != "register":
+            return self._legacy(first)
+        register = msgspec.json.decode(first.payload, type=wire.Register)
+        if register.protocol < wire.PROTOCOL:
+            return self._legacy(first)
+        self._answers.reply_to = first.id
+        peer = self._connection.peer()
+        return await prove_dialler(self._board.auth, self._board.name, peer, register, nonce)
+
+    async def _call(self) -> Arrival:
+        """Register with a crawler that listens; one of dialect 1 never asks for that."""
+        board = self._board
+        first = await self._first()
+        if first.key != "challenge":
+            return self._legacy(first)
+        theirs = msgspec.json.decode(first.payload, type=wire.Challenge).nonce
+        child = await board.auth.only_child()
+        words = Dialled(child, board.name, os.getpid(), board.nonce(), theirs)
+        self._answers.send("command", "register", words.register(), None)
+        return words.arrival(await first_of(self._inbox, board.rhythm.register_seconds))
+
+    async def _first(self) -> wire.Envelope:
+        return await first_of(self._inbox, self._patience(self._board.rhythm.register_seconds))
+
+    def _patience(self, seconds: float) -> float:
+        """A peer of dialect 1 may say nothing until its first sign of life."""
+        return LEGACY_SILENCE_SECONDS if self._board.accepts_legacy else seconds
+
+    def _legacy(self, first: wire.Envelope) -> Arrival:
+        if not self._board.accepts_legacy:
+            raise ProtocolError("register first, with a proof (socket.legacy_peers is off)")
+        if not self._board.auth.is_allowed_user(self._connection.peer().uid):
+            raise ProtocolError("another user's process")
+        log.warning("legacy_peer_accepted", peer=self.pid, origin=first.origin, proof="none")
+        return legacy_arrival(first)
+
+    async def _welcome(self, arrival: Arrival) -> None:
+        """Take over from an older connection, free what is not held any more, answer."""
+        board, name = self._board, arrival.name
+        if (older := board.sessions.get(name)) is not None:
+            await older.end("a newer connection took its place")
+        released = await board.desk.store.write(lambda c: _take_over(c, arrival))
+        # Another connection of this crawler may have come meanwhile: one of them stays, this one.
+        if (older := board.sessions.get(name)) is not None:
+            older.close("a newer connection took its place")
+        now = asyncio.get_running_loop().time()
+        self.caller = arrival.caller
+        self.client = AuthorizedClient(
+            name, self.pid, arrival.version, now, arrival.hostname, arrival.caller.dialect
+        )
+        board.sessions[name] = self
+        board.auth.admit(self.client)
+        board.desk.statistics.connects[name] += 1
+        self._answers.begin(arrival)
+        if arrival.proof is not None:
+            self._answers.registered(arrival.proof, released, board.rhythm.heartbeat_seconds)
+        if arrival.first is not None:
+            self._inbox.put_nowait(arrival.first)
+
+    async def _listen(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            while (envelope := await self._next()) is not None:
+                self._take(envelope, group)
+            # What was only asked for is not wanted any more; reports in hand are finished.
+            self._queues.cancel_requests()
+
+    async def _next(self) -> wire.Envelope | None:
+        """Return the next message once the peer reads and its earlier ones are mostly done."""
+        await self._connection.drained()
+        await self._queues.room()
+        if self._inbox.qsize() < MOST_WAITING // 2 and not self._is_cooling:
+            self._connection.resume_reading()
+        envelope = await self._inbox.get()
+        return envelope if self._connection.open else None
+
+    def _take(self, envelope: wire.Envelope, group: asyncio.TaskGroup) -> None:
+        statistics = self._board.desk.statistics
+        statistics.received[envelope.key] += 1
+        if envelope.destination not in WEBSITE_NAMES | {self._board.name}:
+            statistics.ignored["other_destination"] += 1
+        elif envelope.type == "heartbeat":
+            self._hear(envelope)
+        elif envelope.type == "progressUpdate":
+            self._queue(replace(self._understood(envelope), key="PROGRESS_UPDATE"), group)
+        elif envelope.key in ORDERED:
+            self._queue(self._understood(envelope), group)
+        elif envelope.key in HANDLERS:
+            self._queues.request(group.create_task(self._handle(self._understood(envelope))))
+        else:
+            statistics.ignored["unknown_key"] += 1
+            log.debug("unknown_key", key=envelope.key)
+
+    def _understood(self, envelope: wire.Envelope) -> wire.Envelope:
+        return modern(envelope) if self.caller.dialect == 1 else envelope
+
+    def _hear(self, envelope: wire.Envelope) -> None:
+        with contextlib.suppress(msgspec.MsgspecError):
+            self._heartbeat = msgspec.json.decode(envelope.payload, type=wire.Heartbeat)
+
+    def _queue(self, envelope: wire.Envelope, group: asyncio.TaskGroup) -> None:
+        """Put a message behind the one before it about the same job."""
+        try:
+            self._queues.add(envelope, self._handle_in_turn, group)
+        except msgspec.MsgspecError as error:
+            self._answers.error(envelope.id, "bad_message", str(error))
+
+    async def _handle_in_turn(self, envelope: wire.Envelope) -> None:
+        """Handle a message; after a failure of the store nothing later may overtake it."""
+        if self._connection.open:
+            await self._handle(envelope)
+
+    async def _handle(self, envelope: wire.Envelope) -> None:
+        try:
+            reply = await handle(self._board.desk, self.caller, envelope)
+            if reply is not None:
+                self._answers.reply(reply, envelope.id)
+        except PeerGone:
+            log.debug("answer_undelivered", key=envelope.key)
+        except LabtrawlError as error:
+            self._fail(envelope, error)
+
+    def _fail(self, envelope: wire.Envelope, error: LabtrawlError) -> None:
+        """Refuse what can never be applied; keep what the store could not take for a re-send."""
+        log.warning("message_refused", key=envelope.key, error=str(error), reason=error.reason)
+        if envelope.key in ORDERED and can_come_again(error):
+            self.close("the store could not take a message; it will be sent again")
+        elif self.caller.dialect == 1 and envelope.key == "request_jobs":
+            self._answers.jobs_error(envelope, str(error))
+        else:
+            self._answers.error(envelope.id, error.reason, str(error))
+
+
+def _take_over(connection: Database, arrival: Arrival) -> list[int]:
+    """Note who came and free what it does not hold any more; a dialect-1 peer says nothing of it."""
+    commands.register(connection, arrival.name, arrival.owner)
+    if arrival.caller.dialect == 1:
+        return []
+    held = {(task_number(task_id), epoch) for task_id, epoch in arrival.holding}
+    return leases.release_unheld(connection, arrival.name, held)

@@ -1,0 +1,252 @@
+"""The purse of a crawler with a website and a clock of our own making."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labtrawl.clock import Clock
+from labtrawl.crawler.pocket import FIRST_REQUESTS, Pocket
+from labtrawl.crawler.purse import (
+    PAUSE_SECONDS,
+    SHORT_PAUSE_SECONDS,
+    Purse,
+    Spender,
+    Stopped,
+)
+from labtrawl.errors import RateLimited, StoreError
+from labtrawl.gitlab.limits import Limits
+from labtrawl.protocol.messages import BudgetSeen, BudgetWanted, Envelope, Record, RequestBudget
+
+# The website's clock is a day ahead of the crawler's, and says so with each answer.
+AHEAD_MS = 86_400_000
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+Answer = dict[str, Any] | Exception
+
+
+@dataclass(slots=True)
+class Scene:
+    """A website that answers by a script (its last line again and again), and time by hand."""
+
+    answers: list[Callable[[int], Answer]]
+    seconds: float = 1000.0
+    asked: list[RequestBudget] = field(default_factory=list)
+    told: int = 0
+    is_stopping: bool = False
+
+    @property
+    def website_ms(self) -> int:
+        return AHEAD_MS + int(self.seconds * 1000)
+
+    def clock(self) -> Clock:
+        return Clock(
+            lambda: BEGIN + timedelta(seconds=self.seconds), lambda: self.seconds, asyncio.sleep
+        )
+
+    async def ask(self, type_: str, key: str, payload: Record, _seconds: float) -> Envelope:
+        assert (type_, key) == ("jobRequest", "request_budget")
+        self.asked.append(cast("RequestBudget", payload))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        grant = answer(self.website_ms)
+        if isinstance(grant, Exception):
+            raise grant
+        return Envelope(
+            origin="w",
+            type="jobResponse",
+            key="budget_granted",
+            timestamp=self.website_ms,
+            payload=msgspec.Raw(msgspec.json.encode({"grants": [{"accountId": "7", **grant}]})),
+        )
+
+    def spender(self) -> Spender:
+        def waits() -> None:
+            self.told += 1
+
+        return Spender("7", "rest", lambda: self.is_stopping, waits)
+
+
+def _granting(requests: int, seconds: float = 5) -> Callable[[int], Answer]:
+    def answer(now: int) -> Answer:
+        return {"requests": requests, "notBefore": now, "expiresAt": now + int(seconds * 1000)}
+
+    return answer
+
+
+def _waiting(seconds: float, ends_seconds: float = 5) -> Callable[[int], Answer]:
+    def answer(now: int) -> Answer:
+        ends = now + int(ends_seconds * 1000)
+        return {"requests": 0, "notBefore": now + int(seconds * 1000), "expiresAt": ends}
+
+    return answer
+
+
+@contextlib.asynccontextmanager
+async def _purse(*answers: Callable[[int], Answer]) -> AsyncIterator[tuple[Purse, Scene]]:
+    scene = Scene(list(answers))
+    async with Purse(scene.ask, scene.clock()).running() as purse, asyncio.timeout(20):
+        yield purse, scene
+
+
+async def test_one_question_pays_for_many_requests() -> None:
+    async with _purse(_granting(16)) as (purse, scene):
+        for _ in range(8):
+            await purse.take(scene.spender())
+    assert scene.asked == [
+        RequestBudget(want=[BudgetWanted(account_id="7", requests=FIRST_REQUESTS + 1)])
+    ]
+
+
+async def test_lapsed_grant_is_not_spent() -> None:
+    async with _purse(_granting(100)) as (purse, scene):
+        await purse.take(scene.spender())
+        scene.seconds += 5
+        await purse.take(scene.spender())
+    assert len(scene.asked) == 2
+
+
+async def test_refusal_is_told_at_once_and_ends_what_is_in_hand() -> None:
+    async with _purse(_granting(100), _waiting(30, 0), _granting(100)) as (purse, scene):
+        await purse.take(scene.spender())
+        purse.told(scene.spender(), Limits(100, 0, 5_000))
+        scene.seconds += 1
+        purse.refused(scene.spender(), 30.0)
+        while len(scene.asked) < 2:
+            await asyncio.sleep(0)
+        waiter = asyncio.create_task(purse.take(scene.spender()))
+        await asyncio.wait([waiter], timeout=0.05)
+        assert (waiter.done(), len(scene.asked)) == (False, 2)
+        scene.seconds += 31
+        await waiter
+    seen = BudgetSeen(
+        account_id="7", limit=100, remaining=0, reset_at=5_000, retry_after_seconds=30.0
+    )
+    assert scene.asked[1].seen == [seen]
+    assert scene.asked[2].seen[0].retry_after_seconds is None
+
+
+async def test_refusal_that_another_crawler_saw_ends_what_is_in_hand() -> None:
+    async with _purse(_granting(2), _waiting(30, 0), _granting(9)) as (purse, scene):
+        await purse.take(scene.spender())
+        scene.seconds += 1
+        await purse.take(scene.spender())
+        waiter = asyncio.create_task(purse.take(scene.spender()))
+        await asyncio.wait([waiter], timeout=0.3)
+        assert (waiter.done(), len(scene.asked)) == (False, 2)
+        scene.seconds += 31
+        await waiter
+    assert len(scene.asked) == 3
+
+
+async def test_long_wait_gives_the_job_back_with_the_time_to_come_again() -> None:
+    async with _purse(_waiting(1000)) as (purse, scene):
+        with pytest.raises(RateLimited) as failure:
+            await purse.take(scene.spender())
+    assert failure.value.retry_after == pytest.approx(1000, abs=1)
+
+
+async def test_stop_while_waiting_ends_the_wait_at_once() -> None:
+    async with _purse(_waiting(60)) as (purse, scene):
+        waiter = asyncio.create_task(purse.take(scene.spender()))
+        while not scene.asked:
+            await asyncio.sleep(0)
+        scene.is_stopping = True
+        with pytest.raises(Stopped):
+            await waiter
+
+
+async def test_wait_for_a_website_that_is_away_is_told_once_and_ends_when_it_is_back() -> None:
+    away = StoreError("away")
+    async with _purse(lambda _: away, lambda _: TimeoutError(), _granting(5)) as (purse, scene):
+        waiter = asyncio.create_task(purse.take(scene.spender()))
+        while not scene.told:
+            scene.seconds += 0.6
+            await asyncio.sleep(0.01)
+            if waiter.done():
+                break
+        scene.seconds += 5
+        await waiter
+    assert (scene.told, len(scene.asked)) == (1, 3)
+
+
+async def test_grants_go_on_while_the_website_is_away_until_they_lapse() -> None:
+    away = TimeoutError()
+    async with _purse(_granting(10), lambda _: away) as (purse, scene):
+        for _ in range(10):
+            await purse.take(scene.spender())
+        scene.is_stopping = True
+        with pytest.raises(Stopped):
+            await purse.take(scene.spender())
+
+
+async def test_answer_in_another_shape_is_asked_for_again() -> None:
+    async with _purse(lambda _: {"requests": "many"}, _granting(5)) as (purse, scene):
+        waiter = asyncio.create_task(purse.take(scene.spender()))
+        while not waiter.done():
+            scene.seconds += 0.6
+            await asyncio.sleep(0.01)
+    assert len(scene.asked) == 2
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("put"), st.integers(-2, 20), st.floats(-1, 10)),
+            st.tuples(st.just("wait"), st.floats(-1, 10), st.floats(-1, 10)),
+            st.tuples(st.just("freeze"), st.floats(-1, 10), st.none()),
+            st.tuples(st.just("spend"), st.floats(0, 3), st.none()),
+        )
+    )
+)
+def test_pocket_spends_each_granted_request_once_and_none_that_lapsed(
+    steps: list[tuple[str, Any, Any]],
+) -> None:
+    """A model keeps every single request with its end; the pocket may never have more than it."""
+    pocket, now, frozen = Pocket(), 100.0, 0.0
+    model: list[float] = []
+    for what, one, other in steps:
+        if what == "put":
+            pocket.put(one, now + other, now)
+            model += [now + other] * max(one, 0)
+        elif what == "wait":
+            pocket.wait(now + one, now + other)
+            model = [min(end, now + other) for end in model]
+        elif what == "freeze":
+            pocket.freeze(now + one)
+            model, frozen = [], max(frozen, now + one)
+        else:
+            now += one
+            model = sorted(end for end in model if end > now)
+            may = bool(model) and now >= frozen
+            assert pocket.spend(now) is may
+            model = model[1:] if may else model
+        assert pocket.in_hand(now) == sum(end > now for end in model)
+
+
+@given(st.integers(1, 400), st.integers(3, 30))
+def test_steady_work_never_runs_dry_and_asks_at_most_twice_a_second(
+    pace: int, seconds: int
+) -> None:
+    """Simulated, without a limit: after the first second nobody waits longer than for one answer."""
+    pocket, now, asked_at = Pocket(), 0.0, -1.0
+    asked = spent = dry = 0
+    while now < seconds:
+        pause = SHORT_PAUSE_SECONDS if pocket.is_pressing(now) else PAUSE_SECONDS
+        if pocket.due_at(now) <= now and now - asked_at >= pause:
+            asked, asked_at = asked + 1, now
+            pocket.put(pocket.want(now), now + 5, now)
+        due = int(now * pace) - spent
+        for _ in range(due):
+            pocket.waiting = 0 if pocket.spend(now) else 1
+            spent += 1 - pocket.waiting
+            pocket.hear(None)
+        dry += now > 1 and pocket.waiting
+        now += 0.02
+    assert dry <= 1
+    assert asked <= 2 * seconds + 6
