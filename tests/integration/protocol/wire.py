@@ -90,6 +90,13 @@ class Website:
         return await self.store.write(lambda c: leases.claim(c, holder, "claim", count, 60.0))
 
 
+async def settled(is_so: Callable[[], bool]) -> None:
+    """Let the loop go on until something is so; there is nothing to wait for that would tell."""
+    async with asyncio.timeout(30):
+        while not is_so():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
 def plant(connection: Connection, count: int) -> list[int]:
     account = accounts.VerifiedAccount("main", "http://gitlab", "17.0.0", 1, "ann", (), "token")
     instance_id, account_id = accounts.record(connection, account)
