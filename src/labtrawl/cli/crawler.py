@@ -18,19 +18,24 @@ from labtrawl.cli.origins import http_to, user_agent
 from labtrawl.clock import system_clock
 from labtrawl.config import Settings
 from labtrawl.crawler.discovery import Scope
-from labtrawl.crawler.engine import Engine, Pace
+from labtrawl.crawler.engine import Engine, Pace, token_in
 from labtrawl.crawler.purse import Purse
 from labtrawl.crawler.work import Tools, Worker
 from labtrawl.dataset.disk import LocalDisk
 from labtrawl.dataset.layout import dataset_root
 from labtrawl.dataset.sink import SegmentLimits
+from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.errors import ConfigError
-from labtrawl.http import Http, Limits, open_http
+from labtrawl.http import Http, Limits, Origin, open_http
 from labtrawl.protocol.backoff import BackoffLimits
+from labtrawl.protocol.by_http import FallBack
 from labtrawl.protocol.client import Chance, DirectCommunicationClient
 from labtrawl.protocol.meeting import AwaitCall, Dialler, DialSocket, Meeting
+from labtrawl.protocol.messages import Task
 from labtrawl.supervisor.child import Child
+from labtrawl.supervisor.handover import Handover
+from labtrawl.supervisor.listeners import reachable
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -48,13 +53,31 @@ async def run_crawler() -> None:
         logs.set_up(settings.logs)
         async with contextlib.AsyncExitStack() as stack:
             doors = await _open_doors(settings, stack)
-            engine, purse = _engine(child, settings, doors)
+            meeting = await _meeting(child, settings, stack)
+            engine, purse = _engine(child, settings, doors, meeting)
+            engine.token_of = _token_of(settings)
             await stack.enter_async_context(engine.client.running())
             await stack.enter_async_context(purse.running())
             await child.ready()
             stop = asyncio.create_task(_pass_on(child.stopping, engine.stopping))
             await engine.run()
             stop.cancel()
+
+
+def _token_of(settings: Settings) -> Callable[[Task], Secret]:
+    """Return where a task's token is: in the task, or in the environment for that GitLab alone."""
+    handed = Handover.taken_from(os.environ)
+    if handed is None:
+        return token_in
+    logs.conceal(handed.token)
+    urls = [instance.url for instance in settings.instances]
+    url = handed.url or (urls[0] if len(urls) == 1 else "")
+
+    def token_of(task: Task) -> Secret:
+        is_ours = not task.credentials.access_token and task.gitlab_api_url == url
+        return handed.token if is_ours else token_in(task)
+
+    return token_of
 
 
 async def _pass_on(asked: asyncio.Event, stopping: asyncio.Event) -> None:
@@ -72,12 +95,14 @@ async def _open_doors(settings: Settings, stack: contextlib.AsyncExitStack) -> d
     }
 
 
-def _engine(child: Child, settings: Settings, doors: dict[str, Http]) -> tuple[Engine, Purse]:
+def _engine(
+    child: Child, settings: Settings, doors: dict[str, Http], meeting: Meeting
+) -> tuple[Engine, Purse]:
     clock = system_clock()
     engine: Engine
 
     client = DirectCommunicationClient(
-        _meeting(child, settings),
+        meeting,
         Dialler(
             name=child.begin.name,
             token=child.begin.token,
@@ -96,7 +121,7 @@ def _engine(child: Child, settings: Settings, doors: dict[str, Http]) -> tuple[E
     )
     tools = _tools(settings, doors, lambda: engine.stopping.is_set())  # noqa: PLW0108
     purse = Purse(client.request, clock)
-    worker = Worker(tools, client.send_event, client.send_state, purse)
+    worker = Worker(tools, client.send_event, client.send_state, purse, client.request)
     pace = Pace(
         settings.crawler.jobs,
         settings.lease.seconds,
@@ -107,12 +132,24 @@ def _engine(child: Child, settings: Settings, doors: dict[str, Http]) -> tuple[E
     return engine, purse
 
 
-def _meeting(child: Child, settings: Settings) -> Meeting:
-    """Where the website is met: it listens and is dialled, unless it is told to dial."""
+async def _meeting(child: Child, settings: Settings, stack: contextlib.AsyncExitStack) -> Meeting:
+    """Where the website is met: at the socket, else by HTTP; or here, where it is told to dial."""
     most = settings.socket.max_message_bytes
     if settings.socket.role == "dial":
         return AwaitCall(child.listener("api"), most)
-    return DialSocket(settings.socket.path, most)
+    by_socket = DialSocket(settings.socket.path, most)
+    if not settings.website.port:
+        return by_socket  # nobody listens for a website yet
+    host = reachable(settings.website.host)
+    origin = Origin(f"http://{host}:{settings.website.port}", address_allow=(host.strip("[]"),))
+    door = await stack.enter_async_context(open_http(origin, Limits(), user_agent(settings)))
+    return FallBack(
+        by_socket,
+        door,
+        Secret(child.begin.token),
+        system_clock(),
+        lambda is_http: child.tell(transport="http" if is_http else ""),
+    )
 
 
 def _tools(settings: Settings, doors: dict[str, Http], stopping: Callable[[], bool]) -> Tools:

@@ -43,12 +43,13 @@ def website_program(settings: Settings, after: tuple[str, ...] = ()) -> Program:
 
 
 def crawler_program(settings: Settings, number: int) -> Program:
-    """Return a crawler; it gets its tokens with its jobs and has no use for accounts and website."""
+    """Return a crawler; it gets its tokens with its jobs, and of the website knows the address."""
     instances = tuple(
         replace(each, client_id="", client_secret="", redirect_uri="")
         for each in settings.instances
     )
-    own = replace(settings, accounts=(), instances=instances, website=Website())
+    where = Website(host=settings.website.host, port=settings.website.port)
+    own = replace(settings, accounts=(), instances=instances, website=where)
     of_many = replace(own, crawler=replace(own.crawler, count=Crawler().count))
     return Program(
         name=f"crawler-{number}",

@@ -36,7 +36,7 @@ _IDLE_SECONDS = 15.0
 
 Beside = Callable[[Supervisor, str], Awaitable[None]]
 # What cannot change while children hold the listeners and the data folder.
-_FIXED = ("data_dir", "runtime_dir", "socket", "auth_socket", "website")
+_FIXED = ("data_dir", "runtime_dir", "credentials", "socket", "auth_socket", "website")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,7 @@ class Run:
                 holds=(held,),
                 auth_socket=str(settings.auth_socket.path),
                 heartbeat_seconds=settings.heartbeat.seconds,
+                credentials_in_environment=settings.credentials == "environment",
             ),
             Place(settings.data_dir, self.sockets.address),
             clock=clock,
@@ -130,9 +131,8 @@ class Run:
 
     def _actual(self, settings: Settings) -> Settings:
         """Return the settings as they turned out: the real port, and logs that files keep."""
-        website = settings.website
-        if self.sockets.port is not None:
-            website = replace(website, port=self.sockets.port)
+        # Where no website listens yet there is no port, and crawlers do not guess one.
+        website = replace(settings.website, port=self.sockets.port or 0)
         return replace(settings, website=website, logs=replace(settings.logs, format="json"))
 
     def _note(self, status: ProgramStatus) -> None:
@@ -226,6 +226,7 @@ class Run:
         settings = config.restore(wanted.settings)
         _refuse_other_place(self.settings, settings)
         if wanted.kind == "crawler":
+            _refuse_second_listener(settings, wanted.count, taken)
             numbers = (n for n in range(1, 10_000) if f"crawler-{n}" not in taken)
             return [crawler_program(settings, next(numbers)) for _ in range(wanted.count)]
         if "website" not in taken and self.sockets.bind_web(settings):
@@ -294,8 +295,17 @@ def _refuse_fixed(old: Settings, new: Settings) -> None:
             )
 
 
+def _refuse_second_listener(settings: Settings, count: int, taken: Collection[str]) -> None:
+    """Where the website dials, one crawler listens: a second one would take its calls."""
+    there = [name for name in taken if name.startswith("crawler-")]
+    if settings.socket.role == "dial" and count + len(there) > 1:
+        raise ConfigError(
+            'socket.role = "dial" is for one crawler; start one, or set it to "listen"'
+        )
+
+
 def _refuse_other_place(own: Settings, theirs: Settings) -> None:
     """Refuse a terminal whose settings name other sockets than this supervisor's."""
-    for name in ("data_dir", "socket", "auth_socket"):
+    for name in ("data_dir", "credentials", "socket", "auth_socket"):
         if getattr(own, name) != getattr(theirs, name):
             raise ConfigError(f"the labtrawl that runs here has another {name}; use the same one")

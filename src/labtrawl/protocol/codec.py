@@ -77,6 +77,8 @@ class Decoder:
         found: list[Envelope | Refused] = []
         if not self._buffer:
             data = self._take_lines(data, found)
+            if not data:
+                return found
         self._buffer += data
         are_lines = not found
         while (one := self._next()) is not None:

@@ -33,6 +33,21 @@ class Listener(Protocol):
         """The peer is gone; called once."""
 
 
+class Sender(Protocol):
+    """What a crawler needs of its end, by socket or by HTTP."""
+
+    received_at: float
+
+    def send(self, envelope: Envelope) -> None:
+        """Hand a message over; raises PeerGone where there is nobody."""
+
+    def is_writable(self) -> bool:
+        """Say whether the peer takes what it is sent."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
 class Connection(asyncio.Protocol):
     """A stream of messages. `open` says whether sending makes sense; sending never blocks."""
 

@@ -1,10 +1,12 @@
 """Message ids: ULIDs that grow with every call (github.com/ulid/spec)."""
 
+import re
 from collections.abc import Callable
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LENGTH = 26
 RANDOM_BITS = 80
+_ID = re.compile(f"[{ALPHABET}]{{{LENGTH}}}")
 _PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 _LOW_BITS = 20
 _PREFIX_LENGTH = 22
@@ -12,7 +14,7 @@ _PREFIX_LENGTH = 22
 
 def is_message_id(text: str | None) -> bool:
     """Say whether a text is such an id: only those can be compared with each other."""
-    return text is not None and len(text) == LENGTH and set(text) <= set(ALPHABET)
+    return text is not None and _ID.fullmatch(text) is not None
 
 
 class MessageIds:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from labtrawl import logs
 from labtrawl.errors import PeerGone
 from labtrawl.protocol.codec import Refused
-from labtrawl.protocol.connection import Connection
+from labtrawl.protocol.connection import Sender
 from labtrawl.protocol.messages import Envelope
 
 log = logs.get("messaging.direct-client")
@@ -22,16 +22,16 @@ class Link:
         self._deliver = deliver
         self._waiting: asyncio.Queue[Envelope | None] = asyncio.Queue()
         self._open = False
-        self._connection: Connection | None = None
+        self._connection: Sender | None = None
         self.ended = asyncio.Event()
 
-    def attach(self, connection: Connection) -> "Link":
+    def attach(self, connection: Sender) -> "Link":
         """Take over a connection that was just made."""
         self._connection = connection
         return self
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> Sender:
         """The connection; raises PeerGone before there is one."""
         if self._connection is None:
             raise PeerGone("there is no connection")

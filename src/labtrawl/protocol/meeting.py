@@ -81,7 +81,7 @@ class Introduction:
             rejected = msgspec.json.decode(answer.payload, type=Rejected)
             raise ProtocolError(f"the website refused the connection: {rejected.reason}")
         registered = msgspec.json.decode(answer.payload, type=Registered)
-        self._check(registered.proof, register.nonce, challenge.nonce, registered.client_id)
+        self.check(registered.proof, register.nonce, challenge.nonce, registered.client_id)
         return registered
 
     async def be_called(self, link: Link) -> Registered:
@@ -89,7 +89,7 @@ class Introduction:
         nonce = self.nonce()
         link.connection.send(self.envelope("command", "challenge", Challenge(nonce=nonce)))
         register = msgspec.json.decode((await link.next("register")).payload, type=Register)
-        self._check(register.proof, nonce, register.nonce, register.id)
+        self.check(register.proof, nonce, register.nonce, register.id)
         secret, name = proof.secret_of(self.dialler.token), self.dialler.name
         registered = Registered(
             client_id=name,
@@ -102,7 +102,8 @@ class Introduction:
         link.connection.send(self.envelope("command", "registered", registered))
         return msgspec.structs.replace(registered, client_id=register.id)
 
-    def _check(self, said: str, own_nonce: str, their_nonce: str, name: str) -> None:
+    def check(self, said: str, own_nonce: str, their_nonce: str, name: str) -> None:
+        """Raise ProtocolError unless the other end proved to be the website of this name."""
         secret = proof.secret_of(self.dialler.token)
         if not proof.is_proved(said, secret, own_nonce, their_nonce, proof.ROLE_WEBSITE, name):
             raise ProtocolError("the other end could not prove that it is our website")
@@ -127,12 +128,19 @@ class DialSocket:
 
     async def meet(self, link: Link, words: Introduction) -> Registered:
         """Dial, and register."""
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(HANDSHAKE_SECONDS):
+            await self.connect(link)
+            return await words.register(link)
+
+    async def connect(self, link: Link) -> None:
+        """Connect, and say nothing."""
+        loop = asyncio.get_running_loop()
+        try:
             await loop.create_unix_connection(
                 lambda: Connection(link.attach, self.max_bytes), str(self.path)
             )
-            return await words.register(link)
+        except OSError as error:  # whoever reads the log wants to know where
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
 
 @dataclass(frozen=True, slots=True)

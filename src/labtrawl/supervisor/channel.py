@@ -29,7 +29,7 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True, tag="begin"):
     settings: msgspec.Raw
     """JSON as the program's start was given it; `config.restore` reads that of website and crawler."""
     listeners: dict[str, int] = {}
-    """Inherited listening sockets, name to file descriptor: "web" (TCP) and "api" (Unix)."""
+    """Inherited listening sockets, name to file descriptor: "web" (TCP), "api" and "http" (Unix)."""
     auth_socket: str = ""
     grace_seconds: float = 10.0
     """How long the child may drain after `Stop`, or after the supervisor went away."""
@@ -74,6 +74,12 @@ class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat"):
     """Up: the child's event loop turns."""
 
 
+class Told(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
+    """Up: a detail for `labtrawl status` changed; an empty one is shown no more."""
+
+    details: dict[str, str]
+
+
 class Stopping(msgspec.Struct, frozen=True, tag="stopping"):
     """Up: the child has begun to drain."""
 
@@ -84,7 +90,7 @@ def fingerprint(token: str) -> str:
 
 
 Down = Begin | Stop | Peer | PeerGone
-Up = Hello | Ready | Heartbeat | Stopping
+Up = Hello | Ready | Heartbeat | Told | Stopping
 Received = TypeVar("Received", bound=Down | Up)
 
 

@@ -36,6 +36,7 @@ from labtrawl.supervisor.channel import (
     Ready,
     Stop,
     Stopping,
+    Told,
 )
 
 _BEGIN_SECONDS = 10.0
@@ -138,6 +139,10 @@ class Child:
     async def ready(self, **details: str) -> None:
         """Say that the work has begun; `details` are shown by `labtrawl status`, so no secrets."""
         self._channel.send(Ready(details=details))
+
+    def tell(self, **details: str) -> None:
+        """Change what `labtrawl status` shows of this process; an empty text takes it away."""
+        self._channel.send(Told(details=details))
 
     def listener(self, name: str) -> socket.socket:
         """Return an inherited listening socket; it outlives this process, so never unlink it.

@@ -1,7 +1,7 @@
 """Keeps one program alive: starts it, watches it, starts it again, stops it. `supervisor` enters."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ import msgspec
 from labtrawl import logs
 from labtrawl.clock import Clock
 from labtrawl.errors import BadMessage
-from labtrawl.supervisor.channel import Heartbeat, Ready, Up
+from labtrawl.supervisor.channel import Heartbeat, Ready, Told, Up
 from labtrawl.supervisor.process import Inheritance, Process, Program
 from labtrawl.supervisor.restarts import CONFIG_EXIT_CODE, CrashHistory, RestartPolicy
 from labtrawl.supervisor.states import ProgramStatus, State
@@ -43,6 +43,8 @@ class Surroundings:
     changed: Callable[[ProgramStatus], None]
     started: Callable[[Program, Process], None]
     gone: Callable[[Program, Process], None]
+    environment: Callable[[Program], Mapping[str, str]] = lambda _: {}
+    """What a program gets as variables at its start."""
 
 
 class Keeper:
@@ -140,7 +142,8 @@ class Keeper:
     async def _live(self) -> int | None:
         starts = self.status.starts + 1
         try:
-            process = await Process.start(self.program, self._around.inheritance)
+            environment = self._around.environment(self.program)
+            process = await Process.start(self.program, self._around.inheritance, environment)
         except OSError as error:
             self._verdict_reason = f"cannot be started: {error.strerror}"
             self._move(State.STARTING, pid=None, reason="", starts=starts)
@@ -178,6 +181,12 @@ class Keeper:
     def _take(self, frame: Up) -> None:
         if isinstance(frame, Heartbeat):
             self._beats += 1
+        elif isinstance(frame, Told):
+            details = self.status.details | frame.details
+            self._move(
+                self.status.state,
+                details={key: value for key, value in details.items() if value},
+            )
         elif isinstance(frame, Ready) and not self._wish.is_set():
             self._ready_at = self._around.clock.monotonic()
             self._ready.set()

@@ -122,6 +122,11 @@ def _tcp_refusal(host: str, port: int, error: OSError) -> str:
 def address_of(sock: socket.socket) -> str:
     """Return the http address at which a TCP listener is reached from this machine."""
     host, port = sock.getsockname()[:2]
+    return f"http://{reachable(host)}:{port}"
+
+
+def reachable(host: str) -> str:
+    """Return how a host that is listened on is reached from here, as it stands in an address."""
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
         host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"[{host}]" if ":" in host else host
