@@ -39,6 +39,7 @@ async def _assert_equals_truth(website: Rig, world: World) -> None:
 
 
 @pytest.mark.parametrize("preset", ["small", "default"])
+@pytest.mark.seed("S1.19", "S1.20", "S1.22", "S1.23", "S1.24", "S1.25", "S1.26", "S2.1")
 async def test_crawl_of_a_generated_world_equals_the_truth(tmp_path: Path, preset: str) -> None:
     world = build_world(preset, seed=7)
     async with running(world, Options()) as server, rig(tmp_path, server.url) as website:
@@ -131,6 +132,7 @@ async def test_crawl_with_short_pages_and_links_to_another_host_is_complete(
         await _assert_equals_truth(website, world)
 
 
+@pytest.mark.seed("S1.28", "S2.103")
 async def test_two_crawlers_share_the_jobs_and_double_nothing(tmp_path: Path) -> None:
     world = build_world("default", seed=6, sizes={"issues": 300, "merge_requests": 100})
     async with running(world, Options()) as server, rig(tmp_path, server.url) as website:
@@ -173,6 +175,7 @@ async def _records(website: Rig, wanted: int) -> None:
             await ticket.wait()
 
 
+@pytest.mark.seed("S1.18", "S1.31")
 async def test_refused_token_holds_the_jobs_until_it_is_verified_again(tmp_path: Path) -> None:
     world = build_world("small", seed=9, sizes={"issues": 30})
     fault = Fault(path="/members", kind="401", times=1)

@@ -10,7 +10,6 @@ import msgspec
 
 from labtrawl.cli.options import settings_options
 from labtrawl.config import Settings
-from labtrawl.errors import ConfigError
 
 CONNECT_SECONDS = 1.0
 
@@ -22,24 +21,30 @@ def admin() -> None:
 
 @admin.command()
 @settings_options
-def link(settings: Settings) -> None:
+@click.option(
+    "--role",
+    type=click.Choice(["admin", "operator"]),
+    default="admin",
+    show_default=True,
+    help="An operator sees all pages and may retry jobs; an admin may do everything.",
+)
+def link(settings: Settings, role: str) -> None:
     """Print an address that signs in to the website, once, within 15 minutes.
 
     \b
     labtrawl admin link
+    labtrawl admin link --role operator
     labtrawl admin link --data-dir /srv/labtrawl
     """  # noqa: D301 - click reads \b
-    from labtrawl.store.engine import database_path
+    from labtrawl.cli.audited import audited
+    from labtrawl.store.sessions import Role, create_link
 
-    path = database_path(settings.data_dir)
-    if not path.is_file():
-        raise ConfigError(
-            f"there is no labtrawl in {settings.data_dir}; start one with labtrawl start,"
-            " or name its folder with --data-dir"
-        )
+    token = asyncio.run(
+        audited(settings, "admin link", lambda c: (create_link(c, Role(role)), role, "created"))
+    )
     url = site_address(settings.data_dir)
     where = url or f"http://{settings.website.host}:{settings.website.port}"
-    click.echo(f"{where}/sign-in?token={asyncio.run(_create_link(path))}")
+    click.echo(f"{where}/sign-in?token={token}")
     click.echo("It signs in once, within 15 minutes.", err=True)
     if url is None:
         click.echo(
@@ -47,16 +52,6 @@ def link(settings: Settings) -> None:
             " (it may come up on another port).",
             err=True,
         )
-
-
-async def _create_link(path: Path) -> str:
-    from labtrawl.store.engine import open_store
-    from labtrawl.store.migrate import migrate
-    from labtrawl.store.sessions import create_link
-
-    migrate(path)
-    async with open_store(path) as store:
-        return await store.write(create_link)
 
 
 class WebsiteAddress(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from labtrawl import config
+from labtrawl.cli.audited import audited
 from labtrawl.cli.demo_screen import Screen, open_screen
 from labtrawl.cli.demo_verdict import Expected, Verdict, expect, judge, summarise
 from labtrawl.cli.demo_words import check_place, count_of, last_words
@@ -29,8 +30,8 @@ from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError, DiskFull, LabtrawlError
 from labtrawl.sandbox import World
 from labtrawl.store import sessions, summary
-from labtrawl.store.engine import Snapshots, database_path, open_snapshots, open_store
-from labtrawl.store.secrets import create_key_file, key_path, open_cipher, token_place
+from labtrawl.store.engine import Connection, Snapshots, database_path, open_snapshots
+from labtrawl.store.secrets import account_place, create_key_file, key_path, open_cipher
 from labtrawl.supervisor.listeners import make_private_folder
 from labtrawl.supervisor.states import State
 from labtrawl.supervisor.supervisor import Supervisor
@@ -137,9 +138,10 @@ def _connected(settings: Settings, world: World) -> Settings:
     if not key.exists():
         create_key_file(key)
     url = sandbox_url(settings.data_dir)
-    token = open_cipher(key).encrypt(Secret(world.accounts[0].token), token_place(url))
+    main = world.accounts[0]
+    token = open_cipher(key).encrypt(Secret(main.token), account_place(url, main.user_id))
     sandbox = Instance(name="sandbox", url=url, address_allow=("127.0.0.1/32",))
-    account = Account(instance="sandbox", token=token)
+    account = Account(instance="sandbox", token=token, user_id=main.user_id)
     return replace(settings, instances=(sandbox,), accounts=(account,))
 
 
@@ -188,8 +190,10 @@ class _Demo:
         return expect(self._world, sandbox_url(self.settings.data_dir))
 
     async def _link(self) -> str:
-        async with open_store(database_path(self.settings.data_dir)) as store:
-            return await store.write(sessions.create_link)
+        def make(connection: Connection) -> tuple[str, str, str]:
+            return sessions.create_link(connection), "admin", "created"
+
+        return await audited(self.settings, "admin link", make)
 
     async def _watch(
         self, supervisor: Supervisor, db: Snapshots, screen: Screen, expected: Expected

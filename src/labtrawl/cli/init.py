@@ -5,6 +5,7 @@ program only towards its own GitLab and encrypted into the file of settings.
 """
 
 import asyncio
+import contextlib
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,16 +19,19 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from labtrawl.cli.origins import http_to, user_agent
-from labtrawl.cli.settings_file import Draft, tokens_of
+from labtrawl.cli.oauth_sign_in import REDIRECT_URI, SignIn, read_secret
+from labtrawl.cli.origins import application_of, http_to, user_agent
+from labtrawl.cli.settings_file import Draft, NewAccess, tokens_of
 from labtrawl.clock import Clock, system_clock
 from labtrawl.config import Instance, Settings, defaults, load
 from labtrawl.config.layers import FILE_NAME
 from labtrawl.domain.credential import Secret
-from labtrawl.errors import ConfigError, Forbidden
+from labtrawl.errors import ConfigError, Forbidden, LabtrawlError
+from labtrawl.gitlab.oauth import Application, revoke
 from labtrawl.gitlab.probe import Probe, ProbedAccount, Scope, measure_scope, probe
-from labtrawl.http import AddressRefused, Limits, canonical_url, open_http
+from labtrawl.http import AddressRefused, Http, Limits, canonical_url, open_http
 from labtrawl.logs import conceal, escape, mask
+from labtrawl.store.secrets import KeyRing, key_path
 
 LARGE_SCOPE = 1000  # projects; a crawl of more is started on purpose only
 _LONGEST_TOKEN_FILE = 4096
@@ -48,6 +52,10 @@ class Wish:
     address_allow: tuple[str, ...] = ()
     contact: str | None = None
     name: str | None = None
+    oauth: bool = False
+    client_id: str | None = None
+    client_secret_file: Path | None = None
+    redirect_uri: str | None = None
     add: bool = False
     yes: bool = False
     force: bool = False
@@ -55,9 +63,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the GitLab said, and the settings that led there."""
+    """What the GitLab said, and the settings and the token that led there."""
 
     instance: Instance
+    access: NewAccess
     probe: Probe
     scope: Scope
 
@@ -78,6 +87,16 @@ class Found:
 )
 @click.option("--contact", help="Where the GitLab's administrators reach you (User-Agent).")
 @click.option("--name", help="What the GitLab is called here; main if left out.")
+@click.option("--oauth", is_flag=True, help="Sign in with GitLab; needs an application there.")
+@click.option("--client-id", help="Id of labtrawl's application in that GitLab.")
+@click.option(
+    "--client-secret-file",
+    type=Path,
+    help="File that holds the application's secret, if it is a confidential one; - reads the input.",
+)
+@click.option(
+    "--redirect-uri", help=f"Redirect URI of the application; {REDIRECT_URI} if left out."
+)
 @click.option("--add", is_flag=True, help="Add a GitLab or an account to the file.")
 @click.option("--yes", is_flag=True, help=f"Ask nothing; needed above {LARGE_SCOPE:,} projects.")
 @click.option("--force", is_flag=True, help="Write the file anew; its accounts are lost.")
@@ -85,7 +104,8 @@ def init(**flags: object) -> None:
     """Connect a GitLab: check its address and your token, then write labtrawl.toml.
 
     The token needs the scope read_api. It is never taken from the command line, where others could
-    read it: you are asked for it, or it is read from --token-file.
+    read it: you are asked for it, or it is read from --token-file. With --oauth there is no token
+    to make: you sign in on a page of GitLab, and labtrawl stays signed in.
     """
     wish = Wish(**flags)  # type: ignore[arg-type]
     is_terminal = sys.stdin.isatty() and wish.token_file != Path("-")
@@ -102,27 +122,68 @@ def connect(wish: Wish, is_terminal: bool, console: Console, clock: Clock) -> No
     settings = existing or defaults((wish.data_dir or Path("data.private")).absolute())
     contact = wish.contact or settings.contact
     instance = _instance(wish, settings, canonical_url(_url(wish, is_terminal)))
-    token = _token(wish, is_terminal)
-    if token in tokens_of(settings, instance):
-        raise ConfigError(f"{config} has this token already: nothing to add")
+    entry = _entry(wish, settings, instance, is_terminal, console)
     agent = user_agent(replace(settings, contact=contact))
-    is_known = instance in settings.instances
-    may_ask = None if is_known else is_terminal
-    found = _look_with_consent(instance, token, agent, may_ask, clock)
+    may_ask = None if instance in settings.instances else is_terminal
+    found = _look_with_consent(instance, entry, agent, may_ask, clock)
     for line in report(found, clock):
         console.print(line)
     _confirm(wish, found.scope, config, is_terminal)
+    account = found.probe.account
     draft = Draft(
         config,
         settings.data_dir,
         contact,
         found.instance,
-        is_known,
-        found.probe.account.username,
+        existing,
+        account.username,
+        account.user_id,
     )
-    for path in draft.write(token, keep=existing is not None, overwrite=wish.force):
+    for path in draft.write(found.access, overwrite=wish.force):
         console.print(Text(f"Wrote {path}"), soft_wrap=True)
     console.print("The token is stored encrypted only. Go on with: labtrawl start")
+
+
+def _entry(
+    wish: Wish, settings: Settings, instance: Instance, is_terminal: bool, console: Console
+) -> Secret | SignIn:
+    """How to get in: with a token, or by a sign-in that is still to happen."""
+    if wish.oauth:
+        if wish.token_file:
+            raise ConfigError("--oauth and --token-file exclude each other: leave one out")
+        application = _application(wish, settings, instance)
+        return SignIn(application, lambda url: _show(console, url))
+    if wish.client_id or wish.client_secret_file or wish.redirect_uri:
+        raise ConfigError("--client-id, --client-secret-file and --redirect-uri need --oauth")
+    token = _token(wish, is_terminal)
+    if token in tokens_of(settings, instance):
+        raise ConfigError("the file of settings has this token already: nothing to add")
+    return token
+
+
+def _show(console: Console, url: str) -> None:
+    console.print("Open this address and allow labtrawl to read:")
+    console.print(Text(url), soft_wrap=True)
+    console.print("Waiting for the answer; Ctrl+C ends it.")
+
+
+def _application(wish: Wish, settings: Settings, instance: Instance) -> Application:
+    """The application of the flags, or the one that the file has for the instance."""
+    given = wish.client_id or wish.client_secret_file or wish.redirect_uri
+    if instance.client_id and not given:
+        return application_of(instance, KeyRing(key_path(settings.data_dir)))
+    if instance.client_id:
+        raise ConfigError(
+            f"{instance.name!r} has an application in the file already: change it there, and sign in"
+            " without --client-id, --client-secret-file and --redirect-uri"
+        )
+    if not wish.client_id:
+        raise ConfigError(
+            "--oauth needs --client-id: register an application in GitLab (your profile, "
+            f"Applications) with the scope read_api and the redirect URI {REDIRECT_URI}"
+        )
+    secret = read_secret(wish.client_secret_file) if wish.client_secret_file else None
+    return Application(wish.client_id, wish.redirect_uri or REDIRECT_URI, secret)
 
 
 def _existing(wish: Wish, config: Path) -> Settings | None:
@@ -198,7 +259,7 @@ def _file_text(path: Path) -> str:
 
 
 def _look_with_consent(
-    instance: Instance, token: Secret, agent: str, may_ask: bool | None, clock: Clock
+    instance: Instance, entry: Secret | SignIn, agent: str, may_ask: bool | None, clock: Clock
 ) -> Found:
     """Ask the GitLab; an address that is not public only with the user's word for it.
 
@@ -206,12 +267,12 @@ def _look_with_consent(
     """
     while True:
         try:
-            return asyncio.run(_look(instance, token, agent, clock))
+            return asyncio.run(_look(instance, entry, agent, clock))
         except AddressRefused as refused:
             if refused.entry is None or may_ask is None:
                 raise
-            entry = _allowed_entry(refused, refused.entry, may_ask)
-        instance = replace(instance, address_allow=(*instance.address_allow, entry))
+            allowed = _allowed_entry(refused, refused.entry, may_ask)
+        instance = replace(instance, address_allow=(*instance.address_allow, allowed))
 
 
 def _allowed_entry(refused: AddressRefused, entry: str, may_ask: bool) -> str:
@@ -223,15 +284,36 @@ def _allowed_entry(refused: AddressRefused, entry: str, may_ask: bool) -> str:
     return entry
 
 
-async def _look(instance: Instance, token: Secret, agent: str, clock: Clock) -> Found:
+async def _look(instance: Instance, entry: Secret | SignIn, agent: str, clock: Clock) -> Found:
     async with open_http(http_to(instance), _LIMITS, agent) as http:
-        found = await probe(http, token, clock)
-        if found.missing_scopes:
-            raise Forbidden(
-                f"the token of @{found.account.username} has the scopes "
-                f"{_listed(found.account.scopes)}, and a crawl needs read_api: make another one"
-            )
-        return Found(instance, found, await measure_scope(http, token))
+        access = await _access(http, instance, entry, clock)
+        try:
+            return await _examine(http, instance, access, clock)
+        except LabtrawlError:
+            if access.application is not None:  # a sign-in of no use is taken back
+                with contextlib.suppress(LabtrawlError):
+                    await revoke(http, access.application, access.token)
+            raise
+
+
+async def _examine(http: Http, instance: Instance, access: NewAccess, clock: Clock) -> Found:
+    found = await probe(http, access.token, clock)
+    if found.missing_scopes:
+        raise Forbidden(
+            f"the token of @{found.account.username} has the scopes "
+            f"{_listed(found.account.scopes)}, and a crawl needs read_api: make another one"
+        )
+    return Found(instance, access, found, await measure_scope(http, access.token))
+
+
+async def _access(
+    http: Http, instance: Instance, entry: Secret | SignIn, clock: Clock
+) -> NewAccess:
+    if isinstance(entry, Secret):
+        return NewAccess(entry)
+    pair = await entry.run(http, instance.url)
+    expires_at = clock.now_ms() + pair.expires_in_seconds * 1000
+    return NewAccess(pair.access_token, pair.refresh_token, expires_at, entry.application)
 
 
 def report(found: Found, clock: Clock) -> Iterator[RenderableType]:

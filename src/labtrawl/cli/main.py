@@ -44,9 +44,15 @@ _BACKGROUND = {
 _COMMANDS = {
     "demo": Row("labtrawl.cli.demo:demo", "Crawl a GitLab look-alike and prove the result."),
     "init": Row("labtrawl.cli.init:init", "Connect a GitLab of your own."),
+    "config": Row(
+        "labtrawl.cli.config_import:config_group", "Bring the settings of an earlier system along."
+    ),
     **_SUPERVISOR,
     "dataset": Row("labtrawl.cli.dataset:dataset", "List, print and verify what was collected."),
     "admin": Row("labtrawl.cli.admin:admin", "Print a sign-in link, and other care."),
+    "token": Row("labtrawl.cli.token:token", "Make, list and revoke API tokens."),
+    "audit": Row("labtrawl.cli.audit:audit", "List the audit log and verify that it is whole."),
+    "keys": Row("labtrawl.cli.keys:keys", "Change the key that encrypts tokens."),
     "sandbox": Row("labtrawl.cli.sandbox:sandbox", "Serve a GitLab look-alike; print its truth."),
     "supervisor": Row("labtrawl.cli.main:supervisor", "The same start, stop, status, …"),
     "run": Row("labtrawl.cli.main:run", "What the supervisor starts.", hidden=True),

@@ -1,9 +1,13 @@
-"""From the settings of an instance to the door that leads there."""
+"""From the settings of an instance to the door that leads there, and to its OAuth application."""
 
 from importlib.metadata import version
 
+from labtrawl import logs
 from labtrawl.config import Instance, Settings
+from labtrawl.errors import ConfigError
+from labtrawl.gitlab.oauth import Application
 from labtrawl.http import Origin
+from labtrawl.store.secrets import KeyRing, client_secret_place
 
 
 def http_to(instance: Instance) -> Origin:
@@ -15,3 +19,17 @@ def user_agent(settings: Settings) -> str:
     """Return how we introduce ourselves: GitLab's administrators can find out whom to ask."""
     contact = f" (contact: {settings.contact})" if settings.contact else ""
     return f"labtrawl/{version('labtrawl')}{contact}"
+
+
+def application_of(instance: Instance, ring: KeyRing) -> Application:
+    """Return labtrawl's application at an instance; ConfigError where there is none."""
+    if not (instance.client_id and instance.redirect_uri):
+        raise ConfigError(
+            f"the instance {instance.name!r} has no client_id and redirect_uri: sign in with "
+            "labtrawl init --oauth"
+        )
+    secret = None
+    if instance.client_secret:
+        secret = ring().decrypt(instance.client_secret, client_secret_place(instance.url))
+        logs.conceal(secret)
+    return Application(instance.client_id, instance.redirect_uri, secret)

@@ -52,6 +52,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     short_pages: bool = False
     link_host: str = ""
     external_url: str = ""
+    expires_in: int = 7200
     faults: tuple[Fault, ...] = ()
     logs: Logs = Logs()
 
@@ -70,6 +71,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
             rate_limit_per_minute=self.rate_limit_per_minute,
             short_pages=self.short_pages,
             link_host=self.link_host,
+            expires_in=self.expires_in,
             faults=self.faults,
         )
 
@@ -122,6 +124,7 @@ def sandbox() -> None:
 @click.option("--rate-limit", "rate_limit_per_minute", default=0, help="Requests a minute a user.")
 @click.option("--short-pages", is_flag=True, help="Serve some lists in pages with holes.")
 @click.option("--link-host", default="", help="Another scheme and host in Link headers.")
+@click.option("--expires-in", default=7200, help="Seconds that an OAuth access token lives.")
 @click.option(
     "--fault",
     "faults",

@@ -1,4 +1,4 @@
-"""Writes labtrawl.toml and the key file: whole or not at all, the token encrypted. For `init`."""
+"""Writes labtrawl.toml and the key file: whole or not at all, tokens encrypted. `init` and `config`."""
 
 import errno
 import json
@@ -8,10 +8,20 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from labtrawl.cli.settings_blocks import Blocks
 from labtrawl.config import Instance, Settings, load
 from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError, DiskFull
-from labtrawl.store.secrets import create_key_file, key_path, open_cipher, sync_folder, token_place
+from labtrawl.gitlab.oauth import Application
+from labtrawl.store.secrets import (
+    Cipher,
+    account_place,
+    client_secret_place,
+    create_key_file,
+    key_path,
+    open_cipher,
+    sync_folder,
+)
 
 _HEAD = """\
 # The settings of labtrawl, written by `labtrawl init`; relative paths count from this file.
@@ -27,32 +37,42 @@ _INSTANCE = """
 # A GitLab. Optional: ca_file (certificates to trust), proxy, and address_allow (networks or hosts
 # that may be private or without https).
 [[instances]]
-{lines}
-"""
+{lines}"""
 _ACCOUNT = """
-# @{username}: the token is encrypted with the key file and bound to the url above.
-[[accounts]]
-instance = {instance}
-token = {token}
-"""
+# @{username}: what is encrypted is so with the key file, and bound to the user and the url above.
+{block}"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccess:
+    """A token made by hand, or what a sign-in brought; `expires_at` is in ms."""
+
+    token: Secret
+    refresh_token: Secret | None = None
+    expires_at: int = 0
+    application: Application | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What is to be written; `is_known`: the file names the instance already."""
+    """What is to be written; `existing` is what the file holds already, where it is kept.
+
+    The account of a user who is there takes the place of the one before.
+    """
 
     config: Path
     data_dir: Path
     contact: str
     instance: Instance
-    is_known: bool
+    existing: Settings | None
     username: str
+    user_id: int
 
-    def write(self, token: Secret, *, keep: bool, overwrite: bool) -> list[Path]:
+    def write(self, new: NewAccess, *, overwrite: bool) -> list[Path]:
         """Write the key file where there is none, then the settings; return what was written.
 
-        `keep` adds to the file that is there, `overwrite` may replace it. Raises ConfigError or
-        DiskFull; then the settings are as before and no fresh key is left.
+        `overwrite` may replace a file that is not kept. Raises ConfigError or DiskFull; then the
+        settings are as before and no fresh key is left.
         """
         key = key_path(self.data_dir)
         is_fresh = False
@@ -61,9 +81,10 @@ class Draft:
             if not key.exists():
                 create_key_file(key)
                 is_fresh = True
-            place = token_place(self.instance.url)
-            text = self._text(open_cipher(key).encrypt(token, place), keep=keep)
-            _replace(self.config, text, may_replace=keep or overwrite)
+            text = self.text(new, open_cipher(key))
+            keep = self.existing is not None
+            advice = "; write what is there as [[instances]] and [[accounts]]" if keep else ""
+            put_file(self.config, text, may_replace=keep or overwrite, advice=advice)
         except BaseException as error:
             if is_fresh:
                 key.unlink(missing_ok=True)
@@ -72,30 +93,61 @@ class Draft:
             raise
         return [key, self.config] if is_fresh else [self.config]
 
-    def _text(self, encrypted: str, *, keep: bool) -> str:
-        head = self.config.read_text().rstrip() + "\n" if keep else self._head()
-        instance = "" if self.is_known else _INSTANCE.format(lines=self._instance_lines())
-        account = _ACCOUNT.format(
-            username=re.sub(r"[^\w.-]", "", self.username, flags=re.ASCII),
-            instance=_quoted(self.instance.name),
-            token=_quoted(encrypted),
+    def text(self, new: NewAccess, cipher: Cipher) -> str:
+        """Return the whole file, everything secret encrypted."""
+        application = _application_lines(self.instance, new, cipher)
+        block = self._account_block(new, cipher)
+        if self.existing is None:
+            return self._head() + self._instance_text(application) + self._account_text(block)
+        blocks = Blocks(self.config.read_text().rstrip() + "\n")
+        known = [each.name for each in self.existing.instances]
+        users = [(each.instance, each.user_id) for each in self.existing.accounts]
+        if self.instance.name not in known:
+            blocks.append(self._instance_text(application))
+        elif application:
+            blocks.extend("instances", known.index(self.instance.name), application)
+        user = (self.instance.name, self.user_id)
+        if self.user_id and user in users:
+            blocks.replace("accounts", users.index(user), block)
+        else:
+            blocks.append(self._account_text(block))
+        return blocks.text
+
+    def _account_text(self, block: str) -> str:
+        return _ACCOUNT.format(
+            username=re.sub(r"[^\w.-]", "", self.username, flags=re.ASCII), block=block
         )
-        return head + instance + account
+
+    def _account_block(self, new: NewAccess, cipher: Cipher) -> str:
+        url, user_id = self.instance.url, self.user_id
+        lines = {
+            "instance": quoted(self.instance.name),
+            **({"user_id": str(user_id)} if user_id else {}),
+            "token": quoted(cipher.encrypt(new.token, account_place(url, user_id))),
+        }
+        if new.refresh_token is not None:
+            place = account_place(url, user_id, "refresh_token")
+            lines["refresh_token"] = quoted(cipher.encrypt(new.refresh_token, place))
+            lines["expires_at"] = str(new.expires_at)
+        return "[[accounts]]\n" + "".join(f"{key} = {value}\n" for key, value in lines.items())
+
+    def _instance_text(self, application: str) -> str:
+        return _INSTANCE.format(lines=self._instance_lines() + application)
 
     def _head(self) -> str:
-        contact = f"contact = {_quoted(self.contact)}" if self.contact else '# contact = "…"'
-        return _HEAD.format(data_dir=_quoted(self._near(self.data_dir)), contact=contact)
+        contact = f"contact = {quoted(self.contact)}" if self.contact else '# contact = "…"'
+        return _HEAD.format(data_dir=quoted(self._near(self.data_dir)), contact=contact)
 
     def _instance_lines(self) -> str:
         one = self.instance
-        lines = {"name": _quoted(one.name), "url": _quoted(one.url)}
+        lines = {"name": quoted(one.name), "url": quoted(one.url)}
         if one.ca_file is not None:
-            lines["ca_file"] = _quoted(self._near(one.ca_file))
+            lines["ca_file"] = quoted(self._near(one.ca_file))
         if one.proxy is not None:
-            lines["proxy"] = _quoted(one.proxy)
+            lines["proxy"] = quoted(one.proxy)
         if one.address_allow:
-            lines["address_allow"] = f"[{', '.join(map(_quoted, one.address_allow))}]"
-        return "\n".join(f"{key} = {value}" for key, value in lines.items())
+            lines["address_allow"] = f"[{', '.join(map(quoted, one.address_allow))}]"
+        return "".join(f"{key} = {value}\n" for key, value in lines.items())
 
     def _near(self, path: Path) -> str:
         """A path below the file's own folder as seen from it: the folder can be moved whole."""
@@ -105,20 +157,39 @@ class Draft:
 
 def tokens_of(settings: Settings, instance: Instance) -> list[Secret]:
     """Return the tokens that a file has for an instance; ConfigError if the key does not fit."""
-    stored = [each.token for each in settings.accounts if each.instance == instance.name]
+    stored = [each for each in settings.accounts if each.instance == instance.name]
     if not stored:
         return []
     cipher = open_cipher(key_path(settings.data_dir))
-    return [cipher.decrypt(text, token_place(instance.url)) for text in stored]
+    return [
+        cipher.decrypt(each.token, account_place(instance.url, each.user_id)) for each in stored
+    ]
 
 
-def _quoted(text: str) -> str:
+def _application_lines(instance: Instance, new: NewAccess, cipher: Cipher) -> str:
+    """The lines of an OAuth application that the instance in the file lacks."""
+    if new.application is None or instance.client_id:
+        return ""
+    lines = {
+        "client_id": quoted(new.application.client_id),
+        "redirect_uri": quoted(new.application.redirect_uri),
+    }
+    if new.application.secret is not None:
+        place = client_secret_place(instance.url)
+        lines["client_secret"] = quoted(cipher.encrypt(new.application.secret, place))
+    return "".join(f"{key} = {value}\n" for key, value in lines.items())
+
+
+def quoted(text: str) -> str:
     """A TOML basic string: as JSON's, except that DEL must be escaped (toml.io, v1.0.0)."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _replace(path: Path, text: str, *, may_replace: bool) -> None:
-    """Put a file in its place in one step, after proving that labtrawl reads it."""
+def put_file(path: Path, text: str, *, may_replace: bool, advice: str = "") -> None:
+    """Put a file of settings in its place in one step, after proving that labtrawl reads it.
+
+    ConfigError, with the advice, where it does not, or where a file is there and must stay.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -127,7 +198,7 @@ def _replace(path: Path, text: str, *, may_replace: bool) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        _check_readable(path, draft)
+        _check_readable(path, draft, advice)
         if may_replace:
             draft.replace(path)
         else:
@@ -146,14 +217,11 @@ def _place(draft: Path, path: Path) -> None:
         ) from None
 
 
-def _check_readable(path: Path, draft: Path) -> None:
+def _check_readable(path: Path, draft: Path, advice: str) -> None:
     try:
         load(draft, {}, {})
     except ConfigError as error:
-        said = str(error).replace(str(draft), str(path))
-        raise ConfigError(
-            f"{said}; write what is there as [[instances]] and [[accounts]]"
-        ) from None
+        raise ConfigError(str(error).replace(str(draft), str(path)) + advice) from None
 
 
 def _failure(error: OSError, path: Path) -> Exception:

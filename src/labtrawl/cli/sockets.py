@@ -15,7 +15,7 @@ class Sockets:
 
     def __init__(self, settings: Settings) -> None:
         self.inherited: dict[str, int] = {}
-        """For children: "api" and, once it is bound, "web"; name to descriptor."""
+        """For children: "api", "http" and, once it is bound, "web"; name to descriptor."""
         self._settings = settings
         self._stack = contextlib.ExitStack()
         self._web: socket.socket | None = None
@@ -29,6 +29,7 @@ class Sockets:
             self.control = self._bind(settings.runtime_dir / "control.sock")
             self.authentication = self._bind(settings.auth_socket.path)
             self.inherited["api"] = self._bind(settings.socket.path).fileno()
+            self.inherited["http"] = self._bind(settings.socket.http_path).fileno()
         except BaseException:
             self._stack.close()
             raise

@@ -12,7 +12,7 @@ from labtrawl.config import Settings
 from labtrawl.supervisor.control import StatusWanted, ask
 from labtrawl.supervisor.instance import holder_of
 from labtrawl.supervisor.states import ProgramStatus, Status
-from labtrawl.supervisor.supervisor import WAITING_FOR_CREDENTIALS
+from labtrawl.supervisor.supervisor import SAFER, WAITING_FOR_CREDENTIALS
 
 _ANSWER_SECONDS = 5.0
 NOT_RUNNING = 3
@@ -46,6 +46,8 @@ def in_words(whole: Status, now: datetime) -> str:
     width = max((len(program.name) for program in whole.programs), default=0)
     where = f"labtrawl at {whole.address}" if whole.address else "labtrawl without a website"
     lines = [f"{where}, data in {whole.data_dir}, pid {whole.pid}"]
+    if whole.credentials.in_environment:
+        lines.append(f"warning: crawlers have a GitLab token in their environment; {SAFER}")
     lines += [_line(program, width, now, whole.address) for program in whole.programs]
     return "\n".join(lines)
 

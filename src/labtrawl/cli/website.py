@@ -89,6 +89,7 @@ class Wiring:
         self._keys = KeyRing(key_path(settings.data_dir))
         self._desk = self._make_desk()
         self._manager = DirectCommunicationManager(self._switchboard())
+        self._sign_ins.tell_crawlers = self._manager.send_credentials_updated
 
     def _make_desk(self) -> Desk:
         lease = self._settings.lease
@@ -100,7 +101,11 @@ class Wiring:
             self._clock,
             legacy_lease_seconds=lease.legacy_seconds,
             budget=Budget(self._budget_rules()),
+            is_handed_over=self._is_handed_over,
         )
+
+    def _is_handed_over(self, crawler: str, account_id: int) -> bool:
+        return self._sign_ins.is_handed_over(account_id) and self._auth.is_child(crawler)
 
     def _budget_rules(self) -> Rules:
         budget = self._settings.budget
@@ -183,6 +188,7 @@ class Wiring:
             clock=self._clock,
             crawlers=self._crawlers,
             problems=self._sign_ins.problems,
+            notices=self._sign_ins.notices,
             ready=lambda: not self._child.stopping.is_set(),
             contact=self._settings.contact,
             base_url=url,
@@ -193,6 +199,7 @@ class Wiring:
             sockets={"crawlers": options.path, "http": options.http_path},
             name=options.process_id,
             heartbeat_seconds=self._settings.heartbeat.seconds,
+            accepts_legacy=options.legacy_peers == "accept",
             shared_token_sha256=self._shared_token(),
         )
 

@@ -59,6 +59,11 @@ class Running:
 RunTask = Callable[[Running], Awaitable[None]]
 
 
+def token_in(task: Task) -> Secret:
+    """Return the token that came with a task; empty where the website sent none."""
+    return Secret(task.credentials.access_token)
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How much at once, how often; seconds.
@@ -84,6 +89,7 @@ class Engine:
     clock: Clock
     memory_bytes: Callable[[], int]
     requests: Callable[[], int]
+    token_of: Callable[[Task], Secret] = token_in
     running: dict[str, Running] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
@@ -186,10 +192,11 @@ class Engine:
             return
         if before is not None:
             self._drop(before)
-        token = Secret(task.credentials.access_token)
-        running = Running(task, token, self.clock.monotonic())
+        running = Running(task, self.token_of(task), self.clock.monotonic())
         self.running[task.task_id] = running
         running.runner = group.create_task(self._run(running, before), name=f"job-{task.task_id}")
+        # Not at the end of the run itself: one that is dropped before it began has none.
+        running.runner.add_done_callback(lambda _: self._let_go(running))
 
     async def _run(self, running: Running, before: Running | None) -> None:
         """Run a job; first wait until a dropped run of the same job has let go of its files."""
@@ -208,11 +215,13 @@ class Engine:
             log.warning("job_dropped", job=task.task_id)
         except Exception:  # its lease runs out, its neighbours go on
             log.exception("job_left", job=task.task_id)
-        finally:
-            if self.running.get(task.task_id) is running:
-                self.client.forget(task.task_id)
-                del self.running[task.task_id]
-            self._room.set()
+
+    def _let_go(self, running: Running) -> None:
+        task_id = running.task.task_id
+        if self.running.get(task_id) is running:
+            self.client.forget(task_id)
+            del self.running[task_id]
+        self._room.set()
 
     async def _renew_all(self) -> None:
         while True:

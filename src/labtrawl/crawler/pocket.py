@@ -81,10 +81,12 @@ class Pocket:
         """Return when there is something to ask or to tell; infinite for never."""
         if self.is_refusal_untold:
             return now
-        in_hand = self.in_hand(now)
-        is_low = self._spent > 0 and in_hand < self._aim(now) / 2
-        wants = is_low or self.waiting > in_hand
+        wants = self.is_low(now) or self.waiting > self.in_hand(now)
         return max(now, self.ready_at()) if wants else math.inf
+
+    def is_low(self, now: float) -> bool:
+        """Say whether half of what should be in hand is gone."""
+        return self._spent > 0 and self.in_hand(now) < self._aim(now) / 2
 
     def is_pressing(self, now: float) -> bool:
         """Say whether somebody waits, for nothing but the next answer."""

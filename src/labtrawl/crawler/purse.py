@@ -75,6 +75,7 @@ class Purse:
         self._woken = asyncio.Event()
         self._changed = asyncio.Event()
         self._asked_at = -math.inf
+        self._looks_at = math.inf
         self._is_away = False
         self._logged_at = -math.inf
 
@@ -99,7 +100,7 @@ class Purse:
         now = self._clock.monotonic()
         if not pocket.spend(now):
             await self._wait(pocket, spender)
-        elif pocket.due_at(now) <= now:
+        elif max(now, self._asked_at + PAUSE_SECONDS) < self._looks_at and pocket.is_low(now):
             self._woken.set()
 
     def told(self, spender: Spender, limits: Limits | None) -> None:
@@ -151,6 +152,7 @@ class Purse:
         while True:
             self._woken.clear()
             seconds = self._seconds_to_next(self._clock.monotonic())
+            self._looks_at = self._clock.monotonic() + seconds
             if seconds > 0:
                 await _until(self._woken, None if math.isinf(seconds) else seconds)
             else:

@@ -14,8 +14,9 @@ from labtrawl.crawler.discovery import Discovery, Scope
 from labtrawl.crawler.engine import Running
 from labtrawl.crawler.line import Figures, Line, SendEvent, SendState
 from labtrawl.crawler.lists import Reader
-from labtrawl.crawler.purse import Purse, Spender
+from labtrawl.crawler.purse import Ask, Purse, Spender
 from labtrawl.crawler.run import JobRun
+from labtrawl.crawler.token import ask_newer
 from labtrawl.dataset.disk import Disk
 from labtrawl.dataset.layout import SegmentPrefix, parse_segment_prefix
 from labtrawl.dataset.sink import SegmentLimits, Sink
@@ -28,6 +29,11 @@ from labtrawl.http import Http
 from labtrawl.protocol.messages import Task
 
 log = logs.get("crawler")
+
+BARE_TASK = (
+    "the job came without a token, and this crawler's environment has none for its GitLab; "
+    "restart the crawlers, or set credentials to task"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ class Worker:
     send_event: SendEvent
     send_state: SendState
     purse: Purse
+    ask: Ask
     _tallies: dict[str, Tally] = field(default_factory=dict)
     _finished: int = 0
 
@@ -89,6 +96,10 @@ class Worker:
 
     async def _run(self, running: Running, line: Line, tally: Tally) -> None:
         task = running.task
+        if not running.token.reveal():
+            # Without a token GitLab would answer, with what everybody sees.
+            await line.fail(line.failure(BARE_TASK, "failed", True, None, Figures()))
+            return
 
         def stopping() -> bool:
             return running.paused or self.tools.stopping()
@@ -101,6 +112,7 @@ class Worker:
             self.tools.jitter,
             tally,
             self._meter(task.account_id, line, stopping),
+            lambda refused: ask_newer(self.ask, running, refused),
         )
         cursor = decode_cursor(task.custom_parameters.resume_state)
         if task.command == catalog.DISCOVERY:

@@ -36,6 +36,7 @@ class Proved:
     secret: bytes = field(repr=False)
 
 
+HINT = "only crawlers of this labtrawl, or with an API token of scope crawler, may register"
 SUPERVISOR = "supervisor"
 """The owner of the names that the supervisor gave its children."""
 
@@ -126,12 +127,20 @@ class DirectSocketAuth:
         name, (_, secret) = next(iter(self._announced.items()))
         return Proved(name, SUPERVISOR, secret)
 
+    def is_child(self, name: str) -> bool:
+        """Say whether the supervisor started a crawler of this name."""
+        return name in self._announced
+
     def child_of(self, token_sha256: str) -> str | None:
         """Return the name of the live child whose per-start token has this hash (hex)."""
         for name, (_, secret) in self._announced.items():
             if hmac.compare_digest(secret.hex(), token_sha256):
                 return name
         return None
+
+    def refused(self, pid: int, why: str) -> None:
+        """Log that a peer may not speak, and what to look at."""
+        log.warning("client_refused", pid=pid, reason=why, hint=HINT)
 
     def admit(self, client: AuthorizedClient) -> None:
         """Record an authorised connection."""

@@ -15,10 +15,14 @@ WINDOW_MS = 60_000
 # Fair shares look back so far: who comes later is not starved, and does not starve the others.
 SHARED_MS = 10_000
 # Who got less than it wanted and asks no more for so long does not want it any more.
-PATIENCE_MS = 2_000
+PATIENCE_MS = 1_500
 LONGEST_WAIT_MS = 3_600_000
 MOST_REQUESTS = 10_000
 MOST_PER_MINUTE = 1_000_000
+# GitLab's count changes with every answer, so one looks again soon; what is spent for so long that
+# a job should not be held for it is told as it is.
+AGAIN_MS = 1_000
+LONG_MS = 120_000
 # A wait that is longer by less than this is not worth a write.
 MEANINGFUL_MS = 1_000
 
@@ -96,6 +100,8 @@ class Pot:
     _tokens: float = math.inf
     _at: int = 0
     _period: _Period | None = None
+    _last_reset_at: int = 0
+    _most_remaining: int | None = None
     _hungry: dict[str, int] = field(default_factory=dict)
     _charges: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -199,16 +205,28 @@ class Pot:
         """Take over GitLab's own count: people and other programs spend from it as well.
 
         Of two counts of one period the lower is the newer. What is granted and not yet expired may
-        be missing in it.
+        be missing in it; told again later, less of it can be.
         """
         reset_at = min(reset_at, now + LONGEST_WAIT_MS)
         known = self._period
         if reset_at <= now or (known is not None and reset_at < known.reset_at):
             return
-        if known is None or reset_at > known.reset_at or remaining < known.remaining:
+        if known is None or reset_at > known.reset_at or remaining <= known.remaining:
             under_way = sum(one.requests for one in self._entries if one.expires_at > now)
-            left = remaining - self._reserve() - under_way
+            if 0 < self._last_reset_at < reset_at:
+                self._most_remaining = max(self._most_remaining or 0, remaining)
+            self._last_reset_at = reset_at
+            left = remaining - self._period_reserve() - under_way
             self._period = _Period(reset_at, remaining, left)
+
+    def _period_reserve(self) -> int:
+        """The reserve of GitLab's period, which may be shorter than the minute of its limit.
+
+        How much a period holds shows only in one that was seen from its begin.
+        """
+        if self._most_remaining is None:
+            return self._reserve()
+        return min(self._reserve(), math.ceil(self._most_remaining * self.rules.reserved_share))
 
     def _spend(self, requests: int) -> None:
         self._tokens -= requests
@@ -248,7 +266,10 @@ class Pot:
         allowed = self.allowed()
         ready = [now]
         if self._period is not None and self._period.left < 1:
-            ready.append(self._period.reset_at)
+            is_spent = self._period.remaining <= self._period_reserve()
+            is_long = is_spent and self._period.reset_at - now > LONG_MS
+            soon = self._period.reset_at if is_long else now + AGAIN_MS
+            ready.append(min(self._period.reset_at, soon))
         if allowed is not None and self._tokens < 1:
             pace = self._per_ms(max(allowed, 1))
             ready.append(now + math.ceil((1 - self._tokens) / pace))

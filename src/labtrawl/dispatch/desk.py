@@ -26,3 +26,5 @@ class Desk:
     legacy_lease_seconds: float = 300.0
     statistics: Statistics = field(default_factory=Statistics)
     budget: Budget = field(default_factory=Budget)
+    # Whether the crawler of this name has this account's token in its environment already.
+    is_handed_over: Callable[[str, int], bool] = lambda _name, _account: False

@@ -24,7 +24,9 @@ MOST_WANTS = 256
 async def restore(budget: Budget, store: Store) -> None:
     """Take over what an earlier process of the website learned."""
     rows = await store.read(budgets.load)
-    budget.restore({(account, class_): Learned(*known) for account, class_, *known in rows})
+    budget.restore(
+        {(account, class_): Learned(limit, wait) for account, class_, limit, wait in rows}
+    )
 
 
 async def request_budget(desk: Desk, caller: Caller, envelope: wire.Envelope) -> Reply:

@@ -10,7 +10,7 @@ from labtrawl import logs
 from labtrawl.dataset.layout import SegmentPrefix
 from labtrawl.dispatch import reports
 from labtrawl.dispatch.desk import Desk
-from labtrawl.errors import BadMessage, ConfigError
+from labtrawl.errors import BadMessage, ConfigError, GitLabError
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol.exchange import Caller, Reply
 from labtrawl.store import commands, leases
@@ -43,7 +43,7 @@ async def request_jobs(desk: Desk, caller: Caller, envelope: wire.Envelope) -> R
     limit = min(asked.limit, MOST_JOBS)
     claim = _Claim(caller.name, claim_id, limit, asked.resource, seconds, caller.dialect == 1)
     claimed = await _claim(desk, claim) if limit > 0 else []
-    tasks = [await _task(desk, job) for job in claimed]
+    tasks = [await _task(desk, caller, job) for job in claimed]
     return Reply("jobResponse", "jobs_available", [task for task in tasks if task is not None])
 
 
@@ -106,11 +106,18 @@ async def _woken(ticket: asyncio.Event, seconds: float) -> bool:
     return True
 
 
-async def _task(desk: Desk, job: leases.ClaimedJob) -> wire.Task | None:
+async def _token(desk: Desk, caller: Caller, account_id: int) -> str:
+    """Return the token of a task: none where the crawler has it in its environment."""
+    if desk.is_handed_over(caller.name, account_id):
+        return ""
+    return (await desk.credentials.access_token(account_id)).reveal()
+
+
+async def _task(desk: Desk, caller: Caller, job: leases.ClaimedJob) -> wire.Task | None:
     """Build what a crawler gets; a job without a usable token waits for one, its neighbours go on."""
     try:
-        token = await desk.credentials.access_token(job.account_id)
-    except ConfigError as error:
+        token = await _token(desk, caller, job.account_id)
+    except (ConfigError, GitLabError) as error:
         said = str(error)
         log.error("token_unusable", account=job.account_id, error=said)
         await desk.store.write(lambda c: reports.without_credential(c, job.job_id, said))
@@ -122,7 +129,7 @@ async def _task(desk: Desk, job: leases.ClaimedJob) -> wire.Task | None:
         task_id=str(job.job_id),
         command=job.resource,
         gitlab_api_url=job.instance_url,
-        credentials=wire.Credentials(access_token=token.reveal()),
+        credentials=wire.Credentials(access_token=token),
         resource_type=job.area_kind,
         resource_id=str(job.gitlab_id),
         full_path=job.full_path,
@@ -149,11 +156,13 @@ async def renew_leases(desk: Desk, caller: Caller, envelope: wire.Envelope) -> R
         return wanted, leases.renew(connection, caller.name, held, desk.lease_seconds)
 
     wanted, renewed = await desk.store.write(renew)
-    answers = [await _renewed(desk, one, wanted) for one in renewed]
+    answers = [await _renewed(desk, caller, one, wanted) for one in renewed]
     return Reply("jobResponse", "leases_renewed", wire.LeasesRenewed(leases=answers))
 
 
-async def _renewed(desk: Desk, renewal: leases.Renewal, wanted: Wanted) -> wire.RenewedLease:
+async def _renewed(
+    desk: Desk, caller: Caller, renewal: leases.Renewal, wanted: Wanted
+) -> wire.RenewedLease:
     task_id = str(renewal.job_id)
     if renewal.account_id is None:
         gone = "cancel" if renewal.wanted == "cancel" else "run"
@@ -162,14 +171,14 @@ async def _renewed(desk: Desk, renewal: leases.Renewal, wanted: Wanted) -> wire.
         task_id=task_id,
         expires_at=renewal.expires_at,
         wanted="pause" if wanted is Wanted.PAUSE else renewal.wanted,
-        access_token=await _newest_token(desk, renewal.account_id),
+        access_token=await _newest_token(desk, caller, renewal.account_id),
     )
 
 
-async def _newest_token(desk: Desk, account_id: int) -> str | None:
+async def _newest_token(desk: Desk, caller: Caller, account_id: int) -> str | None:
     """None where it cannot be read: the lease goes on with the token that the crawler has."""
     try:
-        return (await desk.credentials.access_token(account_id)).reveal()
-    except ConfigError as error:
+        return await _token(desk, caller, account_id) or None
+    except (ConfigError, GitLabError) as error:
         log.error("token_unusable", account=account_id, error=str(error))
         return None

@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from labtrawl.protocol.messages import Envelope
 
-
 # Numbers that the ancestors write as texts.
 NUMBERS = frozenset({"gitlabId"})
 

@@ -27,13 +27,7 @@ log = logs.get("backend.credentials")
 
 # Of a token's life: then a new one is asked for (doc/integration/oauth_provider.md: 2 h or less).
 RENEW_AFTER = 0.8
-REFUSALS = 3
-REFUSED_SECONDS = 600.0
-FIRST_REFUSAL_SECONDS = 15.0
-LONGEST_PAUSE_SECONDS = 300.0
-FIRST_PAUSE_SECONDS = 1.0
 MOST_DOUBLINGS = 16
-TICK_SECONDS = 1.0
 ANOTHERS_SECONDS = 0.2
 # At a stop, answers under way are awaited: cut off, they would cost the account.
 GRACE_SECONDS = 8.0
@@ -43,12 +37,29 @@ Ask = Callable[[StoredPair, Secret], Awaitable[Pair]]
 
 
 @dataclass(frozen=True, slots=True)
+class Patience:
+    """How long what fails is tried, and how often; seconds.
+
+    A good pair may be refused by a replica that has not seen it: only `refusals` in a row, the first
+    of them `refused` ago, count. Pauses double up to `longest`.
+    """
+
+    refusals: int = 3
+    refused: float = 600.0
+    first_refusal: float = 15.0
+    first: float = 1.0
+    longest: float = 300.0
+    tick: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Trouble:
     """A renewal that fails: how often, since when (ms), and when the next try is due (ms)."""
 
     error: LabtrawlError
     tries: int
     next_at: int
+    is_refusal: bool = False
 
 
 class Renewals:
@@ -62,6 +73,7 @@ class Renewals:
         clock: Clock,
         on_renewed: Callable[[int], Awaitable[None]] | None = None,
         step: Callable[[str], None] = lambda _name: None,
+        patience: Patience = Patience(),
     ) -> None:
         """`on_renewed` hears of each new pair; `step` of each durable step (for tests that kill)."""
         self._store = store
@@ -70,6 +82,7 @@ class Renewals:
         self.clock = clock
         self._on_renewed = on_renewed
         self._step = step
+        self._patience = patience
         self._flights: dict[int, asyncio.Task[None]] = {}
         self._troubles: dict[int, Trouble] = {}
         self._unsaved: dict[int, Spooled] = {}
@@ -137,7 +150,7 @@ class Renewals:
                 await self._tick()
             except StoreError as error:
                 log.error("renewals_not_seen", error=str(error))
-            await self.clock.sleep(TICK_SECONDS)
+            await self.clock.sleep(self._patience.tick)
 
     async def _tick(self) -> None:
         """Renew what is due; let go on what was held while a renewal was under way."""
@@ -251,19 +264,16 @@ class Renewals:
     async def _failed(self, pair: StoredPair, error: LabtrawlError) -> LabtrawlError:
         """Note a failure and when to try again; return what the callers are told."""
         now = self.clock.now_ms()
+        is_refusal = isinstance(error, GrantRefused)
         before = self._troubles.get(pair.account_id)
-        was_refused = before is not None and isinstance(before.error, Unauthorized)
-        is_refused = isinstance(error, GrantRefused)
-        tries = before.tries + 1 if before and was_refused == is_refused else 1
-        refused_at = (pair.refused_at or now) if is_refused else pair.refused_at
-        is_final = is_refused and tries >= REFUSALS and now - refused_at >= REFUSED_SECONDS * 1000  # type: ignore[operator]
-        said = _sentence(pair, error, is_final)
-        pause_ms = int(_pause_seconds(error, tries) * 1000)
-        if is_refused and not is_final and tries >= REFUSALS:
-            pause_ms = min(pause_ms, int(refused_at + REFUSED_SECONDS * 1000 - now))  # type: ignore[operator]
-        self._troubles[pair.account_id] = Trouble(said, tries, now + pause_ms)
+        tries = before.tries + 1 if before and before.is_refusal == is_refusal else 1
+        refused_at = pair.refused_at or now if is_refusal else pair.refused_at
+        verdict = _judge(self._patience, error, tries, now - (refused_at or now))
+        said = _sentence(pair, error, verdict.is_final)
+        next_at = now + verdict.pause_ms
+        self._troubles[pair.account_id] = Trouble(said, tries, next_at, is_refusal)
         log.warning("token_not_renewed", account=pair.account_id, tries=tries, error=str(said))
-        await self._store.write(lambda c: _note(c, pair, refused_at, is_final))
+        await self._store.write(lambda c: _note(c, pair, refused_at, verdict.is_final))
         return said
 
 
@@ -274,14 +284,30 @@ def _note(connection: Connection, pair: StoredPair, refused_at: int | None, fina
         jobs.hold_unseen(connection)
 
 
-def _pause_seconds(error: LabtrawlError, tries: int) -> float:
-    """Seconds until the next try: longer each time; as long as GitLab asks, where it does."""
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What a failure means: the next try after a pause, and whether a person must act."""
+
+    pause_ms: int
+    is_final: bool
+
+
+def _judge(patience: Patience, error: LabtrawlError, tries: int, refused_ms: int) -> _Verdict:
+    """Weigh the `tries`-th failure in a row, of a pair that is refused for `refused_ms`."""
     if isinstance(error, RateLimited) and error.retry_after is not None:
-        return max(error.retry_after, FIRST_PAUSE_SECONDS)
-    first = FIRST_REFUSAL_SECONDS if isinstance(error, GrantRefused) else FIRST_PAUSE_SECONDS
+        return _Verdict(int(max(error.retry_after, patience.first) * 1000), False)
     if isinstance(error, ConfigError):
-        return LONGEST_PAUSE_SECONDS
-    return min(LONGEST_PAUSE_SECONDS, first * 2.0 ** min(tries - 1, MOST_DOUBLINGS))
+        return _Verdict(int(patience.longest * 1000), False)
+    is_refusal = isinstance(error, GrantRefused)
+    first = patience.first_refusal if is_refusal else patience.first
+    pause_ms = int(min(patience.longest, first * 2.0 ** min(tries - 1, MOST_DOUBLINGS)) * 1000)
+    if not is_refusal or tries < patience.refusals:
+        return _Verdict(pause_ms, False)
+    left_ms = int(patience.refused * 1000) - refused_ms
+    if left_ms <= 0:
+        # Nobody waits for it any more; a last hope costs a request an hour.
+        return _Verdict(3_600_000, True)
+    return _Verdict(min(pause_ms, left_ms), False)
 
 
 def _sentence(pair: StoredPair, error: LabtrawlError, is_final: bool) -> LabtrawlError:

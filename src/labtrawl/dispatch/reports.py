@@ -159,10 +159,13 @@ def break_off(connection: Connection, job_id: int, holder: str, fence: int, why:
 
 
 def without_credential(connection: Connection, job_id: int, error: str) -> None:
-    """The token of the job's account is of no use: another account goes on, or the job waits."""
+    """The token of the job's account is of no use: another account goes on, or the job waits.
+
+    It waits too for an account whose token can be renewed: that one stays, and would get it again.
+    """
     place = jobs.place_of(connection, job_id)
-    accounts.refuse(connection, place.account_id)
-    if accounts.another_sees(connection, place.account_id, place.area_id):
+    is_refused = accounts.refuse(connection, place.account_id)
+    if is_refused and accounts.another_sees(connection, place.account_id, place.area_id):
         leases.give_back(connection, job_id)
     else:
         jobs.hold(connection, job_id, HoldReason.CREDENTIAL, error)

@@ -29,7 +29,7 @@ from labtrawl.errors import LabtrawlError, PeerGone, ProtocolError
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol.codec import Refused
 from labtrawl.protocol.connection import Connection
-from labtrawl.protocol.exchange import Caller
+from labtrawl.protocol.exchange import Caller, Reply
 from labtrawl.protocol.ids import MessageIds
 from labtrawl.store import commands, leases
 from labtrawl.store.engine import Connection as Database
@@ -229,6 +229,7 @@ class Session:
         except ProtocolError as error:
             refusal = wire.Rejected(reason=str(error), retryable=True)
             self.send("command", "rejected", refusal)
+            self._board.auth.refused(self.pid, str(error))
             raise
 
     async def _answer_the_call(self) -> Arrival:
@@ -350,11 +351,29 @@ class Session:
         try:
             reply = await handle(self._board.desk, self.caller, envelope)
             if reply is not None:
-                self._answers.reply(reply, envelope.id)
+                self._reply(reply, envelope.id)
         except PeerGone:
             log.debug("answer_undelivered", key=envelope.key)
         except LabtrawlError as error:
             self._fail(envelope, error)
+
+    def _reply(self, reply: Reply, reply_to: str | None) -> None:
+        if reply.key == "jobs_available":
+            self.send_job_response_to_crawler(reply, reply_to)
+        elif reply.key == "TOKEN_REFRESH_RESPONSE":
+            self.send_token_refresh_response(reply, reply_to)
+        else:
+            self._answers.reply(reply, reply_to)
+
+    def send_job_response_to_crawler(self, tasks: Reply, reply_to: str | None) -> None:
+        """Answer a request for jobs; raises PeerGone."""
+        self._answers.reply(tasks, reply_to)
+        log.debug("jobs_sent", client=self.caller.name)
+
+    def send_token_refresh_response(self, response: Reply, reply_to: str | None) -> None:
+        """Answer a request for a token; raises PeerGone."""
+        self._answers.reply(response, reply_to)
+        log.info("token_refresh_answered", client=self.caller.name)
 
     def _fail(self, envelope: wire.Envelope, error: LabtrawlError) -> None:
         """Refuse what can never be applied; keep what the store could not take for a re-send."""

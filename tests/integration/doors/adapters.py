@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httptools
 import msgspec
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, Message, Request, TextMessage
+from wsproto.events import AcceptConnection, Request, TextMessage
 
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol import proof
@@ -228,7 +228,7 @@ class _WebSocket:
         host = urlsplit(http.url).netloc
         self._send(Request(host=host, target=path, extra_headers=headers))
 
-    def _send(self, event: Request | Message) -> None:
+    def _send(self, event: Request | TextMessage) -> None:
         self._writer.write(self._protocol.send(event))
 
     async def read(self) -> None:
@@ -246,7 +246,7 @@ class _WebSocket:
     async def say(self, key: str, payload: Any, message_id: str) -> Answer:
         """Send a message; return what answers it, not what only tells how the task is."""
         said = {"origin": NAME, "type": "message", "key": key, "payload": payload, "id": message_id}
-        self._send(Message(data=json.dumps(said)))
+        self._send(TextMessage(data=json.dumps(said)))
         async with asyncio.timeout(30):
             while True:
                 while self._texts:

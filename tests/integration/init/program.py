@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labtrawl.config import load
-from labtrawl.store.secrets import key_path, open_cipher, token_place
+from labtrawl.store.secrets import account_place, key_path, open_cipher
 from tests.integration.http.wire import Wire
 from tests.integration.init.gitlab import TOKEN
 
@@ -52,7 +52,10 @@ def tokens(folder: Path) -> list[tuple[str, str]]:
     cipher = open_cipher(key_path(settings.data_dir))
     urls = {each.name: each.url for each in settings.instances}
     return [
-        (each.instance, cipher.decrypt(each.token, token_place(urls[each.instance])).reveal())
+        (
+            each.instance,
+            cipher.decrypt(each.token, account_place(urls[each.instance], each.user_id)).reveal(),
+        )
         for each in settings.accounts
     ]
 

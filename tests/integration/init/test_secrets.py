@@ -6,12 +6,22 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError
-from labtrawl.store.secrets import Cipher, create_key_file, key_path, open_cipher, token_place
+from labtrawl.store.secrets import (
+    Cipher,
+    Place,
+    account_place,
+    create_key_file,
+    derivation_base,
+    key_path,
+    open_cipher,
+)
 
-PLACE = token_place("https://gitlab.example.org/gl/")
+URL = "https://gitlab.example.org/gl"
+PLACE = account_place(URL, 7)
 TOKEN = Secret("glpat-CANARY-0123456789")
 
 
@@ -28,12 +38,8 @@ def flipped(text: str, position: int) -> str:
     return f"{head}:{base64.b64encode(raw).decode()}"
 
 
-def test_token_place_is_the_same_with_and_without_a_slash() -> None:
-    assert (
-        PLACE
-        == token_place("https://gitlab.example.org/gl")
-        == ("accounts|token|https://gitlab.example.org/gl")
-    )
+def test_place_is_the_same_with_and_without_a_slash() -> None:
+    assert account_place(f"{URL}/", 7) == Place("accounts", "7", "token", URL)
 
 
 def test_decrypt_returns_what_was_encrypted(cipher: Cipher, tmp_path: Path) -> None:
@@ -45,7 +51,7 @@ def test_decrypt_returns_what_was_encrypted(cipher: Cipher, tmp_path: Path) -> N
 def test_encrypt_never_gives_the_same_text_twice_and_never_the_token(cipher: Cipher) -> None:
     texts = {cipher.encrypt(TOKEN, PLACE) for _ in range(100)}
     assert len(texts) == 100
-    assert all(text.startswith("enc:v1:") and "CANARY" not in text for text in texts)
+    assert all(text.startswith("enc:v2:") and "CANARY" not in text for text in texts)
 
 
 @pytest.mark.parametrize("position", [0, 11, 12, 20, -1])
@@ -54,9 +60,46 @@ def test_decrypt_of_a_changed_text_is_refused(cipher: Cipher, position: int) -> 
         cipher.decrypt(flipped(cipher.encrypt(TOKEN, PLACE), position), PLACE)
 
 
-def test_decrypt_of_a_text_from_another_place_is_refused(cipher: Cipher) -> None:
-    with pytest.raises(ConfigError, match="belongs to another GitLab"):
-        cipher.decrypt(cipher.encrypt(TOKEN, PLACE), token_place("https://evil.example"))
+@pytest.mark.parametrize(
+    "place",
+    [
+        account_place("https://evil.example", 7),
+        account_place(URL, 8),
+        account_place(URL, 0),
+        account_place(URL, 7, "refresh_token"),
+        Place("instances", "7", "token", URL),
+        Place("accounts", '7", "token', "", URL),
+    ],
+)
+def test_decrypt_of_a_text_from_another_place_is_refused(cipher: Cipher, place: Place) -> None:
+    with pytest.raises(ConfigError, match="belongs to another GitLab or account"):
+        cipher.decrypt(cipher.encrypt(TOKEN, PLACE), place)
+
+
+def test_text_of_the_first_form_opens_at_its_place_and_is_renewed(tmp_path: Path) -> None:
+    """Written by labtrawl before rows were bound: key 00…00, nonce 00…00."""
+    cipher = Cipher(bytes(32))
+    sealed = AESGCM(bytes(32)).encrypt(bytes(12), b"glpat-x", f"accounts|token|{URL}".encode())
+    text = f"enc:v1:{cipher.key_id}:{base64.b64encode(bytes(12) + sealed).decode()}"
+    assert cipher.decrypt(text, PLACE) == Secret("glpat-x")
+    new = cipher.renewed(text, PLACE)
+    assert (new[:7], cipher.decrypt(new, PLACE)) == ("enc:v2:", Secret("glpat-x"))
+    assert cipher.renewed(new, PLACE) == new
+    with pytest.raises(ConfigError, match="belongs to another"):
+        cipher.decrypt(text, account_place("https://evil.example", 7))
+
+
+def test_derived_keys_differ_by_purpose_and_key_and_outlive_a_retired_key() -> None:
+    first, second = bytes(32), bytes([1]) * 32
+    before = Cipher(first)
+    made = before.derive("audit")
+    after = Cipher(second, older=[first])
+    retired = Cipher(second, retired={before.key_id: derivation_base(first)})
+    assert len(made) == 32
+    assert after.derive("audit", before.key_id) == made == retired.derive("audit", before.key_id)
+    assert len({made, before.derive("other"), after.derive("audit"), first}) == 4
+    with pytest.raises(ConfigError, match="there is no key 0123abcd"):
+        after.derive("audit", "0123abcd")
 
 
 def test_decrypt_of_another_keys_text_names_both_keys(cipher: Cipher) -> None:
@@ -67,7 +110,7 @@ def test_decrypt_of_another_keys_text_names_both_keys(cipher: Cipher) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "glpat-CANARY-0123456789", "enc:v1:", "enc:v2:a:b", "enc:v1:x"]
+    "text", ["", "glpat-CANARY-0123456789", "enc:v2:", "enc:v3:a:b", "enc:v2:x"]
 )
 def test_decrypt_of_no_encrypted_text_does_not_quote_it(cipher: Cipher, text: str) -> None:
     with pytest.raises(ConfigError, match="is not of the form") as raised:
@@ -79,7 +122,7 @@ def test_decrypt_of_no_encrypted_text_does_not_quote_it(cipher: Cipher, text: st
 def test_decrypt_of_a_broken_body_is_refused(cipher: Cipher, body: str) -> None:
     key_id = cipher.encrypt(TOKEN, PLACE).split(":")[2]
     with pytest.raises(ConfigError):
-        cipher.decrypt(f"enc:v1:{key_id}:{body}", PLACE)
+        cipher.decrypt(f"enc:v2:{key_id}:{body}", PLACE)
 
 
 def test_key_file_is_private_and_lies_alone(tmp_path: Path) -> None:

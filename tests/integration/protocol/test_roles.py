@@ -110,5 +110,5 @@ async def test_neither_end_believes_who_cannot_prove_itself(tmp_path: Path) -> N
             site.announce("crawler-1")
             client = place.crawler(token="another token")
             async with client.running():
-                await settled(lambda: manager.board.desk.statistics.rejected)
+                await settled(lambda: bool(manager.board.desk.statistics.rejected))
                 assert (manager.is_connected(), client.is_connected()) == (False, False)

@@ -1,14 +1,16 @@
 """A database with planned jobs, and the few questions that tests ask it."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from labtrawl.domain.area import AreaKind, FoundArea
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.store import accounts, areas, jobs, leases, ledger
-from labtrawl.store.engine import Connection, Store, database_path, open_store
+from labtrawl.store.engine import Connection, Database, Store, database_path, open_store
 from labtrawl.store.migrate import migrate
 
 RETRY = RetryPolicy(attempts=3, base_seconds=0.0, ceiling_seconds=0.0)
@@ -16,9 +18,11 @@ LEASE_SECONDS = 60.0
 
 
 @contextlib.asynccontextmanager
-async def store(data_dir: Path) -> AsyncIterator[Store]:
-    migrate(database_path(data_dir))
-    async with open_store(database_path(data_dir)) as opened:
+async def store(place: Database) -> AsyncIterator[Store]:
+    """Open a migrated database: the one that is named, or that of a data folder."""
+    database = database_path(place) if isinstance(place, Path) and place.is_dir() else place
+    migrate(database)
+    async with open_store(database) as opened:
         yield opened
 
 
@@ -67,3 +71,31 @@ def rows(connection: Connection, what: str) -> list[tuple[Any, ...]]:
 
 def states(connection: Connection) -> Sequence[str]:
     return [row[0] for row in rows(connection, "SELECT state FROM job ORDER BY id")]
+
+
+def insert(connection: Connection, name: str) -> None:
+    """Add one row to a table that is its own small world."""
+    connection.exec_driver_sql(
+        "INSERT INTO instance (name, url, added_at) VALUES (?, 'u', 0)", (name,)
+    )
+
+
+def names(connection: Connection) -> list[str]:
+    return [row[0] for row in rows(connection, "SELECT name FROM instance ORDER BY id")]
+
+
+async def grouped(db: Store, *works: Callable[[Connection], None]) -> list[object]:
+    """Run works in one group: the writer is kept busy until all of them wait."""
+    begun, gate = threading.Event(), threading.Event()
+
+    def block(_connection: Connection) -> None:
+        begun.set()
+        gate.wait(30)
+
+    blocker = asyncio.ensure_future(db.write(block))
+    await asyncio.to_thread(begun.wait, 30)
+    tasks = [asyncio.ensure_future(db.write(work)) for work in works]
+    await asyncio.sleep(0)
+    gate.set()
+    await blocker
+    return list(await asyncio.gather(*tasks, return_exceptions=True))

@@ -1,21 +1,20 @@
 """Commands on a real database: what a person wants outlives whoever should do it."""
 
-from pathlib import Path
-
 import pytest
 
 from labtrawl.domain.job import HoldReason
 from labtrawl.errors import Conflict, Missing
 from labtrawl.store import commands, jobs, leases
 from labtrawl.store.commands import EVERY_CRAWLER, Wanted, Worked
-from labtrawl.store.engine import Connection
+from labtrawl.store.engine import Connection, Database
 from tests.integration.store.table import RETRY, claim, expire, planned, rows, states, store
 
 WISHES = "SELECT state, hold_reason, wanted FROM job ORDER BY id"
 
 
-async def test_pausing_a_queued_job_holds_it_until_it_is_resumed(tmp_path: Path) -> None:
-    async with store(tmp_path) as opened:
+@pytest.mark.seed("S1.30")
+async def test_pausing_a_queued_job_holds_it_until_it_is_resumed(database: Database) -> None:
+    async with store(database) as opened:
         (job_id,) = await opened.write(planned)
         assert await opened.write(lambda c: commands.pause_job(c, job_id)) == Worked(job_id, "")
         assert await opened.write(lambda c: claim(c, "a")) == []
@@ -26,7 +25,7 @@ async def test_pausing_a_queued_job_holds_it_until_it_is_resumed(tmp_path: Path)
 
 @pytest.mark.parametrize("end", ["gives back", "dies", "runs out", "fails for now", "disk"])
 async def test_pausing_a_running_job_holds_it_however_its_lease_ends(
-    tmp_path: Path, end: str
+    database: Database, end: str
 ) -> None:
     def finish(connection: Connection, job_id: int) -> None:
         if end == "gives back":
@@ -41,7 +40,7 @@ async def test_pausing_a_running_job_holds_it_however_its_lease_ends(
         else:
             jobs.retry_later(connection, job_id, "later", 5.0)
 
-    async with store(tmp_path) as opened:
+    async with store(database) as opened:
         (job_id,) = await opened.write(planned)
         (held,) = await opened.write(lambda c: claim(c, "a"))
         asked = await opened.write(lambda c: commands.pause_job(c, job_id))
@@ -51,8 +50,8 @@ async def test_pausing_a_running_job_holds_it_however_its_lease_ends(
         assert await opened.read(lambda c: rows(c, WISHES)) == [("held", "paused", "run")]
 
 
-async def test_resuming_before_the_page_ended_lets_the_job_run_on(tmp_path: Path) -> None:
-    async with store(tmp_path) as opened:
+async def test_resuming_before_the_page_ended_lets_the_job_run_on(database: Database) -> None:
+    async with store(database) as opened:
         (job_id,) = await opened.write(planned)
         await opened.write(lambda c: claim(c, "a"))
         await opened.write(lambda c: commands.pause_job(c, job_id))
@@ -61,9 +60,9 @@ async def test_resuming_before_the_page_ended_lets_the_job_run_on(tmp_path: Path
 
 
 async def test_cancelling_ends_a_job_and_its_lease_and_says_so_in_the_ledger(
-    tmp_path: Path,
+    database: Database,
 ) -> None:
-    async with store(tmp_path) as opened:
+    async with store(database) as opened:
         (job_id,) = await opened.write(planned)
         (held,) = await opened.write(lambda c: claim(c, "a"))
         assert await opened.write(lambda c: commands.cancel_job(c, job_id)) == Worked(job_id, "a")
@@ -78,9 +77,9 @@ async def test_cancelling_ends_a_job_and_its_lease_and_says_so_in_the_ledger(
 
 @pytest.mark.parametrize("command", [commands.pause_job, commands.resume_job, commands.cancel_job])
 async def test_command_about_a_job_that_is_not_there_or_over_is_refused(
-    tmp_path: Path, command: commands.JobCommand
+    database: Database, command: commands.JobCommand
 ) -> None:
-    async with store(tmp_path) as opened:
+    async with store(database) as opened:
         (job_id,) = await opened.write(planned)
         with pytest.raises(Missing, match="there is no job 77"):
             await opened.write(lambda c: command(c, 77))
@@ -90,12 +89,17 @@ async def test_command_about_a_job_that_is_not_there_or_over_is_refused(
             await opened.write(lambda c: command(c, job_id))
 
 
-async def test_wish_for_every_crawler_replaces_that_for_one(tmp_path: Path) -> None:
+def _register(name: str, connection: Connection) -> None:
+    commands.register(connection, name, "supervisor")
+
+
+async def test_wish_for_every_crawler_replaces_that_for_one(database: Database) -> None:
     def told(connection: Connection) -> list[str]:
         return [commands.wanted_of(connection, name) for name in ("a", "b")]
 
-    async with store(tmp_path) as opened:
-        await opened.write(lambda c: [commands.register(c, name, "supervisor") for name in "ab"])
+    async with store(database) as opened:
+        for name in ("a", "b"):
+            await opened.write(partial(_register, name))
         assert await opened.read(told) == ["run", "run"]
         await opened.write(lambda c: commands.want(c, "a", Wanted.DRAIN))
         assert await opened.read(told) == ["drain", "run"]
@@ -107,8 +111,10 @@ async def test_wish_for_every_crawler_replaces_that_for_one(tmp_path: Path) -> N
             await opened.write(lambda c: commands.want(c, "c", Wanted.PAUSE))
 
 
-async def test_name_of_a_crawler_belongs_to_the_credential_that_came_first(tmp_path: Path) -> None:
-    async with store(tmp_path) as opened:
+async def test_name_of_a_crawler_belongs_to_the_credential_that_came_first(
+    database: Database,
+) -> None:
+    async with store(database) as opened:
         await opened.write(lambda c: commands.register(c, "a", "token:1"))
         await opened.write(lambda c: commands.register(c, "a", "token:1"))
         with pytest.raises(Conflict, match="belongs to another credential"):

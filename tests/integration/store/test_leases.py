@@ -1,13 +1,11 @@
 """Leases on a real database: claims, renewals, rescue, holds, and who is chosen for a job."""
 
-from pathlib import Path
-
 import pytest
 
 from labtrawl.domain.job import HoldReason
 from labtrawl.errors import Conflict, LeaseLost, Missing
 from labtrawl.store import accounts, jobs, leases, ledger, summary
-from labtrawl.store.engine import Connection
+from labtrawl.store.engine import Connection, Database
 from tests.integration.store.table import (
     RETRY,
     account,
@@ -26,8 +24,8 @@ def _ids(claimed: list[leases.ClaimedJob]) -> list[int]:
     return [one.job_id for one in claimed]
 
 
-async def test_same_claim_gets_the_same_jobs_and_another_gets_the_next(tmp_path: Path) -> None:
-    async with store(tmp_path) as db:
+async def test_same_claim_gets_the_same_jobs_and_another_gets_the_next(database: Database) -> None:
+    async with store(database) as db:
         made = await db.write(lambda c: planned(c, 5))
         first = await db.write(lambda c: claim(c, "a", "one", 2))
         again = await db.write(lambda c: claim(c, "a", "one", 5))
@@ -38,9 +36,9 @@ async def test_same_claim_gets_the_same_jobs_and_another_gets_the_next(tmp_path:
 
 
 async def test_claim_takes_the_most_important_first_and_only_the_resource_asked_for(
-    tmp_path: Path,
+    database: Database,
 ) -> None:
-    async with store(tmp_path) as db:
+    async with store(database) as db:
 
         def plan(connection: Connection) -> list[int]:
             area_id = area(connection, 7, {account(connection, 1): 30})
@@ -58,9 +56,9 @@ async def test_claim_takes_the_most_important_first_and_only_the_resource_asked_
 
 
 async def test_account_with_the_highest_role_is_chosen_then_the_least_busy(
-    tmp_path: Path,
+    database: Database,
 ) -> None:
-    async with store(tmp_path) as db:
+    async with store(database) as db:
 
         def plan(connection: Connection) -> tuple[int, int, int]:
             guest, one, two = (account(connection, user) for user in (1, 2, 3))
@@ -75,8 +73,10 @@ async def test_account_with_the_highest_role_is_chosen_then_the_least_busy(
         assert [task.account_id for task in claimed] == [one, two, one, two, guest]
 
 
-async def test_refused_account_is_not_chosen_and_what_it_alone_saw_waits(tmp_path: Path) -> None:
-    async with store(tmp_path) as db:
+async def test_refused_account_is_not_chosen_and_what_it_alone_saw_waits(
+    database: Database,
+) -> None:
+    async with store(database) as db:
 
         def plan(connection: Connection) -> tuple[int, int]:
             one, two = account(connection, 1), account(connection, 2)
@@ -93,8 +93,8 @@ async def test_refused_account_is_not_chosen_and_what_it_alone_saw_waits(tmp_pat
         assert (again, await db.read(states)) == (1, ["running", "queued"])
 
 
-async def test_renewal_prolongs_what_is_still_ours_and_tells_the_rest(tmp_path: Path) -> None:
-    async with store(tmp_path) as db:
+async def test_renewal_prolongs_what_is_still_ours_and_tells_the_rest(database: Database) -> None:
+    async with store(database) as db:
         one, two, three = await db.write(lambda c: planned(c, 3))
         await db.write(lambda c: claim(c, "a", "1", 2))
         await db.write(lambda c: claim(c, "b", "1", 1))
@@ -106,8 +106,10 @@ async def test_renewal_prolongs_what_is_still_ours_and_tells_the_rest(tmp_path: 
         assert await db.write(lambda c: leases.rescue_expired(c, RETRY)) == 2
 
 
-async def test_rescued_job_comes_back_under_a_higher_fence_from_its_cursor(tmp_path: Path) -> None:
-    async with store(tmp_path) as db:
+async def test_rescued_job_comes_back_under_a_higher_fence_from_its_cursor(
+    database: Database,
+) -> None:
+    async with store(database) as db:
         (job_id,) = await db.write(planned)
         await db.write(lambda c: claim(c, "a"))
         await db.write(lambda c: jobs.advance(c, job_id, "here", 3))
@@ -120,9 +122,9 @@ async def test_rescued_job_comes_back_under_a_higher_fence_from_its_cursor(tmp_p
 
 
 async def test_job_that_only_kills_its_crawlers_is_failed_with_a_reason_in_the_ledger(
-    tmp_path: Path,
+    database: Database,
 ) -> None:
-    async with store(tmp_path) as db:
+    async with store(database) as db:
         await db.write(planned)
         for number in range(RETRY.attempts * 2):
             assert await db.read(states) == ["queued"]
@@ -133,8 +135,8 @@ async def test_job_that_only_kills_its_crawlers_is_failed_with_a_reason_in_the_l
         assert (gap.reason, gap.detail) == ("failed", leases.POISONED)
 
 
-async def test_job_that_gets_on_between_kills_is_never_failed(tmp_path: Path) -> None:
-    async with store(tmp_path) as db:
+async def test_job_that_gets_on_between_kills_is_never_failed(database: Database) -> None:
+    async with store(database) as db:
         (job_id,) = await db.write(planned)
         for number in range(20):
             await db.write(lambda c, n=number: claim(c, "a", f"{n}"))  # type: ignore[misc]
@@ -143,8 +145,8 @@ async def test_job_that_gets_on_between_kills_is_never_failed(tmp_path: Path) ->
         assert await db.read(states) == ["queued"]
 
 
-async def test_job_given_back_has_its_try_back(tmp_path: Path) -> None:
-    async with store(tmp_path) as db:
+async def test_job_given_back_has_its_try_back(database: Database) -> None:
+    async with store(database) as db:
         (job_id,) = await db.write(planned)
         for number in range(20):
             (one,) = await db.write(lambda c, n=number: claim(c, "a", f"{n}"))  # type: ignore[misc]
@@ -152,8 +154,8 @@ async def test_job_given_back_has_its_try_back(tmp_path: Path) -> None:
             await db.write(lambda c: leases.give_back(c, job_id))
 
 
-async def test_lease_not_named_at_a_new_connection_is_freed(tmp_path: Path) -> None:
-    async with store(tmp_path) as db:
+async def test_lease_not_named_at_a_new_connection_is_freed(database: Database) -> None:
+    async with store(database) as db:
         one, two, three = await db.write(lambda c: planned(c, 3))
         await db.write(lambda c: claim(c, "a", "1", 3))
         held = {(one, 1), (two, 9)}
@@ -162,8 +164,8 @@ async def test_lease_not_named_at_a_new_connection_is_freed(tmp_path: Path) -> N
         assert await db.read(leases.live_leases) == {(one, 1)}
 
 
-async def test_job_put_off_is_due_when_its_time_has_come(tmp_path: Path) -> None:
-    async with store(tmp_path) as db:
+async def test_job_put_off_is_due_when_its_time_has_come(database: Database) -> None:
+    async with store(database) as db:
         (job_id,) = await db.write(planned)
         await db.write(lambda c: claim(c, "a"))
         await db.write(lambda c: jobs.retry_later(c, job_id, "later", 3600))
@@ -176,8 +178,8 @@ async def test_job_put_off_is_due_when_its_time_has_come(tmp_path: Path) -> None
         assert again.attempt == 2
 
 
-async def test_held_job_is_not_claimed_and_resumes_from_its_cursor(tmp_path: Path) -> None:
-    async with store(tmp_path) as db:
+async def test_held_job_is_not_claimed_and_resumes_from_its_cursor(database: Database) -> None:
+    async with store(database) as db:
         (job_id,) = await db.write(planned)
         await db.write(lambda c: claim(c, "a"))
         await db.write(lambda c: jobs.advance(c, job_id, "here", 1))
@@ -189,11 +191,11 @@ async def test_held_job_is_not_claimed_and_resumes_from_its_cursor(tmp_path: Pat
         assert (again.cursor, again.fence) == ("here", 2)
 
 
-async def test_report_is_judged_by_lease_then_by_id(tmp_path: Path) -> None:
+async def test_report_is_judged_by_lease_then_by_id(database: Database) -> None:
     def origin(message_id: str, fence: int = 1, name: str = "a") -> jobs.Origin:
         return jobs.Origin(name, message_id, fence)
 
-    async with store(tmp_path) as db:
+    async with store(database) as db:
         (job_id,) = await db.write(planned)
         await db.write(lambda c: claim(c, "a"))
         assert not await db.read(lambda c: jobs.was_applied(c, job_id, origin("2")))
@@ -214,8 +216,8 @@ async def test_report_is_judged_by_lease_then_by_id(tmp_path: Path) -> None:
             await db.read(lambda c: jobs.was_applied(c, 99, origin("3")))
 
 
-async def test_retry_is_for_ended_jobs_whose_work_nobody_else_does(tmp_path: Path) -> None:
-    async with store(tmp_path) as db:
+async def test_retry_is_for_ended_jobs_whose_work_nobody_else_does(database: Database) -> None:
+    async with store(database) as db:
         (job_id,) = await db.write(planned)
         with pytest.raises(Conflict):
             await db.write(lambda c: jobs.retry(c, job_id))
@@ -231,9 +233,9 @@ async def test_retry_is_for_ended_jobs_whose_work_nobody_else_does(tmp_path: Pat
 
 
 async def test_ledger_forgets_its_reason_when_a_failed_list_is_read_after_all(
-    tmp_path: Path,
+    database: Database,
 ) -> None:
-    async with store(tmp_path) as db:
+    async with store(database) as db:
         (job_id,) = await db.write(planned)
         await db.write(lambda c: claim(c, "a"))
 
@@ -259,9 +261,9 @@ async def test_ledger_forgets_its_reason_when_a_failed_list_is_read_after_all(
 
 
 async def test_more_or_fewer_records_than_expected_are_a_gap_without_a_reason(
-    tmp_path: Path,
+    database: Database,
 ) -> None:
-    async with store(tmp_path) as db:
+    async with store(database) as db:
 
         def read_all(connection: Connection) -> None:
             planned(connection, 3)

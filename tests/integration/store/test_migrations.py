@@ -1,16 +1,69 @@
 """A migrated database is the schema, neither more nor less, and migrating again changes nothing."""
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
 
-from labtrawl.store.engine import open_engine
+from labtrawl.store.engine import Connection, Database, open_engine
 from labtrawl.store.migrate import migrate
 from labtrawl.store.schema import metadata
+from tests.integration.store.table import rows
+from tests.rig import postgresql
+
+# A row of each table that 0002 rebuilds or adds columns to, as 0001 knew them.
+ROWS_OF_0001 = (
+    "INSERT INTO instance VALUES (1, 'main', 'http://gitlab', '17', 1)",
+    "INSERT INTO account VALUES (1, 1, 5000000000, 'a', '', 'enc', 'active', 1)",
+    "INSERT INTO area VALUES (1, 1, 'project', 7, 'lab/p', 'p', '', '', 1, 1)",
+    "INSERT INTO job (id, area_id, resource, state, created_at, updated_at, change)"
+    " VALUES (1, 1, 'issues', 'completed', 1, 1, 1), (2, 1, 'notes', 'queued', 1, 1, 2)",
+    "INSERT INTO ledger VALUES (1, 'issues', 1, 5, 'x-total', 5, NULL, '', 9, 9)",
+    "INSERT INTO ledger VALUES (1, 'notes', 2, NULL, '', 0, 'cap', 'too many', NULL, 8)",
+    "INSERT INTO session VALUES ('s', 1, 1, 2, NULL)",
+    "INSERT INTO admin_link VALUES ('l', 1, 2, NULL)",
+)
+TABLES = ("account", "admin_link", "job", "ledger", "session")
+ROW_OF_AUDIT = (
+    "INSERT INTO audit (at, tier, client, level, action, target, outcome, mac)"
+    " VALUES (1, 't', 'c', 'low', 'a', 't', 'o', 'm')"
+)
+CATALOGUE = """
+SELECT table_name, column_name, data_type, is_nullable, COALESCE(column_default, '')
+FROM information_schema.columns WHERE table_schema = 'public'
+UNION ALL SELECT conrelid::regclass::text, contype::text, pg_get_constraintdef(oid), '', ''
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+UNION ALL SELECT tablename, indexname, indexdef, '', '' FROM pg_indexes
+WHERE schemaname = 'public' AND indexname NOT LIKE 'pk_%'
+ORDER BY 1, 2, 3, 4, 5
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database in which there is nothing."""
+    if request.param == "sqlite":
+        yield tmp_path / "empty.sqlite"
+    else:
+        url = postgresql.server().fresh("template0")
+        yield url
+        postgresql.server().drop(url)
+
+
+@contextlib.contextmanager
+def _connected(database: Database) -> Iterator[Connection]:
+    engine = open_engine(database, read_only=False)
+    try:
+        with engine.connect() as connection, connection.begin():
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def _objects(path: Path) -> dict[tuple[str, str], list[str]]:
@@ -66,14 +119,64 @@ def test_migrated_database_equals_the_schema(tmp_path: Path) -> None:
     assert _objects(migrated) == _objects(created)
 
 
+def test_migrated_postgresql_equals_the_schema() -> None:
+    migrated, created = (postgresql.server().fresh(name) for name in ("", "template0"))
+    with _connected(created) as connection:
+        metadata.create_all(connection)
+    found = []
+    for url in (migrated, created):
+        with _connected(url) as connection:
+            told = rows(connection, CATALOGUE)
+            found.append([row for row in told if "alembic" not in row[0]])
+        postgresql.server().drop(url)
+    assert found[0] == found[1]
+
+
 @pytest.mark.filterwarnings("ignore:.*expression-based index")
-def test_migrated_database_differs_nowhere_for_alembic(tmp_path: Path) -> None:
-    path = tmp_path / "labtrawl.sqlite"
-    migrate(path)
-    engine = open_engine(path, read_only=True)
-    with engine.connect() as connection:
+def test_migrated_database_differs_nowhere_for_alembic(empty: Database) -> None:
+    migrate(empty)
+    with _connected(empty) as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-    engine.dispose()
+
+
+def test_rows_of_the_first_schema_are_kept(empty: Database) -> None:
+    migrate(empty, "0001")
+    with _connected(empty) as connection:
+        for statement in ROWS_OF_0001:
+            connection.exec_driver_sql(statement)
+        before = {name: _columns(connection, name) for name in TABLES}
+    migrate(empty)
+    with _connected(empty) as connection:
+        for name, kept in before.items():
+            now = _columns(connection, name)
+            assert {column: now[column] for column in kept} == kept
+        assert rows(connection, "SELECT role, account_id FROM session") == [("admin", None)]
+        assert rows(connection, "SELECT role FROM admin_link") == [("admin",)]
+        assert rows(connection, "SELECT wanted FROM job") == [("run",), ("run",)]
+
+
+def _columns(connection: Connection, table: str) -> dict[str, list[object]]:
+    found = connection.exec_driver_sql(f"SELECT * FROM {table} ORDER BY 1, 2")
+    names = list(found.keys())
+    return dict(zip(names, map(list, zip(*found.all(), strict=True)), strict=True))
+
+
+@pytest.mark.parametrize("change", ["UPDATE audit SET mac = 'x'", "DELETE FROM audit"])
+def test_audit_log_is_append_only(empty: Database, change: str) -> None:
+    migrate(empty)
+    with _connected(empty) as connection:
+        connection.exec_driver_sql(ROW_OF_AUDIT)
+    with pytest.raises(DBAPIError, match="append-only"), _connected(empty) as connection:
+        connection.exec_driver_sql(change)
+    with _connected(empty) as connection:
+        assert rows(connection, "SELECT id, mac FROM audit") == [(1, "m")]
+
+
+def test_audit_log_on_postgresql_cannot_be_emptied_at_once() -> None:
+    url = postgresql.server().fresh()
+    with pytest.raises(DBAPIError, match="append-only"), _connected(url) as connection:
+        connection.exec_driver_sql("TRUNCATE audit")
+    postgresql.server().drop(url)
 
 
 def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:

@@ -28,7 +28,15 @@ async def good(path: str) -> None:
     async with Child.from_environment() as child:
         begin = child.begin
         environment = sorted(os.environ)
-        note(path, event="begin", pid=os.getpid(), name=begin.name, token=begin.token)
+        variables = {name: os.environ[name] for name in environment if name.startswith("GITLAB")}
+        note(
+            path,
+            event="begin",
+            pid=os.getpid(),
+            name=begin.name,
+            token=begin.token,
+            variables=variables,
+        )
         await child.ready(environment=",".join(environment))
         print(f"{begin.name} is here", flush=True)
         await child.stopping.wait()

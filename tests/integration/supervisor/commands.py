@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import sys
+import urllib.request
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import parse_qs, urlencode
 
-from labtrawl.cli.settings_file import Draft
+from labtrawl.cli.settings_file import Draft, NewAccess
 from labtrawl.config import Instance
 from labtrawl.domain.credential import Secret
 from labtrawl.sandbox import build_world
@@ -45,6 +47,15 @@ class Terminal:
                     return found
         raise AssertionError(f"no {event} in {self.lines}")
 
+    async def line(self) -> str:
+        """Read one more line, of whatever form."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(SECONDS):
+            line = (await self.process.stdout.readline()).decode()
+        assert line, f"it ended: {self.lines}"
+        self.lines.append(line)
+        return line
+
     async def end(self) -> int:
         """Wait for its end, having read all that it wrote."""
         assert self.process.stdout is not None
@@ -66,6 +77,8 @@ class Folder:
     """The account's, which nobody may ever see."""
     started: list[Terminal] = field(default_factory=list)
     program: tuple[str, ...] = (sys.executable, "-m", "labtrawl")
+    environment: dict[str, str] = field(default_factory=dict)
+    """What commands find there beside the least."""
 
     @property
     def data_dir(self) -> Path:
@@ -76,7 +89,11 @@ class Folder:
         process = await asyncio.create_subprocess_exec(
             *(*self.program, *arguments),
             cwd=self.path,
-            env={"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(self.path)},
+            env={
+                "PATH": os.environ["PATH"],
+                "XDG_RUNTIME_DIR": str(self.path),
+                **self.environment,
+            },
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -109,6 +126,18 @@ class Folder:
             await terminal.end()
 
 
+def overview(link: str) -> str:
+    """Sign in as a browser does; return the first page."""
+    site, _, query = link.partition("/sign-in?")
+    token = parse_qs(query)["token"][0]
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    body = urlencode({"token": token}).encode()
+    request = urllib.request.Request(f"{site}/sign-in", body, {"Origin": site})
+    with opener.open(request) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
 @contextlib.asynccontextmanager
 async def folder_with_gitlab(path: Path, token: str = "") -> AsyncIterator[Folder]:
     """Connect a small GitLab look-alike, as `labtrawl init` does, or with a wrong token."""
@@ -118,8 +147,8 @@ async def folder_with_gitlab(path: Path, token: str = "") -> AsyncIterator[Folde
         instance = Instance(name="here", url=server.url, address_allow=("127.0.0.1/32",))
         account = world.accounts[0]
         config = path / "labtrawl.toml"
-        draft = Draft(config, folder.data_dir, "", instance, False, account.username)
-        draft.write(Secret(token or account.token), keep=False, overwrite=False)
+        draft = Draft(config, folder.data_dir, "", instance, None, account.username, 0)
+        draft.write(NewAccess(Secret(token or account.token)), overwrite=False)
         config.rename(path / "accounts.toml")
         config.touch(mode=0o600)
         folder.set(SETTINGS)

@@ -95,6 +95,13 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+def talker(folder: Path, *lines: object) -> Program:
+    """A website that says these lines on the authentication socket."""
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "website.lines").write_text(text)
+    return program(folder, "website", "ancestor", gives_credentials=True)
+
+
 Staged = Callable[..., contextlib.AbstractAsyncContextManager[Stage]]
 
 
@@ -102,7 +109,11 @@ Staged = Callable[..., contextlib.AbstractAsyncContextManager[Stage]]
 def staged(folder: Path) -> Staged:
     @contextlib.asynccontextmanager
     async def stage(
-        programs: Sequence[Program], timing: Timing = QUICK, random: float = 1.0
+        programs: Sequence[Program],
+        timing: Timing = QUICK,
+        random: float = 1.0,
+        *,
+        in_environment: bool = False,
     ) -> AsyncIterator[Stage]:
         api, auth = bind_unix(folder / "api.sock"), bind_unix(folder / "auth.sock")
         lines: list[tuple[str, str]] = []
@@ -114,6 +125,7 @@ def staged(folder: Path) -> Staged:
                 holds=(),
                 auth_socket=str(folder / "auth.sock"),
                 heartbeat_seconds=timing.heartbeat_seconds / 2,
+                credentials_in_environment=in_environment,
             ),
             Place(folder, "http://127.0.0.1:3000"),
             clock=system_clock(),

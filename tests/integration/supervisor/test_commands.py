@@ -70,6 +70,15 @@ def test_every_command_of_ours_has_help_with_an_example(
     assert f"labtrawl {name}" in capsys.readouterr().out
 
 
+@pytest.mark.seed("S1.7")
+@pytest.mark.parametrize("name", ["start", "stop", "restart", "status", "logs", "reload"])
+def test_command_under_supervisor_is_the_same(name: str) -> None:
+    context = click.Context(main.labtrawl)
+    found = [group.get_command(context, name) for group in (main.labtrawl, main.supervisor)]
+    assert found[0] is not None
+    assert found[0] is found[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

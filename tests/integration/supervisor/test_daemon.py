@@ -26,6 +26,7 @@ async def whole_status(place: Folder) -> dict[str, dict[str, object]]:
     return {each["name"]: each for each in json.loads(lines[-1])["programs"]}
 
 
+@pytest.mark.seed("S1.1", "S2.119")
 async def test_daemon_returns_when_the_website_is_ready_and_stop_ends_it(place: Folder) -> None:
     code, lines = await place.run("start", "--daemon")
     assert code == 0
@@ -47,6 +48,22 @@ async def test_daemon_returns_when_the_website_is_ready_and_stop_ends_it(place: 
     assert {event["program"] for event in events} == {"supervisor", "website", "crawler-1"}
     assert [each["timestamp"] for each in events] == sorted(each["timestamp"] for each in events)
     assert (await place.run("logs", "-n", "2"))[1] == (await place.run("logs"))[1][-2:]
+
+
+@pytest.mark.seed("S1.6", "S1.7")
+async def test_start_under_supervisor_runs_both_and_prints_them_as_text_or_json(
+    place: Folder,
+) -> None:
+    for form, mark in (("console", "website    | "), ("json", '{"program": "website", ')):
+        whole = await place.open("supervisor", "start", "--log-format", form)
+        while not (await whole.line()).startswith(mark):
+            pass
+        while "crawler-1" not in await whole.line():
+            pass
+        assert (await place.run("supervisor", "stop"))[0] == 0
+        assert await whole.end() == 0
+    kept = (place.data_dir / "logs" / "website.log").read_text().splitlines()
+    assert all(json.loads(line)["timestamp"] for line in kept)
 
 
 async def test_daemon_that_cannot_listen_says_why_and_is_gone(place: Folder) -> None:

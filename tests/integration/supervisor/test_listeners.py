@@ -21,6 +21,7 @@ def refusal(path: Path) -> str:
     return str(caught.value)
 
 
+@pytest.mark.seed("S2.66")
 def test_unix_socket_is_private_from_the_first_moment_and_in_a_private_folder(folder: Path) -> None:
     before = os.umask(0o022)
     try:
@@ -132,6 +133,17 @@ def test_output_goes_on_when_the_disk_refuses(folder: Path) -> None:
     ]
     assert output.last_line("website") == "token [secret]"
     assert output.last_line("crawler-1") == ""
+
+
+def test_output_of_a_program_is_kept_in_private_files_that_rotate(folder: Path) -> None:
+    output = Output(folder / "logs", None, "json", now=system_clock().now)
+    line = "x" * 60 * 1024
+    for _ in range(200):
+        output.take("website", line)
+    files = sorted((folder / "logs").iterdir())
+    assert [each.name for each in files] == ["website.log", "website.log.1"]
+    assert all(each.stat().st_size <= 10 * 1024 * 1024 for each in files)
+    assert {each.stat().st_mode & 0o777 for each in files} == {0o600}
 
 
 def test_log_file_moves_aside_when_full_and_keeps_as_many_as_asked(folder: Path) -> None:

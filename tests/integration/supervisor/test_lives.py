@@ -33,6 +33,7 @@ async def test_program_started_and_stopped_passes_through_its_states(
     assert ("a", "a is here") in stage.lines
 
 
+@pytest.mark.seed("S1.16")
 async def test_child_environment_holds_nothing_and_token_is_in_neither_environ_nor_cmdline(
     folder: Path, staged: Staged
 ) -> None:
@@ -56,6 +57,7 @@ def shown_by_the_system(pid: int | None) -> bytes:
     return shown
 
 
+@pytest.mark.seed("S1.3")
 async def test_crashed_program_starts_again_at_once_with_another_token(
     folder: Path, staged: Staged
 ) -> None:
@@ -126,6 +128,7 @@ async def test_program_that_sends_no_frames_is_ended_and_its_mistake_named(
     assert status.reason.startswith("a control frame could not be read: ")
 
 
+@pytest.mark.seed("S1.3", "S2.106")
 async def test_stuck_program_that_ignores_term_is_killed_with_its_group(
     folder: Path, staged: Staged
 ) -> None:

@@ -1,7 +1,6 @@
 """Several programs together: credentials, introductions, order of stopping, listeners."""
 
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -17,7 +16,6 @@ from labtrawl.supervisor.authentication import (
     CredentialsWithdrawn,
     announce_credentials,
 )
-from labtrawl.supervisor.process import Program
 from labtrawl.supervisor.states import CredentialStatus, State
 from labtrawl.supervisor.supervisor import WAITING_FOR_CREDENTIALS
 from tests.integration.supervisor.conftest import (
@@ -26,10 +24,12 @@ from tests.integration.supervisor.conftest import (
     Staged,
     crawler,
     program,
+    talker,
     website,
 )
 
 
+@pytest.mark.seed("S1.13")
 async def test_crawler_without_credentials_waits_and_says_for_what(
     folder: Path, staged: Staged
 ) -> None:
@@ -43,6 +43,7 @@ async def test_crawler_without_credentials_waits_and_says_for_what(
     )
 
 
+@pytest.mark.seed("S1.10", "S1.11", "S1.12", "S1.13")
 async def test_crawler_starts_when_the_website_announced_credentials(
     folder: Path, staged: Staged
 ) -> None:
@@ -65,6 +66,7 @@ async def test_withdrawn_credentials_end_no_crawler_but_let_none_start(
     assert (status.state, status.reason) == (State.PENDING, WAITING_FOR_CREDENTIALS)
 
 
+@pytest.mark.seed("S1.5")
 async def test_stranger_on_the_authentication_socket_is_refused(
     folder: Path, staged: Staged
 ) -> None:
@@ -109,6 +111,7 @@ async def test_website_hears_of_crawlers_and_a_new_website_of_all_live_ones(
     ]
 
 
+@pytest.mark.seed("S1.33")
 async def test_stop_ends_crawlers_before_the_website_and_that_before_the_sandbox(
     folder: Path, staged: Staged
 ) -> None:
@@ -141,6 +144,7 @@ async def test_second_wish_to_stop_kills_at_once(folder: Path, staged: Staged) -
         assert await stage.running == ("a",)
 
 
+@pytest.mark.seed("S1.2")
 async def test_listener_survives_restarts_and_no_connect_is_refused(
     folder: Path, staged: Staged
 ) -> None:
@@ -170,6 +174,7 @@ async def test_restart_of_an_unknown_program_names_those_that_are_there(
             await stage.supervisor.restart("b")
 
 
+@pytest.mark.seed("S1.5", "S1.11")
 async def test_authentication_socket_answers_only_the_process_that_is_the_website(
     folder: Path, staged: Staged
 ) -> None:
@@ -189,13 +194,6 @@ async def test_authentication_socket_answers_only_the_process_that_is_the_websit
                 'supervisor started may speak here"}\n'
             }
         ]
-
-
-def talker(folder: Path, *lines: object) -> Program:
-    """A website that says these lines on the authentication socket."""
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (folder / "website.lines").write_text(text)
-    return program(folder, "website", "ancestor", gives_credentials=True)
 
 
 async def has_spoken(stage: Stage) -> None:
@@ -244,6 +242,7 @@ async def test_withdrawal_and_update_are_told_and_update_lets_crawlers_start(
         )
 
 
+@pytest.mark.seed("S1.18")
 async def test_new_credentials_restart_no_crawler(folder: Path, staged: Staged) -> None:
     async with staged([crawler(folder), website(folder)]) as stage:
         first = await stage.ready("crawler-1")

@@ -35,6 +35,7 @@ async def ready(terminal: Terminal, name: str) -> dict[str, object]:
     return await terminal.until("program_ready", program=name)
 
 
+@pytest.mark.seed("S1.8", "S1.9", "S1.13")
 async def test_crawler_started_first_waits_visibly_and_goes_on_with_the_website(
     place: Folder,
 ) -> None:
@@ -68,6 +69,7 @@ async def test_website_stopped_in_its_terminal_leaves_the_crawler_running(place:
     assert await place.status() == {"crawler-1": "ready", "website": "ready"}
 
 
+@pytest.mark.seed("S1.8", "S1.9")
 async def test_crawlers_join_the_website_and_their_interrupt_stops_them_only(
     place: Folder,
 ) -> None:
@@ -166,6 +168,7 @@ async def test_flags_before_the_program_are_refused(place: Folder) -> None:
     assert lines[0].startswith("labtrawl: write the flags after 'website'")
 
 
+@pytest.mark.seed("S1.17")
 async def test_token_that_gitlab_refuses_withdraws_the_credentials(folder: Path) -> None:
     async with folder_with_gitlab(folder, token="glpat-no-longer-valid-0") as place:
         website = await place.open("start", "website")

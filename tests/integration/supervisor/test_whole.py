@@ -72,6 +72,7 @@ def run(folder: Path) -> Iterator[Callable[..., Whole]]:
 Run = Callable[..., Whole]
 
 
+@pytest.mark.seed("S1.4", "S1.32", "S1.33")
 def test_interrupt_stops_everything_with_exit_code_0(run: Run) -> None:
     whole = run("good", "good")
     whole.until("program_ready")
@@ -84,6 +85,7 @@ def test_interrupt_stops_everything_with_exit_code_0(run: Run) -> None:
     assert not (whole.data_dir / "config" / "api.sock").exists()
 
 
+@pytest.mark.seed("S1.33")
 def test_child_that_had_to_be_killed_makes_exit_code_1(run: Run) -> None:
     whole = run("stuck")
     whole.until("program_ready", program="stuck-1")
@@ -104,6 +106,7 @@ def test_second_interrupt_kills_at_once(run: Run) -> None:
     assert whole.end() == 1
 
 
+@pytest.mark.seed("S1.4")
 def test_stop_sweeps_grandchildren_even_those_that_left_the_group(run: Run) -> None:
     whole = run("parent")
     whole.until("program_ready", program="parent-1")

@@ -1,22 +1,28 @@
 """A served website and a client that speaks HTTP over a real socket."""
 
 import asyncio
+import json
 import socket
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httptools
 import pytest
 from sqlalchemy import Connection
 
+from labtrawl.store import tokens
 from labtrawl.store.engine import Store, open_store
 from labtrawl.store.migrate import migrate
-from labtrawl.store.sessions import create_link, create_session
+from labtrawl.store.secrets import create_key_file, key_path
+from labtrawl.store.sessions import Role, create_link, create_session
+from labtrawl.store.tokens import TokenScope
+from labtrawl.supervisor.listeners import bind_unix
 from labtrawl.website.app import build
-from labtrawl.website.serve import serve
+from labtrawl.website.serve import LocalDoor, serve
 from tests.integration.website.running import Surroundings, site_of
 
 T = TypeVar("T")
@@ -55,24 +61,44 @@ class Client:
     stopping: asyncio.Event
     serving: asyncio.Task[None]
     cookie: str = ""
+    bearer: str = ""
+    unix: Path | None = None
+
+    def over_socket(self) -> "Client":
+        """The same site, asked over the Unix socket by this very process, without a session."""
+        return replace(self, cookie="", bearer="", unix=self.around.sockets["http"])
+
+    def by(self, *, cookie: str = "", bearer: str = "") -> "Client":
+        """The same site, asked over TCP with other credentials."""
+        return replace(self, cookie=cookie, bearer=bearer, unix=None)
+
+    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection, closed with the site."""
+        parts = urlsplit(self.url)
+        if self.unix is not None:
+            reader, writer = await asyncio.open_unix_connection(self.unix)
+        else:
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        self._writers.append(writer)
+        return reader, writer
 
     async def send(
         self, method: str, path: str, headers: dict[str, str] | None = None, body: str = ""
     ) -> asyncio.StreamReader:
         parts = urlsplit(self.url)
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        reader, writer = await self.open()
         sent = {"Host": parts.netloc, "Connection": "close", "Content-Length": str(len(body))}
         if self.cookie:
             sent["Cookie"] = self.cookie
+        if self.bearer:
+            sent["Authorization"] = f"Bearer {self.bearer}"
         sent |= headers or {}
         lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
         writer.write(f"{method} {path} HTTP/1.1\r\n{lines}\r\n{body}".encode())
         await writer.drain()
-        self._writers.append(writer)
         return reader
 
-    def __post_init__(self) -> None:
-        self._writers: list[asyncio.StreamWriter] = []
+    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def ask(
         self, method: str, path: str, headers: dict[str, str] | None = None, body: str = ""
@@ -86,6 +112,21 @@ class Client:
         reply.status = parser.get_status_code()
         return reply
 
+    async def status(self, method: str, path: str, headers: dict[str, str], body: str = "") -> int:
+        """The status alone: a stream would not end."""
+        reader = await self.send(method, path, headers, body)
+        async with asyncio.timeout(10):
+            return int((await reader.readline()).split()[1])
+
+    async def json(
+        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """Ask the API; the status and what the JSON says."""
+        own = {"Origin": self.url, "Content-Type": "application/json"}
+        text = "" if body is None else json.dumps(body)
+        reply = await self.ask(method, path, own | (headers or {}), text)
+        return reply.status, json.loads(reply.text)
+
     async def get(self, path: str, **headers: str) -> Reply:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.ask("GET", path, named)
@@ -98,8 +139,18 @@ class Client:
         return await self.store.write(work)
 
     async def sign_in(self) -> None:
-        name = f"labtrawl_{urlsplit(self.url).port}"
-        self.cookie = f"{name}={await self.store.write(create_session)}"
+        self.cookie = await self.session()
+
+    async def session(self, role: Role = Role.ADMIN, account_id: int | None = None) -> str:
+        """The cookie of a fresh session."""
+        token = await self.store.write(lambda c: create_session(c, role, account_id))
+        return f"labtrawl_{urlsplit(self.url).port}={token}"
+
+    async def token(self, *scopes: str) -> str:
+        """A fresh API token."""
+        wanted = frozenset(TokenScope(scope) for scope in scopes)
+        created = await self.store.write(lambda c: tokens.create(c, "test", wanted))
+        return created.text.reveal()
 
     async def link(self) -> str:
         return await self.store.write(create_link)
@@ -111,17 +162,28 @@ class Client:
 
 
 @pytest.fixture
-async def stranger(tmp_path: Path) -> AsyncIterator[Client]:
+def short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for a socket's name."""
+    with tempfile.TemporaryDirectory(prefix="ltw") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+async def stranger(tmp_path: Path, short_folder: Path) -> AsyncIterator[Client]:
     """A client without a session."""
     path = tmp_path / "labtrawl.sqlite"
     await asyncio.to_thread(migrate, path)
-    with socket.socket() as sock:
+    create_key_file(key_path(tmp_path))
+    with socket.socket() as sock, bind_unix(short_folder / "http.sock") as local:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
         async with open_store(path) as store:
-            around, stopping = Surroundings(base_url=url), asyncio.Event()
-            serving = asyncio.create_task(serve(build(site_of(store, around)), sock, stopping))
+            sockets = {"http": short_folder / "http.sock"}
+            around = Surroundings(base_url=url, data_dir=tmp_path, sockets=sockets)
+            stopping, door = asyncio.Event(), LocalDoor(local)
+            site = build(site_of(store, around))
+            serving = asyncio.create_task(serve(site, sock, stopping, local=door))
             client = Client(url, store, around, stopping, serving)
             yield client
             stopping.set()

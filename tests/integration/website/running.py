@@ -14,12 +14,16 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from labtrawl.clock import system_clock
+from labtrawl.errors import Missing
+from labtrawl.protocol.exchange import Caller, Reply
+from labtrawl.protocol.messages import Ack, Envelope, Heartbeat
 from labtrawl.store.engine import Store, open_store
 from labtrawl.store.migrate import migrate
 from labtrawl.store.sessions import create_link, create_session
 from labtrawl.website.app import build
 from labtrawl.website.serve import serve
 from labtrawl.website.site import CrawlerView, Site
+from tests.integration.website.keys import TestKeys
 
 T = TypeVar("T")
 HEARTBEAT = datetime(2026, 11, 22, 9, 30, 12, tzinfo=UTC)
@@ -37,7 +41,51 @@ class Surroundings:
     ready: bool = True
     problems: tuple[str, ...] = ()
     base_url: str = ""
+    data_dir: Path = Path("/nonexistent")
+    sockets: dict[str, Path] = field(default_factory=dict)
+    shared_token_sha256: str = ""
+    children: dict[str, str] = field(default_factory=dict)
+    told: list[tuple[Caller, Envelope]] = field(default_factory=list)
+    heard: list[tuple[str, Heartbeat]] = field(default_factory=list)
+    commands: list[tuple[str, str | None, int | None]] = field(default_factory=list)
+    keys: TestKeys = field(default_factory=TestKeys)
     over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The rest of the house as the website sees it: it notes what it is asked."""
+
+    around: Surroundings
+
+    async def exchange(self, caller: Caller, envelope: Envelope) -> Reply | None:
+        self.around.told.append((caller, envelope))
+        return Reply("message", "ACK", Ack(ids=[envelope.id or ""]))
+
+    def connection(self) -> dict[str, Any]:
+        return {"connected": True, "role": "listen", "path": "api.sock", "since": None}
+
+    async def clients(self) -> list[dict[str, Any]]:
+        return [{"name": crawler.name} for crawler in self.around.crawlers if crawler.connected]
+
+    async def statistics(self) -> dict[str, Any]:
+        sections = ("messages", "dedup", "cooldown", "breaker", "queues", "reconnects", "auth")
+        return {section: {} for section in sections}
+
+    async def command(
+        self, action: str, crawler: str | None, task_id: int | None
+    ) -> dict[str, Any]:
+        names = [each.name for each in self.around.crawlers]
+        if crawler is not None and crawler not in names:
+            raise Missing(f"no crawler {crawler} ever came")
+        self.around.commands.append((action, crawler, task_id))
+        return {"crawlers": [crawler] if crawler else names, "jobs": int(task_id is not None)}
+
+    async def hear(self, name: str, heartbeat: Heartbeat) -> None:
+        self.around.heard.append((name, heartbeat))
+
+    def child_of(self, token_sha256: str) -> str | None:
+        return self.around.children.get(token_sha256)
 
 
 def site_of(store: Store, around: Surroundings) -> Site:
@@ -49,6 +97,12 @@ def site_of(store: Store, around: Surroundings) -> Site:
         contact="crawl@example.org",
         base_url=around.base_url,
         problems=lambda: around.problems,
+        exchange=Rest(around).exchange,
+        crawling=Rest(around),
+        audit_keys=lambda: around.keys,
+        data_dir=around.data_dir,
+        sockets=around.sockets,
+        shared_token_sha256=around.shared_token_sha256,
     )
 
 

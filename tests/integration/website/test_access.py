@@ -7,27 +7,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from labtrawl.store.sessions import IDLE_SECONDS, SESSION_SECONDS
-from labtrawl.website.access import AUDIENCE, Audience
 from labtrawl.website.security import HEADERS
 from tests.integration.website import world
 from tests.integration.website.conftest import Client
-
-PLACES = {"{job_id}": "1", "{area_id}": "1", "{name:path}": "app.css"}
-
-
-def filled(path: str) -> str:
-    for name, value in PLACES.items():
-        path = path.replace(name, value)
-    return path + ("?view=overview" if path == "/live" else "")
-
-
-@pytest.mark.parametrize(("method", "path"), sorted(AUDIENCE))
-async def test_route_without_a_session_answers_only_when_public(
-    stranger: Client, method: str, path: str
-) -> None:
-    reply = await stranger.ask(method, filled(path), {"Sec-Fetch-Site": "same-origin"})
-    is_refused = AUDIENCE[method, path] is Audience.ADMIN
-    assert (reply.status == 401) == is_refused
 
 
 @pytest.mark.parametrize("path", ["/", "/livez", "/nothing", "/static/app.css", "/sign-in"])
@@ -202,6 +184,7 @@ async def test_body_over_the_limit_is_refused(stranger: Client) -> None:
     assert (await stranger.post("/sign-in", "token=" + "x" * 5000)).status == 413
 
 
+@pytest.mark.seed("S2.106")
 async def test_health_follows_what_the_site_is_told(stranger: Client) -> None:
     before = await stranger.get("/readyz")
     stranger.around.ready = False

@@ -12,6 +12,7 @@ from labtrawl.cli.admin import admin
 from labtrawl.errors import ConfigError
 from labtrawl.store.engine import database_path, open_store
 from labtrawl.store.migrate import migrate
+from labtrawl.store.secrets import create_key_file, key_path
 from labtrawl.store.sessions import LinkState, use_link
 
 
@@ -21,6 +22,7 @@ def ask(data_dir: Path) -> Result:
 
 def announce(data_dir: Path, url: str) -> None:
     migrate(database_path(data_dir))
+    create_key_file(key_path(data_dir))
     (data_dir / "config" / "website.json").write_bytes(msgspec.json.encode({"url": url}))
 
 

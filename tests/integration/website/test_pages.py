@@ -115,6 +115,7 @@ async def test_text_from_gitlab_stays_text(admin: Client) -> None:
         assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", text)
 
 
+@pytest.mark.seed("S1.30", "S1.31")
 async def test_retry_queues_a_failed_job_and_refuses_others(admin: Client) -> None:
     job_id = await admin.write(world.one_job)
     early = await admin.post(f"/jobs/{job_id}/retry")

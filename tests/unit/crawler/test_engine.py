@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import msgspec
+import pytest
 
 from labtrawl.clock import Clock
 from labtrawl.crawler.engine import Engine, Pace, Running
@@ -40,6 +41,7 @@ class Website:
     asked: list[RequestJobs] = field(default_factory=list)
     renewed: list[RenewLeases] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
+    acknowledged: list[str] = field(default_factory=list)
     ids: int = 0
     circuit: str = "closed"
     circuit_opened: int = 0
@@ -61,6 +63,9 @@ class Website:
 
     def send_heartbeat(self, _beat: object) -> None:
         return None
+
+    def acknowledge(self, envelope: Envelope) -> None:
+        self.acknowledged.append(str(envelope.id))
 
     def forget(self, task_id: str) -> None:
         self.forgotten.append(task_id)
@@ -280,3 +285,73 @@ async def test_stop_cuts_off_a_job_that_waits_for_a_gitlab_that_is_away() -> Non
     async with _engine(website, run, drain_seconds=0.0) as engine:
         await _until(lambda: bool(engine.running))
     assert (ended, engine.running, website.forgotten) == (["cut off"], {}, ["1"])
+
+
+def _command(key: str, task_id: str | None = None) -> Envelope:
+    payload = {} if task_id is None else {"taskId": task_id}
+    raw = msgspec.Raw(msgspec.json.encode(payload))
+    return Envelope(origin="w", type="command", key=key, payload=raw, id=f"{key}-{task_id}")
+
+
+@pytest.mark.seed("S1.21", "S1.30")
+@pytest.mark.parametrize(
+    ("command", "paused"),
+    [(("pause", "1"), ["1"]), (("pause", None), ["1", "2"]), (("resume", None), [])],
+)
+async def test_paused_job_is_asked_to_come_to_an_end_and_its_neighbour_is_not(
+    command: tuple[str, str | None], paused: list[str]
+) -> None:
+    website, gates = (
+        Website([[_task("1"), _task("2")]]),
+        {"1/1": asyncio.Event(), "2/1": asyncio.Event()},
+    )
+    async with _engine(website, _forever(gates)) as engine:
+        await _until(lambda: len(engine.running) == 2)
+        engine.command(_command(*command))
+        told = [name for name, running in engine.running.items() if running.paused]
+        assert (told, website.acknowledged) == (paused, [f"{command[0]}-{command[1]}"])
+        for gate in gates.values():
+            gate.set()
+
+
+@pytest.mark.seed("S1.21")
+async def test_cancelled_job_is_dropped_at_once() -> None:
+    website = Website([[_task("1"), _task("2")]])
+    gates = {"1/1": asyncio.Event(), "2/1": asyncio.Event()}
+    async with _engine(website, _forever(gates)) as engine:
+        await _until(lambda: len(engine.running) == 2)
+        engine.command(_command("cancel", "1"))
+        await _until(lambda: list(engine.running) == ["2"])
+        gates["2/1"].set()
+
+
+async def test_renewal_that_tells_of_a_pause_does_what_a_lost_command_would_have() -> None:
+    def told(asked: RenewLeases) -> object:
+        leases = [
+            {"taskId": one.task_id, "expiresAt": 9, "wanted": "pause"} for one in asked.leases
+        ]
+        return {"leases": leases}
+
+    website, gates = Website([[_task("1")]], [told]), {"1/1": asyncio.Event()}
+    async with _engine(website, _forever(gates)) as engine:
+        await _until(lambda: any(one.paused for one in engine.running.values()))
+        gates["1/1"].set()
+
+
+@pytest.mark.seed("S1.18")
+async def test_hint_at_new_credentials_brings_the_renewal_forward() -> None:
+    """The clock stands still: without the hint no lease would be renewed."""
+    time = Time()
+
+    async def never(_seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    clock = Clock(time.clock().now, time.clock().monotonic, never)
+    time.clock = lambda: clock  # type: ignore[method-assign]
+    renewed = {"leases": [{"taskId": "1", "expiresAt": 9, "accessToken": "newer"}]}
+    website, gates = Website([[_task("1")]], [renewed]), {"1/1": asyncio.Event()}
+    async with _engine(website, _forever(gates), time) as engine:
+        await _until(lambda: len(engine.running) == 1)
+        engine.command(_command("CREDENTIALS_UPDATED"))
+        await _until(lambda: engine.running["1"].token.reveal() == "newer")
+        gates["1/1"].set()

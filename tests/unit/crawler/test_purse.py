@@ -40,6 +40,7 @@ class Scene:
     asked: list[RequestBudget] = field(default_factory=list)
     told: int = 0
     is_stopping: bool = False
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def website_ms(self) -> int:
@@ -53,6 +54,7 @@ class Scene:
     async def ask(self, type_: str, key: str, payload: Record, _seconds: float) -> Envelope:
         assert (type_, key) == ("jobRequest", "request_budget")
         self.asked.append(cast("RequestBudget", payload))
+        self.heard.set()
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         grant = answer(self.website_ms)
         if isinstance(grant, Exception):
@@ -116,9 +118,9 @@ async def test_refusal_is_told_at_once_and_ends_what_is_in_hand() -> None:
         await purse.take(scene.spender())
         purse.told(scene.spender(), Limits(100, 0, 5_000))
         scene.seconds += 1
+        scene.heard.clear()
         purse.refused(scene.spender(), 30.0)
-        while len(scene.asked) < 2:
-            await asyncio.sleep(0)
+        await scene.heard.wait()
         waiter = asyncio.create_task(purse.take(scene.spender()))
         await asyncio.wait([waiter], timeout=0.05)
         assert (waiter.done(), len(scene.asked)) == (False, 2)
@@ -154,8 +156,7 @@ async def test_long_wait_gives_the_job_back_with_the_time_to_come_again() -> Non
 async def test_stop_while_waiting_ends_the_wait_at_once() -> None:
     async with _purse(_waiting(60)) as (purse, scene):
         waiter = asyncio.create_task(purse.take(scene.spender()))
-        while not scene.asked:
-            await asyncio.sleep(0)
+        await scene.heard.wait()
         scene.is_stopping = True
         with pytest.raises(Stopped):
             await waiter

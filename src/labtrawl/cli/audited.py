@@ -1,0 +1,56 @@
+"""Changes made at the command line: durable together with their row of the audit log, or neither.
+
+They work while the website runs: one short transaction each.
+"""
+
+import getpass
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from labtrawl.config import Settings
+from labtrawl.errors import ConfigError
+from labtrawl.store import audit
+from labtrawl.store.engine import Connection, database_path, open_store
+from labtrawl.store.migrate import migrate
+from labtrawl.store.secrets import key_path, open_cipher
+
+T = TypeVar("T")
+# What one does, and the target and the outcome of it as they are written down.
+Change = Callable[[Connection], tuple[T, str, str]]
+
+
+def database_of(settings: Settings) -> Path:
+    """Return the database of a data folder; ConfigError where there is none yet."""
+    path = database_path(settings.data_dir)
+    if not path.is_file():
+        raise ConfigError(
+            f"there is no labtrawl in {settings.data_dir}; start one with labtrawl start,"
+            " or name its folder with --data-dir"
+        )
+    return path
+
+
+async def audited(settings: Settings, action: str, change: Change[T]) -> T:
+    """Do a change and write it down; what it raises undoes both."""
+    path, keys = database_of(settings), open_cipher(key_path(settings.data_dir))
+
+    def both(connection: Connection) -> T:
+        done, target, outcome = change(connection)
+        who = ("command_line", _user(), "high")
+        audit.append(connection, keys, audit.Entry(*who, action, target, outcome))
+        return done
+
+    migrate(path)
+    async with open_store(path) as store:
+        done = await store.write(both)
+        audit.remember(audit.head_path(settings.data_dir), await store.read(audit.head))
+    return done
+
+
+def _user() -> str:
+    try:
+        return f"user {getpass.getuser()}"
+    except (OSError, KeyError):
+        return f"user {os.getuid()}"

@@ -1,0 +1,203 @@
+"""Every page query answers the same on both databases, and pages add up to the whole list."""
+
+import dataclasses
+import importlib
+import inspect
+import itertools
+import pkgutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labtrawl.domain.area import AreaKind
+from labtrawl.domain.job import JobState
+from labtrawl.errors import LabtrawlError
+from labtrawl.store import pages
+from labtrawl.store.engine import Connection, Database, open_engine
+from labtrawl.store.migrate import migrate
+from labtrawl.store.pages import areas, jobs, live
+from labtrawl.store.pages.keyset import Page, Place
+from tests.integration.store.table import rows
+from tests.integration.website import world
+from tests.rig import postgresql
+
+FILTERS = [
+    jobs.JobFilter(*choice)
+    for choice in itertools.product(
+        (None, JobState.FAILED, JobState.QUEUED),
+        ("", "issues"),
+        ("", "KELP", "e", "%"),
+        (None, AreaKind.GROUP),
+    )
+]
+TREES = [
+    areas.AreaFilter(*choice)
+    for choice in itertools.product(("", "Kelp", "_"), (None, AreaKind.PROJECT))
+]
+IN_JOBS: tuple[Place[int], ...] = (Place(), Place(after=40), Place(before=40))
+IN_TREE: tuple[Place[areas.AreaKey], ...] = (
+    Place(),
+    Place(after=areas.AreaKey("kelp", 11)),
+    Place(before=areas.AreaKey("kelp", 11)),
+)
+# By "module.function": what it is asked. Each call gets the same connection.
+QUESTIONS: dict[str, list[tuple[Any, ...]]] = {
+    "areas.area_detail": [(5,), (30,), (10**6,)],
+    "areas.ledger_lines": [([2, 5, 30],)],
+    "areas.list_areas": list(itertools.product(TREES, IN_TREE, (3, 50))),
+    "areas.page_of_areas": list(itertools.product(TREES, IN_TREE, (7,))),
+    "coverage.coverage": list(itertools.product(TREES, IN_TREE)),
+    "job.children": list(itertools.product((1, 2), IN_JOBS)),
+    "job.job_detail": list(itertools.product((1, 7, 40, 10**6), IN_JOBS)),
+    "job.retry": [(7,), (8,), (10**6,)],
+    "jobs.count_jobs": [(wanted,) for wanted in FILTERS],
+    "jobs.facets": [(wanted,) for wanted in FILTERS],
+    "jobs.first_ids": [(wanted,) for wanted in FILTERS],
+    "jobs.list_jobs": list(itertools.product(FILTERS, IN_JOBS)),
+    "jobs.resources": [()],
+    "live.changed_families": [([1, 2, 40, 41], 3), ([1], 10**9)],
+    "live.changed_rows": [([1, 2, 40, 41], 3), ([], 0)],
+    "live.newest_change": [()],
+    "live.read": [
+        ([live.JobView(1, place), live.JobsView(jobs.JobFilter(), (1, 2), True)], since)
+        for place, since in itertools.product(IN_JOBS, (3, 10**9))
+    ],
+    "overview.now": [(0,), (10**7,)],
+    "overview.totals": [()],
+}
+# They build the statements that the others run.
+BUILDERS = {"jobs.count_query", "jobs.page_query"}
+
+
+def _build(connection: Connection) -> None:
+    """The same world whatever the hour: each instant follows from its row."""
+    with pytest.MonkeyPatch.context() as patch:
+        # PostgreSQL holds no NUL: test_engine shows what becomes of one.
+        patch.setattr(world, "HOSTILE", world.HOSTILE.replace("\0", ""))
+        world.build(connection)
+    for table, key, columns in (
+        ("job", "id", ("created_at", "started_at", "finished_at", "updated_at", "run_after")),
+        ("job", "id", ("lease_expires_at",)),
+        ("segment", "id", ("created_at",)),
+        ("ledger", "area_id", ("completed_at", "updated_at")),
+        ("area", "id", ("discovered_at", "seen_at")),
+        ("area_path", "area_id", ("seen_from",)),
+        ("area_access", "area_id", ("seen_at",)),
+    ):
+        for number, column in enumerate(columns):
+            connection.exec_driver_sql(
+                f"UPDATE {table} SET {column} = {key} * 1000 + ? WHERE {column} IS NOT NULL",
+                (number,),
+            )
+
+
+def _connected(database: Database) -> Iterator[Connection]:
+    migrate(database)
+    engine = open_engine(database, read_only=False)
+    try:
+        with engine.connect() as connection, connection.begin():
+            _build(connection)
+            yield connection
+    finally:
+        engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    yield from _connected(Path(tmp_path_factory.mktemp("pages")) / "labtrawl.sqlite")
+
+
+@pytest.fixture(scope="module")
+def on_postgresql() -> Iterator[Connection]:
+    url = postgresql.server().fresh()
+    yield from _connected(url)
+    postgresql.server().drop(url)
+
+
+def _functions() -> dict[str, Callable[..., Any]]:
+    """Every public function of the room that asks a database."""
+    found: dict[str, Callable[..., Any]] = {}
+    for module in pkgutil.iter_modules(pages.__path__):
+        loaded = importlib.import_module(f"{pages.__name__}.{module.name}")
+        for name, function in inspect.getmembers(loaded, inspect.isfunction):
+            is_own = function.__module__ == loaded.__name__ and not name.startswith("_")
+            if is_own and "connection" in inspect.signature(function).parameters:
+                found[f"{module.name}.{name}"] = function
+    return found
+
+
+def test_every_page_query_is_asked_here() -> None:
+    assert set(_functions()) == set(QUESTIONS) | BUILDERS
+
+
+def _answer(connection: Connection, name: str, question: tuple[Any, ...]) -> Any:
+    """What is answered or refused, without a trace: one savepoint each."""
+    nested = connection.begin_nested()
+    try:
+        told = _functions()[name](connection, *question)
+    except LabtrawlError as refused:
+        told = refused.args
+    nested.rollback()
+    if name == "live.changed_rows":
+        return sorted(map(dataclasses.astuple, told))
+    return told
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_page_query_answers_the_same_on_both_databases(
+    on_sqlite: Connection, on_postgresql: Connection, name: str
+) -> None:
+    for question in QUESTIONS[name]:
+        ours, theirs = (_answer(each, name, question) for each in (on_sqlite, on_postgresql))
+        assert theirs == ours, question
+        # Types too: a bool or a decimal equals its number.
+        assert repr(theirs) == repr(ours), question
+
+
+def _walk(turn: Callable[[Place[Any]], Page[Any]], key: Callable[[Any], Any]) -> list[Any]:
+    """Turn to the last page and back to the first: both ways show the same rows."""
+    place: Place[Any] = Place()
+    shown: list[Any] = []
+    while True:
+        page = turn(place)
+        shown += page.rows
+        if not page.has_next:
+            break
+        place = Place(after=key(page.rows[-1]))
+    back = list(page.rows)
+    while page.has_previous:
+        page = turn(Place(before=key(page.rows[0])))
+        back = [*page.rows, *back]
+    assert back == shown
+    return shown
+
+
+@pytest.fixture(params=["on_sqlite", "on_postgresql"])
+def connection(request: pytest.FixtureRequest) -> Connection:
+    found: Connection = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_pages_of_jobs_add_up_to_all_of_them_newest_first(
+    connection: Connection, size: int
+) -> None:
+    wanted = jobs.JobFilter(resource="issues")
+    shown = _walk(lambda at: jobs.list_jobs(connection, wanted, at, size), lambda row: row.id)
+    expected = rows(connection, "SELECT id FROM job WHERE resource = 'issues' ORDER BY id DESC")
+    assert [(row.id,) for row in shown] == expected
+    assert jobs.count_jobs(connection, wanted) == jobs.Count(len(shown))
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_pages_of_areas_add_up_to_the_tree(connection: Connection, size: int) -> None:
+    shown = _walk(
+        lambda at: areas.list_areas(connection, areas.AreaFilter(), at, size),
+        lambda each: areas.AreaKey(each.row.full_path, each.row.id),
+    )
+    every = rows(connection, "SELECT full_path FROM area")
+    assert [each.row.full_path for each in shown] == sorted(
+        (path for (path,) in every), key=lambda path: path.replace("/", " ")
+    )

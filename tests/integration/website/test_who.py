@@ -1,0 +1,230 @@
+"""Every route with every identity: the whole table of who may do what, written out."""
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from labtrawl.store import accounts
+from labtrawl.store.engine import Connection
+from labtrawl.store.sessions import Role
+from labtrawl.website.access import AUDIENCE
+from tests.integration.website import world
+from tests.integration.website.conftest import Client
+
+# n: nobody, A and B: participants, o: operator, a: admin, e: a session that has expired,
+# c, d and r: API tokens of the scopes crawler, admin and read, s: the authorised socket
+WHO = "nABoaecdrs"
+ALL = WHO
+PAGE, SESSION, COMMAND = "oa", "ABoa", "ads"
+READ, CRAWL, SELF, TASK, TASK_READ = "adrs", "acs", "cs", "acds", "acdrs"
+
+TASKS = "/api/internal2/tasks"
+TABLE = {
+    ("GET", "/livez"): ALL,
+    ("GET", "/readyz"): ALL,
+    ("GET", "/sign-in"): ALL,
+    ("POST", "/sign-in"): ALL,
+    ("GET", "/static/{name:path}"): ALL,
+    ("POST", "/sign-out"): SESSION,
+    ("GET", "/"): PAGE,
+    ("GET", "/jobs"): PAGE,
+    ("GET", "/jobs/{job_id}"): PAGE,
+    ("POST", "/jobs/{job_id}/retry"): PAGE,
+    ("GET", "/areas"): PAGE,
+    ("GET", "/areas/{area_id}"): PAGE,
+    ("GET", "/coverage"): PAGE,
+    ("GET", "/live"): PAGE,
+    ("GET", "/api/internal/jobs/open"): TASK_READ,
+    ("POST", "/api/internal/jobs/progress"): CRAWL,
+    ("POST", "/api/internal/refresh-token"): CRAWL,
+    ("GET", "/api/internal2/health"): TASK_READ,
+    ("POST", "/api/internal2/connect"): SELF,
+    ("POST", "/api/internal2/heartbeat"): SELF,
+    ("POST", "/api/internal2/budget"): SELF,
+    ("GET", TASKS): TASK_READ,
+    ("POST", TASKS): TASK,
+    ("GET", TASKS + "/{task_id}"): TASK_READ,
+    ("PUT", TASKS + "/{task_id}"): TASK,
+    ("DELETE", TASKS + "/{task_id}"): TASK,
+    ("GET", TASKS + "/{task_id}/progress"): TASK_READ,
+    ("POST", TASKS + "/{task_id}/progress"): CRAWL,
+    ("POST", TASKS + "/{task_id}/discovered"): CRAWL,
+    ("WEBSOCKET", TASKS + "/{task_id}/websocket"): TASK_READ,
+    ("GET", "/api/admin/crawler"): READ,
+    ("POST", "/api/admin/crawler"): COMMAND,
+    ("GET", "/api/admin/statistics"): READ,
+    ("GET", "/api/admin/health"): READ,
+    ("GET", "/api/openapi.json"): READ,
+}
+
+PLACES = {"{job_id}": "1", "{area_id}": "1", "{task_id}": "1", "{name:path}": "app.css"}
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+def filled(path: str) -> str:
+    for name, value in PLACES.items():
+        path = path.replace(name, value)
+    return path + ("?view=overview" if path == "/live" else "")
+
+
+def expected(who: str, allowed: str) -> str:
+    if who in allowed:
+        return "in"
+    return "401" if who in "ne" else "403"
+
+
+async def outcome(client: Client, method: str, path: str) -> str:
+    """How the guard decides; what a route makes of an empty body is its own affair."""
+    headers = {"Origin": client.url, "Content-Type": "application/json"}
+    if method == "WEBSOCKET":
+        status = await client.status("GET", filled(path), headers | UPGRADE)
+    elif path == "/live":
+        status = await client.status(method, filled(path), headers)
+    else:
+        reply = await client.ask(method, filled(path), headers)
+        if reply.status == 403 and '"not_a_crawler"' in reply.text:
+            return "in"  # let in by the guard: the socket without a crawler's proof
+        status = reply.status
+    return str(status) if status in {401, 403} else "in"
+
+
+def participants(connection: Connection) -> list[int]:
+    made = [
+        accounts.VerifiedAccount(
+            "main", "http://g", "19", number, f"user{number}", (), f"t{number}"
+        )
+        for number in (101, 102)
+    ]
+    return [accounts.record(connection, each)[1] for each in made]
+
+
+async def everybody(stranger: Client) -> Mapping[str, Client]:
+    first, second = await stranger.write(participants)
+    expired = await stranger.session()
+    await stranger.write(lambda c: c.exec_driver_sql("UPDATE session SET expires_at = 1"))
+    return {
+        "n": stranger,
+        "A": stranger.by(cookie=await stranger.session(Role.PARTICIPANT, first)),
+        "B": stranger.by(cookie=await stranger.session(Role.PARTICIPANT, second)),
+        "o": stranger.by(cookie=await stranger.session(Role.OPERATOR)),
+        "a": stranger.by(cookie=await stranger.session()),
+        "e": stranger.by(cookie=expired),
+        "c": stranger.by(bearer=await stranger.token("crawler")),
+        "d": stranger.by(bearer=await stranger.token("admin")),
+        "r": stranger.by(bearer=await stranger.token("read")),
+        "s": stranger.over_socket(),
+    }
+
+
+def test_table_names_every_route() -> None:
+    assert sorted(TABLE) == sorted(AUDIENCE)
+
+
+@pytest.mark.seed("S2.29", "S2.31", "S2.33", "S2.34", "S2.35", "S2.36", "S2.37", "S2.82")
+async def test_every_route_lets_in_whom_the_table_says(stranger: Client) -> None:
+    await stranger.write(world.one_job)
+    known = await everybody(stranger)
+    found = {}
+    last = ("POST", "/sign-out")
+    for pair in [*(each for each in TABLE if each != last), last]:
+        found[pair] = dict(
+            zip(
+                WHO,
+                await asyncio.gather(*(outcome(known[who], *pair) for who in WHO)),
+                strict=True,
+            )
+        )
+    assert found == {
+        pair: {who: expected(who, allowed) for who in WHO} for pair, allowed in TABLE.items()
+    }
+
+
+INTERNAL = (
+    {"X-Request-Source": "unix"},
+    {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "https", "X-Real-IP": "127.0.0.1"},
+    {"Forwarded": "for=unix"},
+    {"X-Socket-Request": "true", "X-Labtrawl-Peer": "0", "labtrawl.peer": "0"},
+    {"X-Labtrawl-Client": "crawler-1", "X-Client-Id": "crawler-1"},
+    {"X-Original-URL": "/livez", "X-Rewrite-URL": "/livez"},
+    {"Authorization": "Bearer "},
+    {"Authorization": "Basic YWRtaW46YWRtaW4="},
+    {"Authorization": "Bearer ltw_00000000_" + "A" * 43},
+    {"Cookie": "labtrawl=1; admin=true"},
+)
+
+
+@pytest.mark.seed("S2.32", "S2.98")
+@pytest.mark.parametrize("headers", INTERNAL, ids=lambda headers: next(iter(headers)))
+async def test_header_opens_nothing_over_tcp(stranger: Client, headers: dict[str, str]) -> None:
+    own = {"Origin": stranger.url, "Content-Type": "application/json"}
+    found = {
+        pair: await stranger.status(pair[0], filled(pair[1]), own | headers)
+        for pair, allowed in TABLE.items()
+        if allowed != ALL and pair[0] != "WEBSOCKET"
+    }
+    assert set(found.values()) == {401}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/admin/crawler/livez",
+        "/api/admin/health/../../livez",
+        "/livez/../api/admin/health",
+        "/livez%2f..%2fapi/admin/health",
+        "/livez;x/api/admin/health",
+        "/api/admin/health;/livez",
+        "/api/admin/health%3b.css",
+        "/api/admin/health?/livez",
+        "/api/admin/health%00/livez",
+        "/API/admin/health",
+        "//api/admin/health",
+        "/api//admin/health",
+        "/api/admin/health/",
+        "/api/internal2/health",
+        "/api/internal2/tasks/1/websocket",
+    ],
+)
+async def test_path_beside_an_exempt_one_stays_closed(stranger: Client, path: str) -> None:
+    assert await stranger.status("GET", path, {}) == 401
+
+
+async def test_path_below_the_shipped_files_finds_no_api(stranger: Client) -> None:
+    assert await stranger.status("GET", "/static%2f..%2fapi/admin/health", {}) == 404
+
+
+async def test_socket_asked_from_elsewhere_is_refused(stranger: Client) -> None:
+    """A browser sends the session cookie with a WebSocket of any page (Prefect CVE-2026-7723)."""
+    await stranger.write(world.one_job)
+    await stranger.sign_in()
+    path = TASKS + "/1/websocket"
+    foreign = [
+        await stranger.status("GET", path, UPGRADE | headers)
+        for headers in ({}, {"Origin": "https://evil.example"}, {"Origin": "null"})
+    ]
+    own = await stranger.status("GET", path, UPGRADE | {"Origin": stranger.url})
+    assert (foreign, own) == ([403, 403, 403], 101)
+
+
+CHANGING = [
+    pair for pair, who in TABLE.items() if pair[0] in {"POST", "PUT", "DELETE"} and "a" in who
+]
+
+
+@pytest.mark.parametrize("pair", CHANGING, ids=" ".join)
+async def test_change_from_elsewhere_is_refused(admin: Client, pair: tuple[str, str]) -> None:
+    method, path = pair
+    kinds = (
+        {"Content-Type": "application/json"},
+        {"Content-Type": "application/json", "Origin": "https://evil.example"},
+        {"Content-Type": "text/plain", "Sec-Fetch-Site": "cross-site"},
+        {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": "same-site"},
+    )
+    found = [await admin.status(method, filled(path), headers, "{}") for headers in kinds]
+    assert found == [403] * 4
