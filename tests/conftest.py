@@ -1,6 +1,7 @@
 """What every test may ask for; the rooms' own fixtures lie beside their tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from hypothesis import settings
 
 from labtrawl import logs
 from labtrawl.config import Logs
+from labtrawl.store.engine import Database
+from tests.rig import postgresql
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,6 +32,23 @@ def no_settings_from_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
 def quiet_logs() -> None:
     """A test's own output stays readable: only what a person must act on is logged."""
     logs.set_up(Logs(level="error"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database of this test's own, once on each engine: what the store suite runs on."""
+    if request.param == "sqlite":
+        yield tmp_path / "labtrawl.sqlite"
+    else:
+        url = postgresql.server().fresh()
+        yield url
+        postgresql.server().drop(url)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Nothing outlives the tests."""
+    postgresql.stop()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from labtrawl.domain.failure import RetryPolicy
 from labtrawl.http import Http, Limits, Origin, open_http
 from labtrawl.protocol.client import Chance, DirectCommunicationClient
 from labtrawl.protocol.meeting import Dialler, DialSocket
+from labtrawl.protocol.messages import Envelope, Holding
 from labtrawl.protocol.server import listening
 from labtrawl.sandbox import World
 from labtrawl.store.accounts import VerifiedAccount
@@ -81,16 +82,37 @@ class Rig:
             # As the supervisor does when a crawler's process has ended.
             await self.manager.peer_gone(name, os.getpid())
 
-    def _engine(self, name: str, jobs: int, http: Http) -> tuple[Engine, Purse]:
+    @contextlib.asynccontextmanager
+    async def purse(self, name: str) -> AsyncIterator[Purse]:
+        """A crawler that takes no jobs, but has its line and its purse."""
+        client = self._client(name, 1, list, lambda _envelope: None)
+        async with client.running(), Purse(client.request, system_clock()).running() as purse:
+            yield purse
+
+    def _client(
+        self,
+        name: str,
+        jobs: int,
+        holding: Callable[[], list[Holding]],
+        command: Callable[[Envelope], None],
+    ) -> DirectCommunicationClient:
         token = secrets.token_hex(32)
         fingerprint = hashlib.sha256(token.encode()).hexdigest()
         self.manager.board.auth.announce(name, os.getpid(), fingerprint)
-        engine: Engine
-        client = DirectCommunicationClient(
+        return DirectCommunicationClient(
             DialSocket(self.socket_path),
-            Dialler(name, token, os.getpid(), "here", "0", jobs, lambda: engine.holding()),  # noqa: PLW0108 - made after its client
+            Dialler(name, token, os.getpid(), "here", "0", jobs, holding),
             system_clock(),
             CHANCE,
+            command,
+        )
+
+    def _engine(self, name: str, jobs: int, http: Http) -> tuple[Engine, Purse]:
+        engine: Engine
+        client = self._client(
+            name,
+            jobs,
+            lambda: engine.holding(),  # noqa: PLW0108 - made after its client
             lambda envelope: engine.command(envelope),  # noqa: PLW0108
         )
         tools = Tools(
@@ -105,7 +127,7 @@ class Rig:
             lambda: engine.stopping.is_set(),  # noqa: PLW0108
         )
         purse = Purse(client.request, system_clock())
-        worker = Worker(tools, client.send_event, client.send_state, purse)
+        worker = Worker(tools, client.send_event, client.send_state, purse, client.request)
         pace = Pace(jobs, self.lease_seconds, self.lease_seconds / 3, 1.0)
         engine = Engine(client, worker.run, pace, system_clock(), lambda: 0, worker.requests)
         return engine, purse
@@ -127,8 +149,18 @@ def open_jobs(connection: object) -> int:
     ).scalar_one()
 
 
+def plain_credentials(store: Store) -> Credentials:
+    """Hand out the tokens of the database as they are."""
+    return Credentials(store, lambda stored: Secret(stored.encrypted))
+
+
 @contextlib.asynccontextmanager
-async def rig(data_dir: Path, url: str, lease_seconds: float = 5.0) -> AsyncIterator[Rig]:
+async def rig(
+    data_dir: Path,
+    url: str,
+    lease_seconds: float = 5.0,
+    credentials: Callable[[Store], Credentials] = plain_credentials,
+) -> AsyncIterator[Rig]:
     """Open a website's side: store, manager on a socket, leasing."""
     migrate(database_path(data_dir))
     # A Unix socket's path is short; a test's folder need not be.
@@ -138,7 +170,8 @@ async def rig(data_dir: Path, url: str, lease_seconds: float = 5.0) -> AsyncIter
         held.listen()
         try:
             async with open_store(database_path(data_dir)) as store:
-                yield_rig = _rig(data_dir, store, url, path, lease_seconds)
+                hand_out = credentials(store)
+                yield_rig = _rig(data_dir, store, url, path, lease_seconds, hand_out)
                 leasing = Leasing(
                     store,
                     RETRY,
@@ -157,8 +190,14 @@ async def rig(data_dir: Path, url: str, lease_seconds: float = 5.0) -> AsyncIter
             path.unlink(missing_ok=True)  # noqa: ASYNC240 - a socket file
 
 
-def _rig(data_dir: Path, store: Store, url: str, path: Path, lease_seconds: float) -> Rig:
-    credentials = Credentials(store, lambda stored: Secret(stored.encrypted))
+def _rig(
+    data_dir: Path,
+    store: Store,
+    url: str,
+    path: Path,
+    lease_seconds: float,
+    credentials: Credentials,
+) -> Rig:
     desk = Desk(store, credentials, RETRY, lease_seconds, system_clock())
     board = Switchboard(
         "copilot-study", desk, DirectSocketAuth(), Rhythm(1.0, 5.0), CHANCE.nonce, CHANCE.bits

@@ -1,53 +1,32 @@
-"""The database engine: every difference between databases, one writer, many readers.
+"""The database engine: one writer with group commit, many readers, on SQLite or PostgreSQL.
 
-SQLite: WAL, `synchronous=FULL`, one writer thread with group commit. Versions 3.7.0 to 3.51.2 have
-the WAL-reset bug (sqlite.org/wal.html), so Python's own module is taken only where it is fixed.
+What differs between the two is in `sqlite` and `postgresql`, and nowhere else.
 """
 
 import asyncio
 import contextlib
 import queue
-import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeVar
 
-import pysqlite3.dbapi2
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from labtrawl.domain.credential import Secret
 from labtrawl.errors import DiskFull, LabtrawlError, StoreError
+from labtrawl.store.sqlite import NOW_MS, open_file
 
-__all__ = ["Connection", "Store", "database_path", "open_store"]
+__all__ = ["NOW_MS", "Connection", "Store", "database_path", "open_store"]
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
+# A SQLite file, or the URL of a PostgreSQL database: it may hold a password.
+Database = Path | Secret
 
-FIXED_SINCE = (3, 51, 3)
-BACKPORTS = ((3, 44, 6), (3, 50, 7))
-BUSY_MS = 10_000
 GROUP = 256
-# By the database's clock, in milliseconds: the only clock that leases know.
-NOW_MS = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
-
-
-def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
-    """Say whether a SQLite version can lose commits in WAL mode."""
-    backported = any(version[:2] == fixed[:2] and version >= fixed for fixed in BACKPORTS)
-    return version < FIXED_SINCE and not backported
-
-
-def sqlite_module() -> ModuleType:
-    """Return a SQLite driver without the WAL-reset bug; StoreError says how to get one."""
-    for module in (sqlite3, pysqlite3.dbapi2):
-        if not has_wal_reset_bug(module.sqlite_version_info):
-            return module
-    raise StoreError(
-        f"SQLite {pysqlite3.dbapi2.sqlite_version} can lose data in WAL mode; "
-        "install a newer one with: pip install --upgrade pysqlite3"
-    )
+DISK_FULL = "53100"  # disk_full: postgresql.org/docs/current/errcodes-appendix.html
 
 
 def database_path(data_dir: Path) -> Path:
@@ -55,35 +34,32 @@ def database_path(data_dir: Path) -> Path:
     return data_dir / "config" / "labtrawl.sqlite"
 
 
-def open_engine(path: Path, read_only: bool) -> Engine:
-    """Return an engine on one SQLite file; readers see snapshots and cannot change anything."""
-    engine = create_engine(
-        f"sqlite+pysqlite:///{path}",
-        module=sqlite_module(),
-        connect_args={"check_same_thread": False, "timeout": BUSY_MS / 1000},
-        # What a statement was given may be somebody's name: errors tell the statement only.
-        hide_parameters=True,
-        pool_size=1 if not read_only else 4,
-        max_overflow=0,
+def open_engine(database: Database, read_only: bool) -> Engine:
+    """Return an engine on a database; readers see snapshots and cannot change anything.
+
+    Raises StoreError for a URL that is none, or where PostgreSQL's driver is not installed.
+    """
+    if isinstance(database, Path):
+        return open_file(database, read_only)
+    try:
+        from labtrawl.store import postgresql  # noqa: PLC0415 - its driver is an extra
+    except ImportError as error:
+        raise StoreError(
+            "PostgreSQL needs its driver; install it with: pip install 'labtrawl[postgresql]'"
+        ) from error
+    return postgresql.open_url(database, read_only)
+
+
+def check_order(connection: Connection) -> None:
+    """Refuse a database that sorts texts by a language: pages are ordered by code points."""
+    ordered = connection.exec_driver_sql(
+        "SELECT CASE WHEN 'Z' < 'a' AND 'a-b' < 'a_b' AND 'z' < 'é' THEN 1 ELSE 0 END"
     )
-    _configure(engine, read_only)
-    return engine
-
-
-def _configure(engine: Engine, read_only: bool) -> None:
-    @event.listens_for(engine, "connect")
-    def on_connect(connection: Any, _record: object) -> None:
-        # The driver's own transaction handling begins too late for savepoints.
-        connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-        if read_only:
-            connection.execute("PRAGMA query_only=ON")
-
-    @event.listens_for(engine, "begin")
-    def on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    if not ordered.scalar_one():
+        raise StoreError(
+            "the PostgreSQL database sorts texts by a language; make it with:"
+            " CREATE DATABASE labtrawl TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'"
+        )
 
 
 class Changes:
@@ -124,9 +100,9 @@ class Snapshots:
 
 
 @contextlib.contextmanager
-def open_snapshots(path: Path) -> Iterator[Snapshots]:
-    """Open the database at `path` for reading only."""
-    engine = open_engine(path, read_only=True)
+def open_snapshots(database: Database) -> Iterator[Snapshots]:
+    """Open a database for reading only."""
+    engine = open_engine(database, read_only=True)
     try:
         yield Snapshots(engine)
     finally:
@@ -146,10 +122,10 @@ class _Item:
 class Store:
     """One database: writes go through one thread in groups, reads run beside it."""
 
-    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, database: Database, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._writer = open_engine(path, read_only=False)
-        self._reader = open_engine(path, read_only=True)
+        self._writer = open_engine(database, read_only=False)
+        self._reader = open_engine(database, read_only=True)
         self._snapshots = Snapshots(self._reader)
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -160,7 +136,8 @@ class Store:
         """Run `work` in a transaction; return only after it is durable.
 
         Raises what `work` raises (its changes are undone, those of its neighbours are not), or
-        StoreError when the commit itself failed: then nothing of the group was applied.
+        StoreError when the commit itself failed: then nothing of the group was applied (unless a
+        connection to PostgreSQL broke just then; all work is made to be asked for again).
         """
         future: asyncio.Future[T] = self._loop.create_future()
         if self._stopped:
@@ -245,8 +222,9 @@ def store_failure(error: BaseException) -> LabtrawlError:
     """Map a driver's error to the house's, once."""
     if isinstance(error, LabtrawlError):
         return error
-    for words in _words_of_all(error):
-        if "disk is full" in words or "disk I/O error" in words:
+    for cause in _causes(error):
+        words = str(cause)
+        if "disk is full" in words or "disk I/O error" in words or _state_of(cause) == DISK_FULL:
             return _disk_full(words)
     return StoreError(f"the database refused: {getattr(error, 'orig', error)}")
 
@@ -255,17 +233,21 @@ def _disk_full(words: str) -> DiskFull:
     return DiskFull(f"the database cannot be written ({words}); free some space, work goes on")
 
 
-def _words_of_all(error: BaseException | None) -> Iterator[str]:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """What began it, too: a full disk ends the transaction, and then undoing it fails as well."""
     while error is not None:
-        yield str(getattr(error, "orig", error))
+        yield getattr(error, "orig", error)
         error = error.__context__
 
 
+def _state_of(error: BaseException) -> str:
+    return getattr(error, "sqlstate", None) or ""
+
+
 @contextlib.asynccontextmanager
-async def open_store(path: Path) -> AsyncIterator[Store]:
-    """Open the database at `path` (its schema must be current, see `migrate`)."""
-    store = Store(path, asyncio.get_running_loop())
+async def open_store(database: Database) -> AsyncIterator[Store]:
+    """Open a database (its schema must be current, see `migrate`)."""
+    store = Store(database, asyncio.get_running_loop())
     store.start()
     try:
         yield store

@@ -186,7 +186,8 @@ def resume(connection: Connection, reason: HoldReason, account_id: int | None = 
     """Queue again what was held for `reason` (of the areas `account_id` sees); return how many."""
     return connection.exec_driver_sql(
         f"UPDATE job SET state = 'queued', hold_reason = NULL, updated_at = {NOW_MS},"
-        f" change = {NEXT_CHANGE} WHERE state = 'held' AND hold_reason = ? AND (? IS NULL OR"
+        f" change = {NEXT_CHANGE} WHERE state = 'held' AND hold_reason = ?"
+        " AND (CAST(? AS INTEGER) IS NULL OR"
         " area_id IN (SELECT area_id FROM area_access WHERE account_id = ?))",
         (reason, account_id, account_id),
     ).rowcount

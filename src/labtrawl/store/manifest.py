@@ -53,7 +53,8 @@ SEGMENTS = """
 SELECT s.name, s.length, s.sha256, s.records, s.job_id, s.fence, a.instance_id, a.kind,
   a.gitlab_id, a.full_path, s.resource, s.created_at
 FROM segment AS s JOIN area AS a ON a.id = s.area_id
-WHERE (? IS NULL OR s.resource = ?) AND (? IS NULL OR a.full_path = ?)
+WHERE (CAST(? AS TEXT) IS NULL OR s.resource = ?)
+  AND (CAST(? AS TEXT) IS NULL OR a.full_path = ?)
 ORDER BY s.id
 """
 

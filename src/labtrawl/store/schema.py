@@ -29,6 +29,10 @@ metadata = MetaData(
     }
 )
 
+# SQLite's integers are wide whatever they are called. Every progress is a change, and GitLab
+# counts on: both outgrow 32 bits.
+Wide = Integer().with_variant(BigInteger(), "postgresql")
+
 instance = Table(
     "instance",
     metadata,
@@ -45,7 +49,7 @@ account = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("instance_id", ForeignKey("instance.id"), nullable=False),
-    Column("gitlab_user_id", Integer, nullable=False),
+    Column("gitlab_user_id", Wide, nullable=False),
     Column("username", Text, nullable=False),
     Column("scopes", Text, nullable=False, server_default=""),
     # Encrypted, bound to this account's origin; never in clear.
@@ -55,6 +59,8 @@ account = Table(
     # Encrypted as the token is; empty for a token that cannot be renewed.
     Column("refresh_token", Text, nullable=False, server_default=""),
     Column("expires_at", BigInteger),
+    # When most of the token's life is over: from then on a new pair is asked for.
+    Column("renew_at", BigInteger),
     # Grows with each pair: a renewal changes the pair that it read, or nothing.
     Column("token_version", Integer, nullable=False, server_default="0"),
     # Set before GitLab is asked for a new pair: found at a start, the answer may have been lost.
@@ -74,7 +80,7 @@ area = Table(
     Column("id", Integer, primary_key=True),
     Column("instance_id", ForeignKey("instance.id"), nullable=False),
     Column("kind", Text, nullable=False),
-    Column("gitlab_id", Integer, nullable=False),
+    Column("gitlab_id", Wide, nullable=False),
     Column("full_path", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("web_url", Text, nullable=False, server_default=""),
@@ -150,7 +156,7 @@ job = Table(
     Column("finished_at", BigInteger),
     Column("updated_at", BigInteger, nullable=False),
     # Grows with every committed change: viewers ask for what changed after the last they saw.
-    Column("change", Integer, nullable=False),
+    Column("change", Wide, nullable=False),
     CheckConstraint(
         "state IN ('queued', 'running', 'held', 'completed', 'failed', 'cancelled')", name="state"
     ),

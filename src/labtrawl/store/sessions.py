@@ -5,6 +5,7 @@ For the website and the cli. Instants are the database's own, in milliseconds.
 
 import hashlib
 import secrets
+from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import Connection
@@ -36,18 +37,36 @@ class SessionState(StrEnum):
     ENDED = "ended"
 
 
+class Role(StrEnum):
+    """What a session may do; a participant's belongs to an account."""
+
+    ADMIN = "admin"
+    OPERATOR = "operator"
+    PARTICIPANT = "participant"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSession:
+    """A session as it is at this moment; `name` tells one from another and opens nothing."""
+
+    state: SessionState
+    role: Role
+    account_id: int | None
+    name: str
+
+
 def _hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def create_link(connection: Connection) -> str:
+def create_link(connection: Connection, role: Role = Role.ADMIN) -> str:
     """Return a new token of 256 bits for one sign-in within 15 minutes; sweeps what is long over."""
     _sweep(connection)
     token = secrets.token_urlsafe(32)
     connection.exec_driver_sql(
-        "INSERT INTO admin_link (token_sha256, created_at, expires_at)"
-        f" VALUES (?, {NOW_MS}, {NOW_MS} + ?)",
-        (_hash(token), LINK_SECONDS * 1000),
+        "INSERT INTO admin_link (token_sha256, created_at, expires_at, role)"
+        f" VALUES (?, {NOW_MS}, {NOW_MS} + ?, ?)",
+        (_hash(token), LINK_SECONDS * 1000, role),
     )
     return token
 
@@ -83,13 +102,18 @@ def use_link(connection: Connection, token: str) -> LinkState:
     return LinkState.FRESH if used else link_state(connection, token)
 
 
-def create_session(connection: Connection) -> str:
-    """Return the token of a new session: 30 minutes idle, 8 hours at most."""
+def create_session(
+    connection: Connection, role: Role = Role.ADMIN, account_id: int | None = None
+) -> str:
+    """Return the token of a new session: 30 minutes idle, 8 hours at most.
+
+    A participant's session names the account that it belongs to.
+    """
     token = secrets.token_urlsafe(32)
     connection.exec_driver_sql(
-        "INSERT INTO session (token_sha256, created_at, seen_at, expires_at)"
-        f" VALUES (?, {NOW_MS}, {NOW_MS}, {NOW_MS} + ?)",
-        (_hash(token), SESSION_SECONDS * 1000),
+        "INSERT INTO session (token_sha256, created_at, seen_at, expires_at, role, account_id)"
+        f" VALUES (?, {NOW_MS}, {NOW_MS}, {NOW_MS} + ?, ?, ?)",
+        (_hash(token), SESSION_SECONDS * 1000, role, account_id),
     )
     return token
 
@@ -97,7 +121,24 @@ def create_session(connection: Connection) -> str:
 def sign_in(connection: Connection, token: str) -> tuple[LinkState, str | None]:
     """Use a link up for a session, both or neither; the session's token where it was good."""
     state = use_link(connection, token)
-    return state, create_session(connection) if state is LinkState.FRESH else None
+    if state is not LinkState.FRESH:
+        return state, None
+    role = connection.exec_driver_sql(
+        "SELECT role FROM admin_link WHERE token_sha256 = ?", (_hash(token),)
+    ).scalar_one()
+    return state, create_session(connection, Role(role))
+
+
+def find_session(connection: Connection, token: str) -> KnownSession | None:
+    """Return the session of a token, None for one that has ended; changes nothing."""
+    state = check_session(connection, token)
+    if state is SessionState.ENDED:
+        return None
+    hashed = _hash(token)
+    role, account_id = connection.exec_driver_sql(
+        "SELECT role, account_id FROM session WHERE token_sha256 = ?", (hashed,)
+    ).one()
+    return KnownSession(state, Role(role), account_id, hashed[:8])
 
 
 def check_session(connection: Connection, token: str) -> SessionState:

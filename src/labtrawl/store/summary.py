@@ -39,15 +39,18 @@ class Progress:
 
 def progress(connection: Connection) -> Progress:
     """Count jobs, areas, committed records and requests."""
-    jobs = connection.exec_driver_sql("SELECT state, COUNT(*) FROM job GROUP BY state").all()
+    jobs = connection.exec_driver_sql(
+        "SELECT state, COUNT(*) FROM job GROUP BY state ORDER BY state"
+    ).all()
     areas = connection.exec_driver_sql(
         "SELECT kind, COUNT(*) FROM area WHERE kind IN ('group', 'project') GROUP BY kind"
+        " ORDER BY kind"
     ).all()
     sums = connection.exec_driver_sql(
         "SELECT COALESCE(SUM(requests), 0), COALESCE(SUM(retries), 0) FROM job"
     ).one()
     discovery = connection.exec_driver_sql(
-        "SELECT COUNT(*), SUM(state NOT IN ('queued', 'running')) FROM job"
+        "SELECT COUNT(*), SUM(CASE WHEN state IN ('queued', 'running') THEN 0 ELSE 1 END) FROM job"
         " WHERE resource = 'discovery'"
     ).one()
     records: int = connection.exec_driver_sql(

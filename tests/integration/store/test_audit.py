@@ -113,6 +113,22 @@ def write_three_others(connection: Connection) -> None:
     audit.append_all(connection, TestKeys(), [FIRST, FIRST, FIRST])
 
 
+def swap_for_a_sealed_row(connection: Connection) -> None:
+    """Put a row that labtrawl itself sealed, in another course of events, between two others."""
+    (third,) = rows(connection, "SELECT * FROM audit WHERE id = 3")
+    unlocked(connection, "DELETE FROM audit WHERE id > 1")
+    audit.append(connection, TestKeys(), FIRST)
+    connection.exec_driver_sql("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", third)
+
+
+async def test_row_of_another_course_of_events_does_not_fit(database: Database) -> None:
+    async with store(database) as opened:
+        head = await opened.write(write_three)
+        await opened.write(swap_for_a_sealed_row)
+        verdict = await opened.read(lambda c: audit.verify(c, TestKeys(), head))
+        assert verdict == Verdict(2, "row 3 was changed, inserted or moved: its seal does not fit")
+
+
 async def test_log_without_a_head_cannot_be_called_whole(database: Database) -> None:
     async with store(database) as opened:
         await opened.write(write_three)

@@ -1,5 +1,7 @@
 """Commands on a real database: what a person wants outlives whoever should do it."""
 
+from functools import partial
+
 import pytest
 
 from labtrawl.domain.job import HoldReason

@@ -12,14 +12,16 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import Engine
 
 from labtrawl.dispatch import reports
+from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.job import HoldReason, JobState, may_move
 from labtrawl.errors import Conflict, LeaseLost
 from labtrawl.protocol.messages import LedgerReport, ProgressUpdate, SegmentReport
 from labtrawl.store import commands, jobs, leases
-from labtrawl.store.engine import Connection, open_engine
+from labtrawl.store.engine import Connection, Database, open_engine
 from labtrawl.store.migrate import migrate
 from tests.integration.store.table import account, area, job
+from tests.rig import postgresql
 
 RETRY = RetryPolicy(attempts=2, base_seconds=0.0, ceiling_seconds=0.0)
 RESOURCES = ("issues", "labels", "members")
@@ -48,8 +50,8 @@ class JobTable(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.path = _fresh_database()
-        self.engine: Engine = open_engine(self.path, read_only=False)
+        self.database = self._open()
+        self.engine: Engine = open_engine(self.database, read_only=False)
         self.number = 0
         self.leased: list[leases.ClaimedJob] = []
         self.sent: list[tuple[int, jobs.Origin, ProgressUpdate]] = []
@@ -63,7 +65,14 @@ class JobTable(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.engine.dispose()
-        shutil.rmtree(self.path.parent)
+        self._remove()
+
+    def _open(self) -> Database:
+        return _fresh_database()
+
+    def _remove(self) -> None:
+        assert isinstance(self.database, Path)
+        shutil.rmtree(self.database.parent)
 
     def _next(self) -> int:
         self.number += 1
@@ -213,7 +222,7 @@ class JobTable(RuleBasedStateMachine):
             (jobs.enqueue_first if only_first else jobs.enqueue)(c, planned)
 
     def _any_job(self, connection: Connection, pick: int) -> int:
-        ids = [row[0] for row in connection.exec_driver_sql("SELECT id FROM job").all()]
+        ids = [row[0] for row in connection.exec_driver_sql("SELECT id FROM job ORDER BY id").all()]
         return int(ids[pick % len(ids)])
 
     @invariant()
@@ -271,10 +280,26 @@ def _is_reachable(before: JobState, after: JobState) -> bool:
 
 def _everything(connection: Connection) -> list[list[tuple[Any, ...]]]:
     return [
-        [tuple(row) for row in connection.exec_driver_sql(f"SELECT * FROM {table}").all()]
+        [
+            tuple(row)
+            for row in connection.exec_driver_sql(f"SELECT * FROM {table} ORDER BY 1, 2").all()
+        ]
         for table in ("job", "segment", "ledger", "account")
     ]
 
 
+class JobTableOnPostgreSQL(JobTable):
+    """The same on the other database."""
+
+    def _open(self) -> Database:
+        return postgresql.server().fresh()
+
+    def _remove(self) -> None:
+        assert isinstance(self.database, Secret)
+        postgresql.server().drop(self.database)
+
+
 TestJobTable = JobTable.TestCase
 TestJobTable.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestJobTableOnPostgreSQL = JobTableOnPostgreSQL.TestCase
+TestJobTableOnPostgreSQL.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)

@@ -230,7 +230,8 @@ def ledger_lines(connection: Connection, ids: Sequence[int]) -> dict[int, list[L
 
 def _paths(connection: Connection, area_id: int) -> list[PathSeen]:
     query = select(area_path.c.full_path, area_path.c.seen_from)
-    query = query.where(area_path.c.area_id == area_id).order_by(area_path.c.seen_from.desc())
+    query = query.where(area_path.c.area_id == area_id)
+    query = query.order_by(area_path.c.seen_from.desc(), area_path.c.full_path)
     return [PathSeen(*row) for row in connection.execute(query).all()]
 
 

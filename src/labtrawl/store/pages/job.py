@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, cast, func, select
 
 from labtrawl.errors import Conflict, Missing
 from labtrawl.store import jobs
@@ -141,7 +141,8 @@ def _segment_sum(connection: Connection, job_id: int) -> SegmentSum:
     query = select(
         func.count(),
         func.coalesce(func.sum(segment.c.records), 0),
-        func.coalesce(func.sum(segment.c.length), 0),
+        # A sum of large integers is a decimal on PostgreSQL.
+        cast(func.coalesce(func.sum(segment.c.length), 0), BigInteger),
     ).where(segment.c.job_id == job_id)
     return SegmentSum(*connection.execute(query).one())
 

@@ -3,7 +3,18 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, and_, func, literal, select, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    func,
+    literal,
+    select,
+    text,
+)
 
 from labtrawl.domain.area import AreaKind
 from labtrawl.domain.job import JobState
@@ -87,7 +98,7 @@ JOINED = job.join(area, area.c.id == job.c.area_id).outerjoin(
 
 
 def path_contains(part: str) -> ColumnElement[bool]:
-    """Match a part of an area's path as it was typed: no character of it is a wildcard."""
+    """Match a part of an area's path in any case; no character of it is a wildcard."""
     return area.c.full_path.contains(part, autoescape=True)
 
 
@@ -144,7 +155,7 @@ def page_query(
     if place.before is not None:
         return query.where(job.c.id > place.before).order_by(job.c.id)
     # The bound is always there: a search from a key, never a scan.
-    below = place.after if place.after is not None else 2**62
+    below = literal(place.after if place.after is not None else 2**62, BigInteger)
     return query.where(job.c.id < below).order_by(job.c.id.desc())
 
 

@@ -59,7 +59,7 @@ class Now:
 
 
 def _count_by(connection: Connection, column: object) -> dict[str, int]:
-    query = select(column, func.count()).group_by(column)  # type: ignore[call-overload]
+    query = select(column, func.count()).group_by(column).order_by(column)  # type: ignore[call-overload]
     return {str(row[0]): int(row[1]) for row in connection.execute(query).all()}
 
 
@@ -94,7 +94,8 @@ def _waiting(connection: Connection, queued: JobState, held: JobState) -> list[W
     due = select(job.c.id).where(job.c.state == queued, job.c.run_after.is_(None)).limit(COUNTED)
     free = connection.execute(select(func.count()).select_from(due.subquery())).scalar() or 0
     holds = select(job.c.hold_reason).where(job.c.state == held).limit(COUNTED).subquery()
-    query = select(holds.c.hold_reason, func.count()).group_by(holds.c.hold_reason)
+    reason = holds.c.hold_reason
+    query = select(reason, func.count()).group_by(reason).order_by(reason)
     found = [Waiting("crawler", free), Waiting("later", number, until)]
     found += [Waiting(row[0], row[1]) for row in connection.execute(query).all()]
     return [each for each in found if each.number]
@@ -110,7 +111,8 @@ def _failures(connection: Connection) -> list[FailureGroup]:
     )
     query = select(failed.c.error_reason, func.count(), func.max(failed.c.id))
     groups = connection.execute(query.group_by(failed.c.error_reason)).all()
-    return sorted((_group(connection, *row) for row in groups), key=lambda group: -group.newest_at)
+    found = [_group(connection, *row) for row in groups]
+    return sorted(found, key=lambda group: (-group.newest_at, group.reason))
 
 
 def _group(connection: Connection, reason: str, number: int, newest_id: int) -> FailureGroup:

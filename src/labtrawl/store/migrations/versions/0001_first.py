@@ -8,6 +8,7 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+WIDE = sa.Integer().with_variant(sa.BigInteger(), "postgresql")
 DUE = "state = 'queued' AND run_after IS NULL"
 OPEN = "state IN ('queued', 'running', 'held')"
 
@@ -67,7 +68,7 @@ def _account() -> None:
         "account",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("instance_id", sa.Integer(), nullable=False),
-        sa.Column("gitlab_user_id", sa.Integer(), nullable=False),
+        sa.Column("gitlab_user_id", WIDE, nullable=False),
         sa.Column("username", sa.Text(), nullable=False),
         sa.Column("scopes", sa.Text(), server_default="", nullable=False),
         sa.Column("token", sa.Text(), nullable=False),
@@ -90,7 +91,7 @@ def _area() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("instance_id", sa.Integer(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("gitlab_id", sa.Integer(), nullable=False),
+        sa.Column("gitlab_id", WIDE, nullable=False),
         sa.Column("full_path", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("web_url", sa.Text(), server_default="", nullable=False),
@@ -182,7 +183,7 @@ def _job_progress_columns() -> list[sa.Column[Any]]:
         sa.Column("started_at", sa.BigInteger(), nullable=True),
         sa.Column("finished_at", sa.BigInteger(), nullable=True),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.Column("change", sa.Integer(), nullable=False),
+        sa.Column("change", WIDE, nullable=False),
     ]
 
 

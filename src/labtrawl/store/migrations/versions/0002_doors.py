@@ -25,7 +25,8 @@ def upgrade() -> None:
 def _account() -> None:
     for name in ("source_sha256", "refresh_token"):
         op.add_column("account", sa.Column(name, sa.Text(), server_default="", nullable=False))
-    op.add_column("account", sa.Column("expires_at", sa.BigInteger(), nullable=True))
+    for name in ("expires_at", "renew_at"):
+        op.add_column("account", sa.Column(name, sa.BigInteger(), nullable=True))
     op.add_column(
         "account", sa.Column("token_version", sa.Integer(), server_default="0", nullable=False)
     )
@@ -165,15 +166,17 @@ def _audit() -> None:
                 " BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
             )
         else:
-            _refuse_on_postgresql(change)
+            _refuse_on_postgresql(change, "EACH ROW")
+    if op.get_context().dialect.name != "sqlite":
+        _refuse_on_postgresql("TRUNCATE", "EACH STATEMENT")
 
 
-def _refuse_on_postgresql(change: str) -> None:
+def _refuse_on_postgresql(change: str, each: str) -> None:
     op.execute(
         "CREATE OR REPLACE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$"
     )
     op.execute(
         f"CREATE TRIGGER audit_no_{change.lower()} BEFORE {change} ON audit"
-        " FOR EACH ROW EXECUTE FUNCTION audit_is_append_only()"
+        f" FOR {each} EXECUTE FUNCTION audit_is_append_only()"
     )
