@@ -40,8 +40,8 @@ class Line:
     send_event: SendEvent
     send_state: SendState
     now_ms: Callable[[], int]
+    told: Figures = field(default_factory=Figures)
     _answers: list[Answer] = field(default_factory=list)
-    _told: Figures = field(default_factory=Figures)
 
     async def checkpoint(self, cursor: str, segment: Segment | None, figures: Figures) -> None:
         """Commit a closed segment and the cursor behind it, in one transaction."""
@@ -94,13 +94,13 @@ class Line:
 
     def tell(self, stage: str, figures: Figures) -> None:
         """Show how far the job is; only the newest counts, none of it is kept."""
-        self._told = figures
+        self.told = figures
         update = self._progress("processing", figures, stage=stage)
         self.send_state("progressUpdate", "PROGRESS_UPDATE", update)
 
     def tell_wait(self, stage: str) -> None:
         """Show what the job waits for, with the figures told last."""
-        self.tell(stage, self._told)
+        self.tell(stage, self.told)
 
     async def settle(self) -> None:
         """Wait until all events took effect; raises LeaseLost where the job is no longer ours."""

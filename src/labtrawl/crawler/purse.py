@@ -2,7 +2,7 @@
 
 The website decides (protocol, `request_budget`). Here no request goes out without a grant, and no
 grant is used after it lapsed: instants of the website are taken as distances from its answer's own
-`timestamp`, so that the two clocks need not agree.
+`server_time`, so that the two clocks need not agree.
 """
 
 import asyncio
@@ -182,7 +182,7 @@ class Purse:
             self._say_away(error)
             return
         self._is_away = False
-        self._put(granted, answer)
+        self._put(granted)
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -191,14 +191,13 @@ class Purse:
             self._is_away = True
             log.warning("no_budget", error=str(error) or type(error).__name__, then="asks again")
 
-    def _put(self, granted: BudgetGranted, answer: Envelope) -> None:
+    def _put(self, granted: BudgetGranted) -> None:
         now = self._clock.monotonic()
         base = max(self._asked_at, now - LONGEST_FLIGHT_SECONDS)
-        stamp = answer.timestamp
+        theirs = granted.server_time or self._clock.now_ms()
 
         def here(instant: int) -> float:
             """An instant of the website by our own monotonic clock."""
-            theirs = stamp if isinstance(stamp, int | float) else self._clock.now_ms()
             return base + min((instant - theirs) / 1000, LONGEST_FREEZE_SECONDS)
 
         for grant in granted.grants:

@@ -92,6 +92,7 @@ class Worker:
             self.send_event,
             self.send_state,
             self.tools.clock.now_ms,
+            told=Figures(task.processed_items),
         )
 
     async def _run(self, running: Running, line: Line, tally: Tally) -> None:

@@ -41,7 +41,8 @@ async def request_budget(desk: Desk, caller: Caller, envelope: wire.Envelope) ->
     grants = desk.budget.ask(caller.name, envelope.id or "", wanted, seen, now)
     await _keep(desk)
     granted = [_granted(one, grant) for one, grant in zip(asked.want, grants, strict=True)]
-    return Reply("jobResponse", "budget_granted", wire.BudgetGranted(grants=granted))
+    answer = wire.BudgetGranted(grants=granted, server_time=now)
+    return Reply("jobResponse", "budget_granted", answer)
 
 
 def _key(account_id: str, class_: str) -> Key:

@@ -3,7 +3,7 @@
 Statuses mean what doc/api/rest/troubleshooting.md and the API helpers of GitLab 19.3 say.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -25,6 +25,7 @@ from labtrawl.errors import (
     Unavailable,
     UnexpectedReply,
 )
+from labtrawl.gitlab.limits import UNMETERED, Meter, read_limits
 from labtrawl.gitlab.pages import Page, read_page, read_single
 from labtrawl.http import Answer, Http
 
@@ -59,6 +60,11 @@ class Tally:
     waited_seconds: float = 0.0
 
 
+async def _never(_refused: Secret) -> bool:
+    """For a token that has no successor."""
+    return False
+
+
 @dataclass(slots=True)
 class GitLab:
     """One account's view of one GitLab; `token` is asked for anew with each request."""
@@ -69,6 +75,9 @@ class GitLab:
     retry: RetryPolicy
     jitter: Callable[[], float]
     tally: Tally = field(default_factory=Tally)
+    meter: Meter = UNMETERED
+    # Given a token that GitLab refused; says whether `token` gives another one by now.
+    renew: Callable[[Secret], Awaitable[bool]] = _never
 
     async def page(self, path: str, query: str) -> Page:
         """Read one page of a list; tried again while that can help. Raises GitLabError."""
@@ -82,19 +91,25 @@ class GitLab:
         attempt = 0
         while True:
             attempt += 1
+            await self.meter.take()
             try:
                 return await self._once(path, query, single)
             except GitLabError as error:
-                if not (error.retryable and self.retry.may_retry(attempt)):
+                seconds = self._wait_seconds(error, attempt)
+                may_retry = error.retryable and self.retry.may_retry(attempt)
+                if not may_retry or seconds > LONGEST_WAIT_SECONDS:
                     raise
-                await self._wait(error, attempt, path)
+                await self._wait(error, seconds, path)
 
-    async def _wait(self, error: GitLabError, attempt: int, path: str) -> None:
+    def _wait_seconds(self, error: GitLabError, attempt: int) -> float:
         """A 429 is a wait as long as GitLab says; other failures back off with full jitter."""
         asked = error.retry_after if isinstance(error, RateLimited) else None
         seconds = self.retry.delay(attempt, self.jitter()) if asked is None else asked
-        if seconds > LONGEST_WAIT_SECONDS:
-            raise error
+        if isinstance(error, RateLimited):
+            self.meter.refused(seconds)
+        return seconds
+
+    async def _wait(self, error: GitLabError, seconds: float, path: str) -> None:
         log.info("request_waits", path=path, seconds=round(seconds, 2), reason=error.reason)
         self.tally.retries += 1
         self.tally.waited_seconds += seconds
@@ -102,17 +117,25 @@ class GitLab:
 
     async def _once(self, path: str, query: str, single: bool) -> Page:
         request = f"/api/v4/{path}" + (f"?{query}" if query else "")
-        self.tally.requests += 1
-        answer = await self.http.get(
-            request,
-            {"authorization": f"Bearer {self.token().reveal()}", "accept": "application/json"},
-        )
+        token = self.token()
+        answer = await self._send(request, token)
+        if answer.status == 401 and await self.renew(token):
+            await self.meter.take()
+            answer = await self._send(request, self.token())
         now = self.clock.now().astimezone(UTC)
+        self.meter.told(read_limits(answer, now))
         check_status(answer, request, now)
         fetched_at = now.isoformat(timespec="milliseconds")
         if single:
             return read_single(answer, request, fetched_at)
         return read_page(answer, request, query, fetched_at)
+
+    async def _send(self, request: str, token: Secret) -> Answer:
+        self.tally.requests += 1
+        return await self.http.get(
+            request,
+            {"authorization": f"Bearer {token.reveal()}", "accept": "application/json"},
+        )
 
 
 def check_status(answer: Answer, request: str, now: datetime) -> None:

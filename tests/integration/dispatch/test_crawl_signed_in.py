@@ -66,6 +66,7 @@ async def assert_equals_truth(website: Rig, world: World) -> None:
     assert (items == expected_items(truth(world, external_url=website.url)), twice) == (True, [])
 
 
+@pytest.mark.seed("S1.18")
 async def test_crawl_outlives_its_tokens_short_refusals_and_a_new_key(
     tmp_path: Path, world: World
 ) -> None:

@@ -1,5 +1,6 @@
 """A token that cannot be read costs its own jobs only, and no try of theirs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol.exchange import Caller
+from labtrawl.store import leases
 from labtrawl.store.accounts import StoredToken
 from labtrawl.store.engine import Connection, Store
 from tests.integration.store.table import RETRY, account, area, job, rows, states, store
@@ -64,6 +66,33 @@ async def test_lease_is_renewed_though_its_token_cannot_be_read_any_more(tmp_pat
             told.append((one.lost, one.access_token))
             unreadable.add("http://gitlab")
         assert told == [(False, "glpat-canary"), (False, None)]
+
+
+async def test_token_that_a_crawler_has_in_its_environment_is_not_sent_to_it(
+    tmp_path: Path,
+) -> None:
+    async with store(tmp_path) as db:
+        await db.write(_plan)
+        desk = replace(
+            _desk(db, set()),
+            is_handed_over=lambda name, account: (name, account) == ("crawler-1", 1),
+        )
+        told = []
+        for name in ("crawler-1", "crawler-2"):
+            caller = Caller(name)
+            claim = _ask("request_jobs", wire.RequestJobs(request_id=name))
+            reply = await handle(desk, caller, claim)
+            assert reply is not None
+            (task,) = msgspec.json.decode(reply.payload, type=list[wire.Task])
+            held = wire.Holding(task_id=task.task_id, epoch=task.lease.epoch)
+            reply = await handle(
+                desk, caller, _ask("renew_leases", wire.RenewLeases(leases=[held]))
+            )
+            assert reply is not None
+            (lease,) = msgspec.json.decode(reply.payload, type=wire.LeasesRenewed).leases
+            told.append((task.credentials.access_token, lease.access_token))
+            await db.write(lambda c: leases.give_back(c, 1))
+        assert told == [("", None), ("glpat-canary", "glpat-canary")]
 
 
 def test_hashes_of_the_children_are_shown_to_nobody() -> None:

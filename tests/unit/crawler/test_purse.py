@@ -59,12 +59,12 @@ class Scene:
         grant = answer(self.website_ms)
         if isinstance(grant, Exception):
             raise grant
+        told = {"grants": [{"accountId": "7", **grant}], "serverTime": self.website_ms}
         return Envelope(
             origin="w",
             type="jobResponse",
             key="budget_granted",
-            timestamp=self.website_ms,
-            payload=msgspec.Raw(msgspec.json.encode({"grants": [{"accountId": "7", **grant}]})),
+            payload=msgspec.Raw(msgspec.json.encode(told)),
         )
 
     def spender(self) -> Spender:
@@ -164,16 +164,14 @@ async def test_stop_while_waiting_ends_the_wait_at_once() -> None:
 
 async def test_wait_for_a_website_that_is_away_is_told_once_and_ends_when_it_is_back() -> None:
     away = StoreError("away")
-    async with _purse(lambda _: away, lambda _: TimeoutError(), _granting(5)) as (purse, scene):
+    late = TimeoutError()
+    answers = (lambda _: away, lambda _: late, lambda _: late, lambda _: late, _granting(5))
+    async with _purse(*answers) as (purse, scene):
         waiter = asyncio.create_task(purse.take(scene.spender()))
-        while not scene.told:
-            scene.seconds += 0.6
-            await asyncio.sleep(0.01)
-            if waiter.done():
-                break
-        scene.seconds += 5
-        await waiter
-    assert (scene.told, len(scene.asked)) == (1, 3)
+        while not waiter.done():
+            scene.seconds += 0.3
+            await asyncio.sleep(0.3 if scene.told else 0.02)
+    assert (scene.told, len(scene.asked)) == (1, 5)
 
 
 async def test_grants_go_on_while_the_website_is_away_until_they_lapse() -> None:

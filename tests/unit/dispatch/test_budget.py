@@ -100,8 +100,37 @@ def test_gitlabs_own_count_holds_back_what_others_spent() -> None:
     pot.see(Sight(100, 23, reset), START)
     # 23 left, 20 of the limit reserved
     assert pot.grant("a", 9, START).requests == 3
-    assert pot.grant("a", 9, START) == Grant(0, reset, START + 5_000)
+    assert pot.grant("a", 9, START) == Grant(0, START + 1_000, START + 5_000)
+    pot.see(Sight(100, 20, reset), START)
+    assert pot.grant("a", 9, START) == Grant(0, START + 1_000, START + 5_000)
     assert pot.grant("a", 2, reset).requests == 2
+
+
+def test_period_that_is_spent_for_long_says_so() -> None:
+    pot = _pot(100)
+    reset = START + 1_800_000
+    pot.see(Sight(100, 20, reset), START)
+    assert pot.grant("a", 9, START) == Grant(0, reset, START + 5_000)
+
+
+def test_what_was_granted_and_not_sent_is_granted_again_when_it_lapsed() -> None:
+    pot = _pot(100)
+    reset = START + 60_000
+    assert pot.grant("gone", 5, START).requests == 5
+    for at in (START, START + 5_000):
+        pot.see(Sight(100, 23, reset), at)
+        assert pot.grant("a", 9, at).requests == (0 if at == START else 3)
+
+
+def test_reserve_fits_a_period_that_is_shorter_than_a_minute() -> None:
+    pot = _pot(600)
+    for second in range(0, 30, 5):
+        at = START + second * 1000
+        pot.see(Sight(600, 50, at + 5_000), at)
+        given = pot.grant("a", 600, at).requests
+        # of 50 in 5 s; until a second period was seen, the reserve of a whole minute is kept
+        assert given == (0 if second == 0 else min(given, 40))
+    assert 30 <= given <= 40
 
 
 def test_older_count_of_the_same_period_changes_nothing() -> None:
@@ -118,6 +147,7 @@ def test_count_for_a_period_that_cannot_be_is_ignored_or_cut_to_size() -> None:
     past.see(Sight(100, 0, START - 1), START)
     far.see(Sight(100, -3, 10**30), START)
     assert past.grant("a", 2, START).requests == 2
+    far.see(Sight(100, 0, 10**30), START)
     assert far.grant("a", 2, START) == Grant(0, START + LONGEST_WAIT_MS, START + 5_000)
 
 

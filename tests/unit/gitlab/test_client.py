@@ -253,3 +253,22 @@ async def test_token_is_asked_for_anew_and_shown_in_no_error() -> None:
         "Bearer glpat-canary-2",
     ]
     assert "canary" not in f"{raised.value!r} {gitlab!r}".replace(repr(script), "")
+
+
+async def test_refused_token_is_replaced_once_a_request() -> None:
+    gitlab, script, _ = _gitlab([_answer(401), _answer(200, []), _answer(401)])
+    tokens, refused = ["old"], list[str]()
+
+    async def renew(token: Secret) -> bool:
+        refused.append(token.reveal())
+        tokens.append("new")
+        return True
+
+    gitlab.token = lambda: Secret(tokens[-1])
+    gitlab.renew = renew
+    await gitlab.page("projects/1/issues", "")
+    with pytest.raises(Unauthorized):
+        await gitlab.page("projects/1/issues", "")
+    sent = [headers["authorization"] for _, headers in script.asked]
+    assert sent == ["Bearer old", "Bearer new", "Bearer new", "Bearer new"]
+    assert (refused, gitlab.tally.requests) == (["old", "new"], 4)
