@@ -4,16 +4,21 @@ Who listens says `challenge`, who dials says `register`, whichever of the two th
 """
 
 import asyncio
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
+from labtrawl import logs
 from labtrawl.dispatch.auth import DirectSocketAuth, Proved
 from labtrawl.errors import ProtocolError
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol import proof
 from labtrawl.protocol.connection import PeerIdentity
 from labtrawl.protocol.exchange import Caller
+
+log = logs.get("auth.direct-socket")
 
 # The prefix of names that dialect-1 peers give themselves: none of them passes for a child of ours.
 LEGACY = "dialect-1:"
@@ -27,10 +32,11 @@ class Arrival:
     owner: str
     version: str = ""
     hostname: str = ""
-    max_jobs: int = 1
     holding: frozenset[tuple[str, int]] = frozenset()
     # What `registered` has to prove; None where there is nobody to tell.
     proof: str | None = None
+    # The id of its `register`.
+    reply_to: str | None = None
     # What came before it was clear that no `register` would come.
     first: wire.Envelope | None = None
 
@@ -40,36 +46,12 @@ class Arrival:
         return self.caller.name
 
 
-def legacy_arrival(first: wire.Envelope) -> Arrival:
-    """Take a peer of dialect 1 by what it calls itself."""
-    caller = Caller(f"{LEGACY}{first.origin}", dialect=1)
-    return Arrival(caller, owner=LEGACY, first=first)
-
-
-async def prove_dialler(
-    auth: DirectSocketAuth, website: str, peer: PeerIdentity, register: wire.Register, nonce: str
-) -> Arrival:
-    """Check who dialled us; ProtocolError with the reason where it may not speak."""
-    proved = await auth.authorize(peer, register, nonce)
-    ours = proof.prove(proved.secret, register.nonce, nonce, proof.ROLE_WEBSITE, website)
-    return Arrival(
-        Caller(register.id),
-        proved.owner,
-        register.version,
-        register.hostname,
-        register.max_jobs,
-        frozenset((one.task_id, one.epoch) for one in register.holding),
-        ours,
-    )
-
-
 @dataclass(frozen=True, slots=True)
-class Dialled:
+class _Call:
     """The website's words to a crawler that listens, and how its answer is checked."""
 
     child: Proved
     website: str
-    pid: int
     own_nonce: str
     their_nonce: str
 
@@ -80,7 +62,7 @@ class Dialled:
         )
         return wire.Register(
             id=self.website,
-            pid=self.pid,
+            pid=os.getpid(),
             type=proof.ROLE_WEBSITE,
             protocol=wire.PROTOCOL,
             nonce=self.own_nonce,
@@ -106,13 +88,89 @@ class Dialled:
         return Arrival(Caller(said.client_id), self.child.owner, holding=holding)
 
 
-async def first_of(inbox: asyncio.Queue[wire.Envelope | None], seconds: float) -> wire.Envelope:
-    """Return the first message of a connection; ProtocolError where none comes in time."""
-    try:
-        async with asyncio.timeout(seconds):
-            envelope = await inbox.get()
-    except TimeoutError:
-        raise ProtocolError(f"no word within {seconds:g} s") from None
-    if envelope is None:
-        raise ProtocolError("it went away without a word")
-    return envelope
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a peer may take for its first word, and for those after it; seconds."""
+
+    first_seconds: float
+    next_seconds: float
+    accepts_legacy: bool = False
+
+
+Send = Callable[[str, str, object, str | None], None]
+"""Type, key, body, and the id that it answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Takes one peer in, by its first words."""
+
+    website: str
+    auth: DirectSocketAuth
+    nonce: Callable[[], str]
+    patience: Patience
+    inbox: asyncio.Queue[wire.Envelope | None]
+    send: Send
+
+    async def answer(self, peer: PeerIdentity) -> Arrival:
+        """Let who dialled us prove itself; ProtocolError where it cannot."""
+        nonce = self.nonce()
+        self.send("command", "challenge", wire.Challenge(nonce=nonce), None)
+        first = await self._first()
+        register = _registration(first)
+        if register is None:
+            if not self.auth.is_allowed_user(peer.uid):
+                raise ProtocolError("another user's process")
+            return self._legacy(first)
+        proved = await self.auth.authorize(peer, register, nonce)
+        ours = proof.prove(proved.secret, register.nonce, nonce, proof.ROLE_WEBSITE, self.website)
+        return Arrival(
+            Caller(register.id),
+            proved.owner,
+            register.version,
+            register.hostname,
+            frozenset((one.task_id, one.epoch) for one in register.holding),
+            ours,
+            reply_to=first.id,
+        )
+
+    async def call(self) -> Arrival:
+        """Register with a crawler that listens; one of dialect 1 never asks for that."""
+        first = await self._first()
+        if first.key != "challenge":
+            return self._legacy(first)
+        theirs = msgspec.json.decode(first.payload, type=wire.Challenge).nonce
+        child = await self.auth.only_child()
+        words = _Call(child, self.website, self.nonce(), theirs)
+        self.send("command", "register", words.register(), None)
+        return words.arrival(await self._word(self.patience.next_seconds))
+
+    def _legacy(self, first: wire.Envelope) -> Arrival:
+        """Take a peer of dialect 1 by what it calls itself."""
+        if not self.patience.accepts_legacy:
+            raise ProtocolError("register first, with a proof (socket.legacy_peers is off)")
+        log.warning("legacy_peer_accepted", origin=first.origin, proof="none")
+        caller = Caller(f"{LEGACY}{first.origin}", dialect=1)
+        return Arrival(caller, owner=LEGACY, first=first)
+
+    async def _first(self) -> wire.Envelope:
+        return await self._word(self.patience.first_seconds)
+
+    async def _word(self, seconds: float) -> wire.Envelope:
+        """Return what the peer says next; ProtocolError where nothing comes in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                envelope = await self.inbox.get()
+        except TimeoutError:
+            raise ProtocolError(f"no word within {seconds:g} s") from None
+        if envelope is None:
+            raise ProtocolError("it went away without a word")
+        return envelope
+
+
+def _registration(first: wire.Envelope) -> wire.Register | None:
+    """Return what a peer says of itself, None where it speaks dialect 1."""
+    if first.key != "register":
+        return None
+    register = msgspec.json.decode(first.payload, type=wire.Register)
+    return register if register.protocol >= wire.PROTOCOL else None

@@ -29,12 +29,12 @@ class Answers:
         self._acked: list[str] = []
         self._results: dict[str, dict[str, Any]] = {}
         self._is_flush_due = False
-        self.reply_to: str | None = None
-        """The id of the peer's `register`."""
+        self._registered_by: str | None = None
 
     def begin(self, arrival: Arrival) -> None:
         """Speak to this peer from now on."""
         self._dialect = arrival.caller.dialect
+        self._registered_by = arrival.reply_to
         first = arrival.first
         self._destination = first.origin if first is not None else arrival.name
 
@@ -48,7 +48,7 @@ class Answers:
             proof=proof,
             released=[str(job_id) for job_id in released],
         )
-        self.send("command", "registered", answer, self.reply_to)
+        self.send("command", "registered", answer, self._registered_by)
 
     def reply(self, reply: Reply, reply_to: str | None) -> None:
         """Answer a message; raises PeerGone."""
@@ -56,6 +56,10 @@ class Answers:
             self.send(reply.type, reply.key, reply.body, reply_to)
         elif self._dialect > 1:  # the ancestors never learned to wait for one
             self._acknowledge(reply.ack)
+
+    def acknowledge_state(self, message_id: str) -> None:
+        """Keep the acknowledgement of a state until the read that brought it ends."""
+        self._acked.append(message_id)
 
     def _acknowledge(self, ack: wire.Ack) -> None:
         """Keep an acknowledgement until the others of the same group commit are there."""
@@ -74,7 +78,7 @@ class Answers:
             return
         ack = wire.Ack(up_to=self._up_to, ids=self._acked, results=self._results)
         self._up_to, self._acked, self._results = {}, [], {}
-        with contextlib.suppress(PeerGone):
+        if self._connection.open:
             self._send_now("message", "ACK", ack, None)
 
     def error(self, reply_to: str | None, code: str, message: str) -> None:

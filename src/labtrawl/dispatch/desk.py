@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from labtrawl.clock import Clock
 from labtrawl.dispatch.budget import Budget
 from labtrawl.dispatch.credentials import Credentials
+from labtrawl.dispatch.shown import Shown
 from labtrawl.dispatch.statistics import Statistics
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.store.engine import Store
@@ -28,3 +29,7 @@ class Desk:
     budget: Budget = field(default_factory=Budget)
     # Whether the crawler of this name has this account's token in its environment already.
     is_handed_over: Callable[[str, int], bool] = lambda _name, _account: False
+    shown: Shown = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shown", Shown(self.statistics))

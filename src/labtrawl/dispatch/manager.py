@@ -125,17 +125,19 @@ class DirectCommunicationManager:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["DirectCommunicationManager"]:
         """Send signs of life while the block runs; at its end close all connections."""
-        beat = asyncio.create_task(self._beat())
-        try:
-            yield self
-        finally:
-            beat.cancel()
-            for session in list(self.sessions.values()):
-                session.close("the website stops")
-            tasks = [beat, *self._tasks]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        desk = self._board.desk
+        async with desk.shown.running(desk.store, desk.clock):
+            beat = asyncio.create_task(self._beat())
+            try:
+                yield self
+            finally:
+                beat.cancel()
+                for session in list(self.sessions.values()):
+                    session.close("the website stops")
+                tasks = [beat, *self._tasks]
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _beat(self) -> None:
         while True:

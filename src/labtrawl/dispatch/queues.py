@@ -46,9 +46,14 @@ class Queues:
         """How many messages are under way."""
         return len(self._work)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether one more may begin."""
+        return len(self._work) < MOST_AT_ONCE
+
     async def room(self) -> None:
         """Wait until one more may begin."""
-        while len(self._work) >= MOST_AT_ONCE:
+        while not self.has_room:
             await asyncio.wait(self._work, return_when=asyncio.FIRST_COMPLETED)
 
     def request(self, task: asyncio.Task[None]) -> None:

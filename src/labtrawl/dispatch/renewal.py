@@ -20,7 +20,7 @@ from labtrawl.errors import ConfigError, LabtrawlError, RateLimited, StoreError,
 from labtrawl.gitlab.oauth import GrantRefused, Pair
 from labtrawl.store import jobs, renewals
 from labtrawl.store.engine import Connection, Store
-from labtrawl.store.renewals import NewPair, StoredPair, Turn
+from labtrawl.store.renewals import SealedPair, StoredPair, Turn
 from labtrawl.store.secrets import Cipher, account_place
 
 log = logs.get("backend.credentials")
@@ -250,7 +250,7 @@ class Renewals:
         pair = renewals.pair_of(connection, spooled.account_id)
         url, user_id = pair.instance_url, pair.user_id
         cipher = self.cipher()
-        new = NewPair(
+        new = SealedPair(
             cipher.encrypt(Secret(spooled.access_token), account_place(url, user_id)),
             cipher.encrypt(
                 Secret(spooled.refresh_token), account_place(url, user_id, "refresh_token")

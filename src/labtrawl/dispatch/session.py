@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -10,13 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from labtrawl import logs
-from labtrawl.dispatch.admission import (
-    Arrival,
-    Dialled,
-    first_of,
-    legacy_arrival,
-    prove_dialler,
-)
+from labtrawl.dispatch.admission import Admission, Arrival, Patience
 from labtrawl.dispatch.answers import Answers
 from labtrawl.dispatch.auth import AuthorizedClient, DirectSocketAuth
 from labtrawl.dispatch.desk import Desk
@@ -25,6 +18,8 @@ from labtrawl.dispatch.handlers import HANDLERS, ORDERED, can_come_again, handle
 from labtrawl.dispatch.handout import task_number
 from labtrawl.dispatch.legacy import modern
 from labtrawl.dispatch.queues import Queues
+from labtrawl.dispatch.statistics import count
+from labtrawl.dispatch.telling import take_state
 from labtrawl.errors import LabtrawlError, PeerGone, ProtocolError
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol.codec import Refused
@@ -36,6 +31,7 @@ from labtrawl.store.engine import Connection as Database
 
 log = logs.get("backend.direct-communication-manager")
 
+# Beyond the first word: the supervisor's word about a child, and the database's.
 REGISTER_SECONDS = 4.0
 # A peer that sends more garbage than this is not worth listening to.
 MOST_BAD_FRAMES = 10
@@ -93,6 +89,9 @@ class Session:
         self._connection = connection
         self._dialled = dialled
         self._inbox: asyncio.Queue[wire.Envelope | None] = asyncio.Queue()
+        # Where work is begun; None until the peer is admitted, and when nothing more is taken.
+        self._group: asyncio.TaskGroup | None = None
+        self._names = WEBSITE_NAMES | {board.name}
         self._queues = Queues(board.desk.statistics)
         self._answers = Answers(connection, board.name, board.ids(), board.desk)
         self._meter = Meter(board.flood, now)
@@ -116,12 +115,19 @@ class Session:
 
     def message_received(self, envelope: wire.Envelope) -> None:
         """Called by the connection."""
-        self._inbox.put_nowait(envelope)
+        if self._group is not None and self._is_next():
+            self._take(envelope, self._group)
+        else:
+            self._inbox.put_nowait(envelope)
         if self._inbox.qsize() >= MOST_WAITING:
             self._connection.pause_reading()
         verdict = self._meter.take(self._connection.received_at)
         if verdict is not Verdict.TAKE:
             self._slow_down(verdict)
+
+    def _is_next(self) -> bool:
+        """Whether a message that comes now may be taken without waiting for its turn."""
+        return self._inbox.empty() and self._queues.has_room and self._connection.is_writable()
 
     def _slow_down(self, verdict: Verdict) -> None:
         statistics = self._board.desk.statistics
@@ -149,6 +155,10 @@ class Session:
         self._answers.error(None, refusal.reason, refusal.detail or "no message")
         if refusal.fatal or self._bad > MOST_BAD_FRAMES:
             self.close(f"too much that is no message ({refusal.reason})")
+
+    def read_ended(self) -> None:
+        """Called by the connection: states are answered at once."""
+        self._answers.flush()
 
     def connection_ended(self) -> None:
         """Called by the connection."""
@@ -203,12 +213,13 @@ class Session:
     async def serve(self) -> None:
         """Prove the peer, then take its messages until the connection ends."""
         try:
-            async with asyncio.timeout(self._patience(REGISTER_SECONDS)):
-                await self._welcome(await self._admit())
-            await self._listen()
+            async with asyncio.timeout(REGISTER_SECONDS + self._patience().first_seconds):
+                arrival = await self._admit()
+                await self._welcome(arrival)
+            await self._listen(arrival.first)
         except (TimeoutError, LabtrawlError, msgspec.MsgspecError) as error:
             why = str(error) or "no word in time"
-            self._board.desk.statistics.rejected[why] += 1
+            count(self._board.desk.statistics.rejected, why)
             log.warning("not_registered", peer=self.pid, error=why)
         finally:
             self._leave()
@@ -224,53 +235,25 @@ class Session:
     async def _admit(self) -> Arrival:
         """Find out who this is; ProtocolError where it may not speak."""
         self.pid = self._connection.peer().pid
+        board = self._board
+        admission = Admission(
+            board.name, board.auth, board.nonce, self._patience(), self._inbox, self._answers.send
+        )
+        peer = self._connection.peer()
         try:
-            return await (self._call() if self._dialled else self._answer_the_call())
+            return await (admission.call() if self._dialled else admission.answer(peer))
         except ProtocolError as error:
             refusal = wire.Rejected(reason=str(error), retryable=True)
             self.send("command", "rejected", refusal)
-            self._board.auth.refused(self.pid, str(error))
+            board.auth.refused(self.pid, str(error))
             raise
 
-    async def _answer_the_call(self) -> Arrival:
-        nonce = self._board.nonce()
-        self._answers.send("command", "challenge", wire.Challenge(nonce=nonce), None)
-        first = await self._first()
-        if first.key != "register":
-            return self._legacy(first)
-        register = msgspec.json.decode(first.payload, type=wire.Register)
-        if register.protocol < wire.PROTOCOL:
-            return self._legacy(first)
-        self._answers.reply_to = first.id
-        peer = self._connection.peer()
-        return await prove_dialler(self._board.auth, self._board.name, peer, register, nonce)
-
-    async def _call(self) -> Arrival:
-        """Register with a crawler that listens; one of dialect 1 never asks for that."""
-        board = self._board
-        first = await self._first()
-        if first.key != "challenge":
-            return self._legacy(first)
-        theirs = msgspec.json.decode(first.payload, type=wire.Challenge).nonce
-        child = await board.auth.only_child()
-        words = Dialled(child, board.name, os.getpid(), board.nonce(), theirs)
-        self._answers.send("command", "register", words.register(), None)
-        return words.arrival(await first_of(self._inbox, board.rhythm.register_seconds))
-
-    async def _first(self) -> wire.Envelope:
-        return await first_of(self._inbox, self._patience(self._board.rhythm.register_seconds))
-
-    def _patience(self, seconds: float) -> float:
+    def _patience(self) -> Patience:
         """A peer of dialect 1 may say nothing until its first sign of life."""
-        return LEGACY_SILENCE_SECONDS if self._board.accepts_legacy else seconds
-
-    def _legacy(self, first: wire.Envelope) -> Arrival:
-        if not self._board.accepts_legacy:
-            raise ProtocolError("register first, with a proof (socket.legacy_peers is off)")
-        if not self._board.auth.is_allowed_user(self._connection.peer().uid):
-            raise ProtocolError("another user's process")
-        log.warning("legacy_peer_accepted", peer=self.pid, origin=first.origin, proof="none")
-        return legacy_arrival(first)
+        rhythm = self._board.rhythm
+        if self._board.accepts_legacy:
+            return Patience(LEGACY_SILENCE_SECONDS, rhythm.register_seconds, accepts_legacy=True)
+        return Patience(rhythm.register_seconds, rhythm.register_seconds)
 
     async def _welcome(self, arrival: Arrival) -> None:
         """Take over from an older connection, free what is not held any more, answer."""
@@ -288,17 +271,19 @@ class Session:
         )
         board.sessions[name] = self
         board.auth.admit(self.client)
-        board.desk.statistics.connects[name] += 1
+        count(board.desk.statistics.connects, name)
         self._answers.begin(arrival)
         if arrival.proof is not None:
             self._answers.registered(arrival.proof, released, board.rhythm.heartbeat_seconds)
-        if arrival.first is not None:
-            self._inbox.put_nowait(arrival.first)
 
-    async def _listen(self) -> None:
+    async def _listen(self, first: wire.Envelope | None) -> None:
         async with asyncio.TaskGroup() as group:
+            if first is not None:
+                self._take(first, group)
+            self._group = group
             while (envelope := await self._next()) is not None:
                 self._take(envelope, group)
+            self._group = None
             # What was only asked for is not wanted any more; reports in hand are finished.
             self._queues.cancel_requests()
 
@@ -313,11 +298,13 @@ class Session:
 
     def _take(self, envelope: wire.Envelope, group: asyncio.TaskGroup) -> None:
         statistics = self._board.desk.statistics
-        statistics.received[envelope.key] += 1
-        if envelope.destination not in WEBSITE_NAMES | {self._board.name}:
+        count(statistics.received, envelope.key)
+        if envelope.destination not in self._names:
             statistics.ignored["other_destination"] += 1
         elif envelope.type == "heartbeat":
             self._hear(envelope)
+        elif self._take_state(envelope):
+            pass
         elif envelope.type == "progressUpdate":
             self._queue(replace(self._understood(envelope), key="PROGRESS_UPDATE"), group)
         elif envelope.key in ORDERED:
@@ -327,6 +314,15 @@ class Session:
         else:
             statistics.ignored["unknown_key"] += 1
             log.debug("unknown_key", key=envelope.key)
+
+    def _take_state(self, envelope: wire.Envelope) -> bool:
+        """Take at once what needs neither its turn nor the database."""
+        if envelope.key != "PROGRESS_UPDATE" or self.caller.dialect == 1:
+            return False
+        taken = take_state(self._board.desk, self.caller, envelope)
+        if taken is not None:
+            self._answers.acknowledge_state(taken)
+        return taken is not None
 
     def _understood(self, envelope: wire.Envelope) -> wire.Envelope:
         return modern(envelope) if self.caller.dialect == 1 else envelope

@@ -4,6 +4,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+# What peers say is counted by their own words: only so many different ones are kept apart.
+MOST_KINDS = 100
+OTHER = "other"
+
+
+def count(counter: Counter[str], kind: str) -> None:
+    """Count one of a kind that a peer named."""
+    counter[kind if kind in counter or len(counter) < MOST_KINDS else OTHER] += 1
+
 
 @dataclass(slots=True)
 class Statistics:

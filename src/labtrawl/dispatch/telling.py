@@ -17,21 +17,45 @@ from labtrawl.protocol.ids import is_message_id
 from labtrawl.store import jobs, leases, messages
 from labtrawl.store.engine import Connection
 
+_progress = msgspec.json.Decoder(wire.ProgressUpdate)
+
 
 async def progress_update(desk: Desk, caller: Caller, envelope: wire.Envelope) -> Reply:
     """Apply a report: once, in order, under its lease. State is shown, events are committed."""
-    update = msgspec.json.decode(envelope.payload, type=wire.ProgressUpdate)
+    update = _progress.decode(envelope.payload)
     if not update.epoch:
         return await _told_without_lease(desk, caller, update)
     job_id = task_number(update.task_id)
     _check_names(update, job_id)
     origin = _origin(caller, envelope, update.epoch)
     if not reports.is_event(update):
-        await _count(desk, lambda c: reports.show(c, job_id, origin, update))
+        if not _keep(desk, job_id, origin, update):
+            await _count(desk, lambda c: reports.show(c, job_id, origin, update))
+            desk.shown.confirm(job_id, origin, desk.clock.monotonic())
         return Reply("message", "ACK", wire.Ack(ids=[origin.message_id]))
     delay = reports.Delay(desk.retry, desk.jitter())
     await _count(desk, lambda c: reports.apply(c, job_id, origin, update, delay))
     return _acked(update.task_id, origin.message_id, {})
+
+
+def take_state(desk: Desk, caller: Caller, envelope: wire.Envelope) -> str | None:
+    """Take a report of state that needs no look into the database; return its id.
+
+    None for all others, and for what has to be refused: they go through `progress_update`.
+    """
+    try:
+        update = _progress.decode(envelope.payload)
+        if not update.epoch or reports.is_event(update):
+            return None
+        origin = _origin(caller, envelope, update.epoch)
+        kept = _keep(desk, task_number(update.task_id), origin, update)
+    except (msgspec.MsgspecError, BadMessage):
+        return None
+    return origin.message_id if kept else None
+
+
+def _keep(desk: Desk, job_id: int, origin: jobs.Origin, update: wire.ProgressUpdate) -> bool:
+    return desk.shown.take(job_id, origin, update, desk.clock.monotonic())
 
 
 async def _count(desk: Desk, work: reports.Once) -> bool:

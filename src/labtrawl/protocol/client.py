@@ -26,6 +26,8 @@ log = logs.get("messaging.direct-client")
 
 SILENCE_SECONDS = 15.0
 
+_ack = msgspec.json.Decoder(Ack)
+
 
 @dataclass(frozen=True, slots=True)
 class Chance:
@@ -160,8 +162,8 @@ class DirectCommunicationClient:
     def _try_send(self, envelope: Envelope) -> None:
         if self.registered is None or self._link is None:
             return
-        with contextlib.suppress(PeerGone):
-            self._link.connection.send(envelope)
+        if (connection := self._link.connection).open:
+            connection.send(envelope)
 
     async def _keep_connected(self) -> None:
         while True:
@@ -234,7 +236,7 @@ class DirectCommunicationClient:
 
     def _dispatch(self, envelope: Envelope) -> None:
         if envelope.key == "ACK":
-            self._outbox.acknowledge(msgspec.json.decode(envelope.payload, type=Ack))
+            self._outbox.acknowledge(_ack.decode(envelope.payload))
         elif envelope.key == "ERROR":
             self._refuse(msgspec.json.decode(envelope.payload, type=ErrorReport))
         elif envelope.reply_to in self._requests:

@@ -20,7 +20,9 @@ HOPELESS_DEPTH: Final = 10_000
 HOPELESS_FACTOR: Final = 4
 
 _NOT_SPACE = re.compile(rb"[^ \t\r\n]")
-_TOKEN = re.compile(rb'"[^"\\\n]*"|["{}\[\],:\n]|[^\s"{}\[\],:]+')
+# What opens and closes nothing. Its length has a limit, for the matcher's own memory has none.
+_PLAIN = re.compile(rb'(?:[^"{}\[\]\n]+|"[^"\\\n]*"){0,256}+')
+_MEANING: Final = b'"{}[]\n'
 _STRING_STOP = re.compile(rb'["\\\n]')
 _SPACE: Final = b" \t\r\n"
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
@@ -165,13 +167,19 @@ class Decoder:
                 return stop
             if self._in_string:
                 return self._too_large()
-            match = _TOKEN.search(self._buffer, self._position)
-            if match is None:
-                self._position = len(self._buffer)
+            self._skip_plain()
+            if self._position == len(self._buffer):
                 return self._too_large()
-            done = self._token(match.start(), match.end())
+            done = self._token(self._position)
             if done is not None:
                 return done
+
+    def _skip_plain(self) -> None:
+        """Move on to the next byte that has a meaning, and keep in mind what stands before it."""
+        if (match := _PLAIN.match(self._buffer, self._position)) is not None:
+            self._position = match.end()
+            if plain := match.group().rstrip():
+                self._last = plain[-1] if plain[-1] in b":," else _VALUE
 
     def _scan_string(self) -> Refused | None:
         """Move to behind the closing quote; stay inside where it did not come yet."""
@@ -193,19 +201,19 @@ class Decoder:
                 return None
             self._position = stop + 2
 
-    def _token(self, start: int, end: int) -> Envelope | Refused | None:
+    def _token(self, start: int) -> Envelope | Refused | None:
         byte = self._buffer[start]
-        self._position = end
+        if byte not in _MEANING:
+            return None
+        self._position = start + 1
         if byte in b"{[":
             return self._open(byte, start)
         if byte in b"}]":
             return self._close(byte, start)
-        if byte == ord("\n"):
-            self._newline = start if self._newline < 0 else self._newline
-        elif byte == ord('"') and end == start + 1:
+        if byte == ord('"'):
             self._in_string = True
-        else:
-            self._last = byte if byte in b":," else _VALUE
+        elif self._newline < 0:
+            self._newline = start
         return None
 
     def _open(self, byte: int, start: int) -> Refused | None:
@@ -261,9 +269,13 @@ class Decoder:
             self._discarding = self._oversize = True
         if not self._discarding:
             return None
-        self._discarded += self._position
-        del self._buffer[: self._position]
-        self._position, self._newline = 0, -1
+        # Should it never end, reading goes on at its second line, as for any other garbage.
+        is_kept = self._newline >= 0 and len(self._buffer) - self._newline <= self._max_bytes
+        gone = self._newline if is_kept else self._position
+        del self._buffer[:gone]
+        self._discarded += gone
+        self._position -= gone
+        self._newline = 0 if is_kept else -1
         if self._discarded > self._max_bytes * HOPELESS_FACTOR:
             return Refused("message_too_large", "no end in sight", fatal=True)
         return None

@@ -29,6 +29,9 @@ class Listener(Protocol):
     def refused(self, refusal: Refused) -> None:
         """Bytes came that were no message."""
 
+    def read_ended(self) -> None:
+        """All messages of one read were handed over: a good time for answers."""
+
     def connection_ended(self) -> None:
         """The peer is gone; called once."""
 
@@ -37,6 +40,7 @@ class Sender(Protocol):
     """What a crawler needs of its end, by socket or by HTTP."""
 
     received_at: float
+    open: bool
 
     def send(self, envelope: Envelope) -> None:
         """Hand a message over; raises PeerGone where there is nobody."""
@@ -75,13 +79,16 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
         self.received_at = asyncio.get_running_loop().time()
+        if (listener := self._listener) is None:
+            return
         for found in self._decoder.feed(data):
-            if self._listener is None or not self.open:
+            if not self.open:
                 return
             if isinstance(found, Refused):
-                self._listener.refused(found)
+                listener.refused(found)
             else:
-                self._listener.message_received(found)
+                listener.message_received(found)
+        listener.read_ended()
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Called by the event loop."""

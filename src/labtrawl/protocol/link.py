@@ -66,6 +66,9 @@ class Link:
         log.warning("bad_bytes", reason=refusal.reason, detail=refusal.detail)
         self.close()
 
+    def read_ended(self) -> None:
+        """Called by the connection; nothing waits for it here."""
+
     def connection_ended(self) -> None:
         """Called by the connection."""
         self.ended.set()

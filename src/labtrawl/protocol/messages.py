@@ -228,7 +228,10 @@ class RequestBudget(Record, frozen=True, kw_only=True):
 
 
 class BudgetGrant(Record, frozen=True, kw_only=True):
-    """So many requests, from an instant until another by the website's clock (ms)."""
+    """So many requests, from an instant until another by the website's clock (ms).
+
+    Without any: no more before `not_before`, and what is in hand ends at `expires_at` too.
+    """
 
     account_id: str
     class_: str = msgspec.field(name="class", default="rest")
@@ -238,9 +241,10 @@ class BudgetGrant(Record, frozen=True, kw_only=True):
 
 
 class BudgetGranted(Record, frozen=True, kw_only=True):
-    """The answer to `request_budget`."""
+    """The answer to `request_budget`; `server_time` (ms) is the clock that the grants go by."""
 
     grants: list[BudgetGrant] = []
+    server_time: int = 0
 
 
 class TokenRefreshRequest(Record, frozen=True, kw_only=True):
