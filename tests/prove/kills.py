@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
-from labtrawl.cli.settings_file import Draft
+from labtrawl.cli.settings_file import Draft, Access
 from labtrawl.config import Instance
 from labtrawl.errors import StoreError
 from labtrawl.store import summary
@@ -100,8 +100,8 @@ class Crawl:
         """Write labtrawl.toml and the key as `labtrawl init` does, then the pace of the proof."""
         config = self.folder / "labtrawl.toml"
         instance = Instance(name="gitlab", url=self.gitlab.url, address_allow=("127.0.0.1/32",))
-        draft = Draft(config, self.data_dir, "", instance, False, self.gitlab.username)
-        draft.write(self.gitlab.token, keep=False, overwrite=False)
+        draft = Draft(config, self.data_dir, "", instance, None, self.gitlab.username, 0)
+        draft.write(Access(self.gitlab.token), overwrite=False)
         with config.open("a") as file:
             pace = (self.jobs, self.segment_bytes, self.segment_seconds)
             file.write(SETTINGS.format(*pace))

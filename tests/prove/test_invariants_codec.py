@@ -60,6 +60,7 @@ def _feed(data: bytes, cuts: list[int]) -> list[Envelope | Refused]:
 
 @settings(max_examples=300)
 @given(st.lists(st.tuples(ENVELOPES, GAPS), max_size=6), st.lists(st.integers(0), max_size=12))
+@pytest.mark.seed("S2.14", "S2.57")
 def test_stream_cut_anywhere_gives_its_messages_in_order(
     parts: list[tuple[Envelope, bytes]], cuts: list[int]
 ) -> None:

@@ -30,6 +30,7 @@ def _checkpoint(claimed: leases.ClaimedJob, number: int) -> ProgressUpdate:
     )
 
 
+@pytest.mark.seed("S2.3", "S2.51", "S2.59")
 async def test_message_sent_again_is_applied_once(tmp_path: Path) -> None:
     async with sim(tmp_path) as world:
         disk = LocalDisk()
@@ -41,6 +42,7 @@ async def test_message_sent_again_is_applied_once(tmp_path: Path) -> None:
         assert len(world.sent) > 3
 
 
+@pytest.mark.seed("S2.51")
 async def test_message_sent_again_after_a_restart_of_the_website_is_applied_once(
     tmp_path: Path,
 ) -> None:
@@ -159,6 +161,7 @@ async def test_area_and_resource_have_one_open_job_however_often_it_is_proposed(
         assert await world.store.write(enqueue_all) == [None, None, None]
 
 
+@pytest.mark.seed("S1.28", "S2.103")
 async def test_claims_beside_each_other_never_share_a_job(tmp_path: Path) -> None:
     async with sim(tmp_path) as world:
 

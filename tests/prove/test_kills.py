@@ -61,6 +61,7 @@ def tell(capsys: pytest.CaptureFixture[str], made: int, killed: Counter[str], se
 
 @pytest.mark.prove
 @pytest.mark.timeout(240)
+@pytest.mark.seed("S1.27")
 def test_crawl_killed_at_random_points_holds_each_record_once(
     tmp_path: Path, slow_gitlab: GitLab, prove_seed: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

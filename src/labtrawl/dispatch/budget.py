@@ -150,6 +150,11 @@ class Pot:
         rate = min(max(requests_per_minute, 0), MOST_PER_MINUTE)
         self._charges[task_id] = (rate, now + WINDOW_MS)
 
+    def prolong_charge(self, task_id: str, now: int) -> None:
+        """Let a task's charge last a minute from now, where it has one."""
+        if task_id in self._charges:
+            self.charge(task_id, self._charges[task_id][0], now)
+
     def fair_rate(self, now: int) -> int:
         """Return a rate for one more who wants requests; 0 where no limit is known."""
         self._advance(now)
@@ -329,11 +334,13 @@ class Budget:
     def charge(
         self, account_id: int, class_: str, task_id: str, requests_per_minute: int, now: int
     ) -> None:
-        """Count a task's whole rate for a minute from now, whatever its peer sends.
-
-        To be told again, with the same `task_id`, while the task is under way.
-        """
+        """Count a task's whole rate for a minute from now, whatever its peer sends."""
         self.pot((account_id, class_)).charge(task_id, requests_per_minute, now)
+
+    def prolong_charge(self, task_id: str, now: int) -> None:
+        """Note that a charged task is still under way."""
+        for pot in self._pots.values():
+            pot.prolong_charge(task_id, now)
 
     def restore(self, learned: dict[Key, Learned]) -> None:
         """Go on with what an earlier process learned."""

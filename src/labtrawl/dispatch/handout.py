@@ -11,6 +11,7 @@ from labtrawl.dataset.layout import SegmentPrefix
 from labtrawl.dispatch import reports
 from labtrawl.dispatch.desk import Desk
 from labtrawl.errors import BadMessage, ConfigError, GitLabError
+from labtrawl.gitlab.limits import REST
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol.exchange import Caller, Reply
 from labtrawl.store import commands, leases
@@ -143,7 +144,18 @@ async def _task(desk: Desk, caller: Caller, job: leases.ClaimedJob) -> wire.Task
         segments=wire.Segments(prefix=prefix.text, next=job.next_segment),
         gitlab_version=job.gitlab_version,
         processed_items=job.processed_items,
+        rate_limits=wire.RateLimits(max_requests_per_minute=_charged(desk, caller, job)),
     )
+
+
+def _charged(desk: Desk, caller: Caller, job: leases.ClaimedJob) -> int:
+    """Return the rate of a peer that asks for no budget, and count all of it as used; else 0."""
+    if caller.dialect > 1:
+        return 0
+    now, account = desk.clock.now_ms(), job.account_id
+    rate = desk.budget.limit_of(account, REST, now)
+    desk.budget.charge(account, REST, str(job.job_id), rate, now)
+    return rate
 
 
 async def renew_leases(desk: Desk, caller: Caller, envelope: wire.Envelope) -> Reply:

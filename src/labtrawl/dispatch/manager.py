@@ -15,7 +15,7 @@ from labtrawl.protocol import messages as wire
 from labtrawl.protocol.backoff import Backoff, BackoffLimits
 from labtrawl.protocol.codec import MAX_BYTES
 from labtrawl.protocol.connection import Connection
-from labtrawl.store import leases
+from labtrawl.store import commands, leases
 from labtrawl.store.engine import Connection as Database
 
 log = logs.get("backend.direct-communication-manager")
@@ -151,7 +151,9 @@ class DirectCommunicationManager:
         desk = self._board.desk
         for name in [n for n, one in self.sessions.items() if one.caller.dialect == 1]:
             try:
-                await desk.store.write(partial(_prolong, name, desk.legacy_lease_seconds))
+                kept = await desk.store.write(partial(_prolong, name, desk.legacy_lease_seconds))
+                for job_id in kept:
+                    desk.budget.prolong_charge(str(job_id), desk.clock.now_ms())
             except LabtrawlError as error:
                 log.error("leases_not_prolonged", crawler=name, error=str(error))
 
@@ -179,5 +181,6 @@ class DirectCommunicationManager:
         await dialled[0].wait_until_ended()
 
 
-def _prolong(name: str, seconds: float, connection: Database) -> None:
+def _prolong(name: str, seconds: float, connection: Database) -> list[int]:
     leases.prolong(connection, name, seconds)
+    return commands.held_by(connection, name)

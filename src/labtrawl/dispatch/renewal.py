@@ -54,11 +54,12 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A renewal that fails: how often, since when (ms), and when the next try is due (ms)."""
+    """A renewal of one version that fails: how often, and when the next try is due (ms)."""
 
     error: LabtrawlError
     tries: int
     next_at: int
+    version: int = 0
     is_refusal: bool = False
 
 
@@ -159,7 +160,7 @@ class Renewals:
             lambda c: (renewals.due(c, now), renewals.waited_for(c, now))
         )
         for account_id, version in due:
-            if not self._must_wait(account_id):
+            if self._trouble_of(account_id, version) is None:
                 _ = self.flight(account_id, version)
         for pair in waited_for:
             await self._let_go_on(pair)
@@ -173,15 +174,18 @@ class Renewals:
             return
         await self._store.write(lambda c: jobs.resume(c, HoldReason.CREDENTIAL, pair.account_id))
 
-    def _must_wait(self, account_id: int) -> bool:
+    def _trouble_of(self, account_id: int, version: int) -> Trouble | None:
+        """What keeps a pair from being renewed for now; a new sign-in begins without it."""
         trouble = self._troubles.get(account_id)
-        return trouble is not None and self.clock.now_ms() < trouble.next_at
+        if trouble is None or trouble.version != version:
+            return None
+        return trouble if self.clock.now_ms() < trouble.next_at else None
 
     async def _renew(self, account_id: int, version: int) -> None:
         if await self._take_up(account_id):
             return
-        if self._must_wait(account_id):
-            raise self._troubles[account_id].error
+        if (trouble := self._trouble_of(account_id, version)) is not None:
+            raise trouble.error
         if not await self._is_ours(account_id, version):
             return
         self._step("begun")
@@ -266,12 +270,14 @@ class Renewals:
         now = self.clock.now_ms()
         is_refusal = isinstance(error, GrantRefused)
         before = self._troubles.get(pair.account_id)
-        tries = before.tries + 1 if before and before.is_refusal == is_refusal else 1
+        tries = 1
+        if before is not None and (before.version, before.is_refusal) == (pair.version, is_refusal):
+            tries += before.tries
         refused_at = pair.refused_at or now if is_refusal else pair.refused_at
         verdict = _judge(self._patience, error, tries, now - (refused_at or now))
         said = _sentence(pair, error, verdict.is_final)
         next_at = now + verdict.pause_ms
-        self._troubles[pair.account_id] = Trouble(said, tries, next_at, is_refusal)
+        self._troubles[pair.account_id] = Trouble(said, tries, next_at, pair.version, is_refusal)
         log.warning("token_not_renewed", account=pair.account_id, tries=tries, error=str(said))
         await self._store.write(lambda c: _note(c, pair, refused_at, verdict.is_final))
         return said

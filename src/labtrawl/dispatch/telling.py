@@ -116,6 +116,7 @@ async def _told_without_lease(desk: Desk, caller: Caller, update: wire.ProgressU
         desk.legacy_lease_seconds,
     )
     is_new = await _count(desk, told.apply)
+    desk.budget.prolong_charge(update.task_id, desk.clock.now_ms())
     return Reply("message", "ACK", wire.Ack(results={update.task_id: {"new": is_new}}))
 
 

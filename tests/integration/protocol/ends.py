@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import secrets
 import signal
 import socket
@@ -70,7 +71,7 @@ class Crawler:
         self._acked: dict[str, int] = {}
         self._answers: set[asyncio.Task[None]] = set()
         dialler = Dialler(name, TOKEN, os.getpid(), "here", "0", JOBS_EACH, self._holding)
-        chance = Chance(lambda: secrets.token_hex(16), secrets.randbits, lambda: 1.0)
+        chance = Chance(lambda: secrets.token_hex(16), secrets.randbits, random.random)
         self._client = DirectCommunicationClient(
             DialSocket(Path(path)), dialler, system_clock(), chance, lambda _: None
         )
@@ -84,6 +85,9 @@ class Crawler:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         async with self._client.running(), asyncio.TaskGroup() as group:
+            nothing = wire.RenewLeases(leases=[])
+            await self._client.request("jobRequest", "renew_leases", nothing, 30)
+            print("ready", flush=True)
             asking = group.create_task(self._ask())
             pacing = group.create_task(self._pace(per_second, group))
             await self._stopping.wait()
@@ -111,15 +115,16 @@ class Crawler:
         self._sent[task.task_id] = self._acked[task.task_id] = done
 
     async def _pace(self, per_second: float, group: asyncio.TaskGroup) -> None:
-        """Send what is due, a job after the other; a full window makes up for it later."""
+        """Send what is due, a job after the other; what a full window held up is sent later."""
         loop = asyncio.get_running_loop()
         began, sent = loop.time(), 0
         while not self._stopping.is_set():
             due = int((loop.time() - began) * per_second)
-            for job in list(self._tasks) * (1 + (due - sent) // max(1, len(self._tasks))):
-                if sent < due and job in self._tasks:
-                    sent += 1
-                    await self._commit(job, group)
+            while sent < due and self._tasks:
+                sent += 1
+                job = list(self._tasks)[sent % len(self._tasks)]
+                await self._commit(job, group)
+            sent = max(sent, due)
             await asyncio.sleep(0.005)
 
     async def _commit(self, job: str, group: asyncio.TaskGroup) -> None:

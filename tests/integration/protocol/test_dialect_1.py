@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from labtrawl.dispatch.budget import Sight
 from labtrawl.dispatch.session import Rhythm
 from labtrawl.protocol import messages as wire
 from labtrawl.store.engine import Connection
@@ -201,3 +202,21 @@ async def test_silent_listening_crawler_is_not_taken_for_ours(tmp_path: Path) ->
     rhythm = Rhythm(60.0, 60.0, register_seconds=0.0)
     async with website(tmp_path, rhythm=rhythm) as site, _dialled(site) as peer:
         assert await peer.hear("anything") is None
+
+
+async def test_peer_that_asks_for_no_budget_is_charged_all_of_its_share(tmp_path: Path) -> None:
+    async with (
+        website(tmp_path, accepts_legacy=True) as site,
+        site.serving() as manager,
+        raw_peer(site.path) as peer,
+    ):
+        await site.plant(1)
+        budget, now = manager.board.desk.budget, site.clock.now_ms()
+        budget.ask("crawler-1", "r", [], [((1, "rest"), Sight(limit=100))], now)
+        peer.send("request_jobs", REQUEST, "jobRequest")
+        answer = await peer.hear("jobs_available")
+        assert answer is not None
+        (task,) = msgspec.json.decode(answer.payload)
+        assert task["rateLimits"] == {"maxRequestsPerMinute": 80}
+        (grant,) = budget.ask("crawler-1", "s", [((1, "rest"), 10)], [], site.clock.now_ms())
+        assert grant.requests == 0

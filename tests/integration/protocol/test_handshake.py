@@ -16,7 +16,7 @@ from tests.integration.protocol.wire import TOKEN, RawPeer, Website, crawler, ra
 SECRET = proof.secret_of(TOKEN)
 
 
-@pytest.mark.seed("S2.2", "S2.7", "S2.8", "S2.18", "S2.24")
+@pytest.mark.seed("S2.2", "S2.7", "S2.8", "S2.18", "S2.24", "S2.22", "S2.108", "S2.109", "S2.110")
 async def test_child_with_its_token_is_registered_and_both_ends_are_proved(tmp_path: Path) -> None:
     async with website(tmp_path) as site, site.serving() as manager:
         site.announce("crawler-1")

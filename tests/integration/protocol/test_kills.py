@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from labtrawl.protocol.backoff import SETTLED_SECONDS
 from labtrawl.store.engine import Connection, Snapshots, database_path, open_engine
 from labtrawl.store.migrate import migrate
 from tests.integration.protocol.wire import plant
@@ -41,6 +42,7 @@ class Stage:
     website: Process | None = None
     crawlers: dict[str, Process] = field(default_factory=dict)
     refused: int = 0
+    fresh: set[str] = field(default_factory=set)
 
     def start_website(self) -> None:
         """Start it and wait until it listens; it hears who is there."""
@@ -55,11 +57,6 @@ class Stage:
         for name, process in self.crawlers.items():
             self.tell("announce", name, process.pid)
 
-    def wait_until_ready(self) -> None:
-        assert self.website is not None
-        assert self.website.stdout is not None
-        assert self.website.stdout.readline() == "ready\n"
-
     def tell(self, word: str, name: str, pid: int) -> None:
         """Say what a supervisor says; a website that is dead hears it at its next start."""
         if self.website is not None and self.website.stdin is not None:
@@ -73,19 +70,28 @@ class Stage:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self.fresh.add(name)
         self.tell("announce", name, self.crawlers[name].pid)
 
     def kill_crawler(self, name: str) -> float:
-        """Kill it and start its successor; return after how long its jobs ran again."""
+        """Kill it and start its successor; return after how long the other had its jobs."""
+        self.settle()
         held = self.read(lambda c: _held(c, name))
         dead = self.crawlers[name]
         killed_at = time.monotonic()
         dead.kill()
         dead.communicate()
         self.tell("gone", name, dead.pid)
-        self.start_crawler(name)
         self.until(lambda c: _run_again(c, held))
-        return time.monotonic() - killed_at
+        taken = time.monotonic() - killed_at
+        self.start_crawler(name)
+        return taken
+
+    def settle(self) -> None:
+        """Wait until all crawlers are connected."""
+        for name in self.fresh:
+            wait_until_ready(self.crawlers[name])
+        self.fresh.clear()
 
     def busiest(self) -> str:
         """The crawler with the most jobs."""
@@ -99,7 +105,7 @@ class Stage:
         self.knock()
         self.start_website()
         self.knock()
-        self.wait_until_ready()
+        wait_until_ready(self.website)
 
     def knock(self) -> None:
         with socket.socket(socket.AF_UNIX) as guest:
@@ -126,6 +132,7 @@ class Stage:
     def end(self) -> dict[str, int]:
         """Let the crawlers come to an end; return how far they say that each job is."""
         told: dict[str, int] = {}
+        self.settle()
         for process in self.crawlers.values():
             process.send_signal(signal.SIGTERM)
         for process in self.crawlers.values():
@@ -138,6 +145,12 @@ class Stage:
             if process is not None:
                 process.kill()
                 process.communicate()
+
+
+def wait_until_ready(process: Process | None) -> None:
+    assert process is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
 
 
 @contextlib.contextmanager
@@ -157,7 +170,7 @@ def staged(folder: Path) -> Iterator[Stage]:
         stage = Stage(folder, Path(short) / "api.sock", held, Snapshots(reader))
         try:
             stage.start_website()
-            stage.wait_until_ready()
+            wait_until_ready(stage.website)
             for name in CRAWLERS:
                 stage.start_crawler(name)
             stage.until(lambda c: _held_by_anybody(c) == JOBS)
@@ -222,7 +235,8 @@ def kill_websites(folder: Path, kills: int, chance: Random) -> str:
     with staged(folder) as stage:
         for _ in range(kills):
             stage.grow(100)
-            time.sleep(chance.uniform(0.0, 0.05))
+            # Shorter connections count as failed, and after five of them a crawler tries less often.
+            time.sleep(SETTLED_SECONDS + chance.uniform(0.0, 0.2))
             stage.kill_website()
         stage.grow(100)
         judge(stage, stage.end())

@@ -69,6 +69,7 @@ async def test_connection_log_tells_of_each_begin_and_end(tmp_path: Path, told: 
         ("crawler-7", SECRET, "not a process that this supervisor started"),
         ("crawler-1", proof.secret_of("another token"), "no valid proof"),
     ],
+    ids=["name", "proof"],
 )
 async def test_client_that_is_not_registered_is_told_why_and_the_authentication_log_too(
     tmp_path: Path, told: Told, name: str, secret: bytes, reason: str
