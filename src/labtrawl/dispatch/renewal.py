@@ -172,6 +172,9 @@ class Renewals:
         except ConfigError as error:
             self._troubles[pair.account_id] = Trouble(error, 0, self.clock.now_ms())
             return
+        trouble = self._troubles.get(pair.account_id)
+        if trouble is not None and not trouble.tries:  # it was the key, which is back
+            del self._troubles[pair.account_id]
         await self._store.write(lambda c: jobs.resume(c, HoldReason.CREDENTIAL, pair.account_id))
 
     def _trouble_of(self, account_id: int, version: int) -> Trouble | None:

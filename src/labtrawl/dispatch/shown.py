@@ -43,6 +43,7 @@ class Shown:
         self._waiting: dict[int, tuple[jobs.Origin, ProgressUpdate]] = {}
         self._changed = asyncio.Event()
         self._is_running = False
+        self._writing: set[asyncio.Task[None]] = set()
 
     def take(self, job_id: int, origin: jobs.Origin, update: ProgressUpdate, now: float) -> bool:
         """Keep the state of a job (`now`: monotonic seconds); a repeat changes nothing.
@@ -80,13 +81,16 @@ class Shown:
             self._is_running = False
             self._leases.clear()
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await asyncio.gather(task, *self._writing, return_exceptions=True)
             await self._write(store, clock)
 
     async def _run(self, store: Store, clock: Clock) -> None:
         while True:
             await self._changed.wait()
-            await self._write(store, clock)
+            writing = asyncio.create_task(self._write(store, clock))
+            self._writing = {writing}
+            # What was taken out to be written is written, though the website stops meanwhile.
+            await asyncio.shield(writing)
             await clock.sleep(WRITE_SECONDS)
 
     async def _write(self, store: Store, clock: Clock) -> None:
@@ -106,6 +110,8 @@ class Shown:
             if isinstance(outcome, BaseException):
                 log.debug("state_not_shown", job=job_id, error=str(outcome))
                 del self._leases[job_id]
+        now = clock.monotonic()
+        self._leases = {job: one for job, one in self._leases.items() if one.believed_until >= now}
 
 
 async def _show(store: Store, job_id: int, origin: jobs.Origin, update: ProgressUpdate) -> None:
