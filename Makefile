@@ -2,7 +2,7 @@
 # Names are relative throughout: the path of this folder may contain spaces.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev browser demo test prove prove-full proof check bench bench-supervisor screenshots lock docs clean
+.PHONY: help install dev browser demo test prove prove-full proof check bench bench-ipc bench-supervisor screenshots lock docs clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -39,6 +39,7 @@ prove-full: dev ## the same, at all points
 	@$(PYTEST) tests/prove -m "prove or prove_full" $(ARGS)
 
 proof: browser ## the long figures
+	@scripts/bootstrap.sh proof
 	@scripts/strace.sh
 	@$(PYTEST) -m proof $(ARGS)
 
@@ -51,6 +52,10 @@ check: dev ## format, lint, types, floors, generated documents; no tests
 
 bench: install ## time the crawl of the default world
 	@.venv/bin/python scripts/bench.py $(ARGS)
+
+bench-ipc: dev ## what a message between crawler and website costs, beside aiohttp and gRPC
+	@scripts/bootstrap.sh proof
+	@.venv/bin/python -m bench.ipc $(ARGS)
 
 bench-supervisor: dev ## restart time and memory beside other supervisors
 	@.venv/bin/python bench/supervisor.py $(ARGS)

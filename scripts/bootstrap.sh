@@ -2,6 +2,7 @@
 # Makes .venv with the locked dependencies and labtrawl itself (editable). Called by `make`.
 #   scripts/bootstrap.sh runtime   what labtrawl needs to run
 #   scripts/bootstrap.sh dev       the same and the tools of tests and checks
+#   scripts/bootstrap.sh proof     besides, what only the long figures need
 # Does nothing when all of it is there already. PYTHON=… names the Python to use.
 # Exit 2 with one sentence when the machine lacks something that it may not install by itself.
 set -eu
@@ -132,7 +133,7 @@ install_labtrawl() {
 }
 
 [ "$(uname -s)" = Linux ] || fail "labtrawl runs on Linux; this is $(uname -s)."
-case $kind in runtime | dev) ;; *) fail "bootstrap.sh knows runtime and dev, not '$kind'." ;; esac
+case $kind in runtime | dev | proof) ;; *) fail "bootstrap.sh knows runtime, dev and proof, not '$kind'." ;; esac
 make_venv
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(wanted)" ]; then exit 0; fi
 install_locked

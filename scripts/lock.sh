@@ -20,4 +20,5 @@ write_lock() { # name, options of uv
 }
 
 write_lock runtime --group build "$@"
-write_lock dev --group dev --constraints requirements/runtime.lock "$@"
+write_lock dev --group dev --extra postgresql --constraints requirements/runtime.lock "$@"
+write_lock proof --group proof --constraints requirements/dev.lock "$@"

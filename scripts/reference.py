@@ -1,4 +1,4 @@
-"""Writes the reference pages that come from the code: settings.md and cli.md.
+"""Writes the reference pages that come from the code: settings.md, cli.md and seeds.md.
 
 scripts/reference.py writes them; --check writes nothing and fails when one is out of date.
 """
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
+import seeds
 
 from labtrawl.cli.main import labtrawl
 from labtrawl.config import SETTINGS, TABLES, Setting
@@ -82,7 +83,11 @@ def commands(
 
 def main() -> int:
     """Write the pages, or with --check say which are out of date."""
-    pages = {"settings.md": settings_page(), "cli.md": cli_page()}
+    try:
+        pages = {"settings.md": settings_page(), "cli.md": cli_page(), "seeds.md": seeds.page()}
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
     changed = [
         name
         for name, text in pages.items()

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.typed import Running, alive, files, labtrawl, pids, started
 
 
@@ -53,6 +55,7 @@ def until_complete(folder: Path) -> str:
     return table.out
 
 
+@pytest.mark.seed("S1.1", "S1.6", "S1.15", "S2.117")
 def test_own_gitlab_is_connected_crawled_read_and_stopped(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

@@ -31,6 +31,7 @@ def demo(tmp_path: Path) -> Iterator[Running]:
         yield running
 
 
+@pytest.mark.seed("S1.29", "S2.104")
 def test_crawl_is_signed_into_watched_filtered_and_opened(page: Page, demo: Running) -> None:
     link = demo.until(r"sign in +(\S+)\n")[1]
     site = link.split("/sign-in")[0]

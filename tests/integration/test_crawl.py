@@ -39,7 +39,7 @@ async def _assert_equals_truth(website: Rig, world: World) -> None:
 
 
 @pytest.mark.parametrize("preset", ["small", "default"])
-@pytest.mark.seed("S1.19", "S1.20", "S1.22", "S1.23", "S1.24", "S1.25", "S1.26", "S2.1")
+@pytest.mark.seed("S1.19", "S1.20", "S1.22", "S1.23", "S1.24", "S1.25", "S1.26", "S2.1", "S2.88")
 async def test_crawl_of_a_generated_world_equals_the_truth(tmp_path: Path, preset: str) -> None:
     world = build_world(preset, seed=7)
     async with running(world, Options()) as server, rig(tmp_path, server.url) as website:

@@ -117,3 +117,12 @@ def test_role_of_a_link_becomes_that_of_the_session(data_dir: Path) -> None:
             return await store.write(use)
 
     assert asyncio.run(role()) is Role.OPERATOR
+
+
+def test_log_stays_whole_over_a_rotation_of_the_key(data_dir: Path) -> None:
+    run(data_dir, "admin", "link")
+    rotated = run(data_dir, "keys", "rotate")
+    assert rotated.exception is None
+    run(data_dir, "admin", "link")
+    verdict = run(data_dir, "audit", "verify")
+    assert (verdict.return_value, verdict.stdout) == (0, "the audit log is whole: 2 rows\n")

@@ -47,11 +47,11 @@ def test_files_name_no_package_registry() -> None:
 def test_locks_hold_no_address() -> None:
     texts = {path.name: path.read_text() for path in (ROOT / "requirements").glob("*.lock")}
     assert [name for name, text in texts.items() if "//" in text or "file:" in text] == []
-    assert sorted(texts) == ["dev.lock", "runtime.lock"]
+    assert sorted(texts) == ["dev.lock", "proof.lock", "runtime.lock"]
 
 
 def test_locks_pin_every_package_with_hashes() -> None:
-    for kind in ("runtime", "dev"):
+    for kind in ("runtime", "dev", "proof"):
         blocks = re.split(r"\n(?=\S)", (ROOT / "requirements" / f"{kind}.lock").read_text())
         assert [b for b in blocks if PINNED.match(b) and "--hash=sha256:" not in b] == []
         assert len(locked(kind)) == len(blocks) - 1  # the first line says who made the file

@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
-from labtrawl.cli.settings_file import Draft, Access
+from labtrawl.cli.settings_file import Access, Draft
 from labtrawl.config import Instance
 from labtrawl.errors import StoreError
 from labtrawl.store import summary

@@ -71,10 +71,10 @@ def _token_of(settings: Settings) -> Callable[[Task], Secret]:
         return token_in
     logs.conceal(handed.token)
     urls = [instance.url for instance in settings.instances]
-    url = handed.url or (urls[0] if len(urls) == 1 else "")
 
     def token_of(task: Task) -> Secret:
-        is_ours = not task.credentials.access_token and task.gitlab_api_url == url
+        came_bare = not task.credentials.access_token
+        is_ours = came_bare and handed.is_for(task.gitlab_api_url, urls)
         return handed.token if is_ours else token_in(task)
 
     return token_of
@@ -122,14 +122,18 @@ def _engine(
     tools = _tools(settings, doors, lambda: engine.stopping.is_set())  # noqa: PLW0108
     purse = Purse(client.request, clock)
     worker = Worker(tools, client.send_event, client.send_state, purse, client.request)
-    pace = Pace(
+    pace = _pace(settings)
+    engine = Engine(client, worker.run, pace, clock, _memory_bytes, worker.requests)
+    return engine, purse
+
+
+def _pace(settings: Settings) -> Pace:
+    return Pace(
         settings.crawler.jobs,
         settings.lease.seconds,
         settings.lease.renew_seconds,
         settings.heartbeat.seconds,
     )
-    engine = Engine(client, worker.run, pace, clock, _memory_bytes, worker.requests)
-    return engine, purse
 
 
 async def _meeting(child: Child, settings: Settings, stack: contextlib.AsyncExitStack) -> Meeting:

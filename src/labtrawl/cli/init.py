@@ -21,7 +21,7 @@ from rich.text import Text
 
 from labtrawl.cli.oauth_sign_in import REDIRECT_URI, SignIn, read_secret
 from labtrawl.cli.origins import application_of, http_to, user_agent
-from labtrawl.cli.settings_file import Draft, NewAccess, tokens_of
+from labtrawl.cli.settings_file import Access, Draft, tokens_of
 from labtrawl.clock import Clock, system_clock
 from labtrawl.config import Instance, Settings, defaults, load
 from labtrawl.config.layers import FILE_NAME
@@ -66,7 +66,7 @@ class Found:
     """What the GitLab said, and the settings and the token that led there."""
 
     instance: Instance
-    access: NewAccess
+    access: Access
     probe: Probe
     scope: Scope
 
@@ -296,7 +296,7 @@ async def _look(instance: Instance, entry: Secret | SignIn, agent: str, clock: C
             raise
 
 
-async def _examine(http: Http, instance: Instance, access: NewAccess, clock: Clock) -> Found:
+async def _examine(http: Http, instance: Instance, access: Access, clock: Clock) -> Found:
     found = await probe(http, access.token, clock)
     if found.missing_scopes:
         raise Forbidden(
@@ -306,14 +306,12 @@ async def _examine(http: Http, instance: Instance, access: NewAccess, clock: Clo
     return Found(instance, access, found, await measure_scope(http, access.token))
 
 
-async def _access(
-    http: Http, instance: Instance, entry: Secret | SignIn, clock: Clock
-) -> NewAccess:
+async def _access(http: Http, instance: Instance, entry: Secret | SignIn, clock: Clock) -> Access:
     if isinstance(entry, Secret):
-        return NewAccess(entry)
+        return Access(entry)
     pair = await entry.run(http, instance.url)
     expires_at = clock.now_ms() + pair.expires_in_seconds * 1000
-    return NewAccess(pair.access_token, pair.refresh_token, expires_at, entry.application)
+    return Access(pair.access_token, pair.refresh_token, expires_at, entry.application)
 
 
 def report(found: Found, clock: Clock) -> Iterator[RenderableType]:

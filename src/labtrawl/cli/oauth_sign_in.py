@@ -111,17 +111,7 @@ async def _listening(
         )
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with asyncio.timeout(_HEAD_SECONDS):
-                head = await reader.readuntil(b"\r\n\r\n")
-            line = head.split(b"\r\n")[0].decode("latin-1")
-            said = _take(line, place.path, attempt, issuer, answer)
-            writer.write(said.encode())
-            await writer.drain()
-        except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # not the browser that is waited for
-        finally:
-            writer.close()
+        await _serve(reader, writer, lambda line: _take(line, place.path, attempt, issuer, answer))
 
     try:
         server = await asyncio.start_server(serve, host, place.port, limit=_LONGEST_HEAD)
@@ -132,6 +122,20 @@ async def _listening(
         ) from None
     async with server:
         yield
+
+
+async def _serve(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, take: Callable[[str], str]
+) -> None:
+    try:
+        async with asyncio.timeout(_HEAD_SECONDS):
+            head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(take(head.split(b"\r\n")[0].decode("latin-1")).encode())
+        await writer.drain()
+    except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        pass  # not the browser that is waited for
+    finally:
+        writer.close()
 
 
 def _take(

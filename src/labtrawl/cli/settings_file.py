@@ -44,7 +44,7 @@ _ACCOUNT = """
 
 
 @dataclass(frozen=True, slots=True)
-class NewAccess:
+class Access:
     """A token made by hand, or what a sign-in brought; `expires_at` is in ms."""
 
     token: Secret
@@ -68,7 +68,7 @@ class Draft:
     username: str
     user_id: int
 
-    def write(self, new: NewAccess, *, overwrite: bool) -> list[Path]:
+    def write(self, new: Access, *, overwrite: bool) -> list[Path]:
         """Write the key file where there is none, then the settings; return what was written.
 
         `overwrite` may replace a file that is not kept. Raises ConfigError or DiskFull; then the
@@ -93,7 +93,7 @@ class Draft:
             raise
         return [key, self.config] if is_fresh else [self.config]
 
-    def text(self, new: NewAccess, cipher: Cipher) -> str:
+    def text(self, new: Access, cipher: Cipher) -> str:
         """Return the whole file, everything secret encrypted."""
         application = _application_lines(self.instance, new, cipher)
         block = self._account_block(new, cipher)
@@ -118,7 +118,7 @@ class Draft:
             username=re.sub(r"[^\w.-]", "", self.username, flags=re.ASCII), block=block
         )
 
-    def _account_block(self, new: NewAccess, cipher: Cipher) -> str:
+    def _account_block(self, new: Access, cipher: Cipher) -> str:
         url, user_id = self.instance.url, self.user_id
         lines = {
             "instance": quoted(self.instance.name),
@@ -166,7 +166,7 @@ def tokens_of(settings: Settings, instance: Instance) -> list[Secret]:
     ]
 
 
-def _application_lines(instance: Instance, new: NewAccess, cipher: Cipher) -> str:
+def _application_lines(instance: Instance, new: Access, cipher: Cipher) -> str:
     """The lines of an OAuth application that the instance in the file lacks."""
     if new.application is None or instance.client_id:
         return ""

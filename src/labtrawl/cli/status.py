@@ -12,7 +12,11 @@ from labtrawl.config import Settings
 from labtrawl.supervisor.control import StatusWanted, ask
 from labtrawl.supervisor.instance import holder_of
 from labtrawl.supervisor.states import ProgramStatus, Status
-from labtrawl.supervisor.supervisor import SAFER, WAITING_FOR_CREDENTIALS
+from labtrawl.supervisor.supervisor import (
+    SAFER,
+    WAITING_FOR_A_TOKEN,
+    WAITING_FOR_CREDENTIALS,
+)
 
 _ANSWER_SECONDS = 5.0
 NOT_RUNNING = 3
@@ -62,7 +66,7 @@ def _line(program: ProgramStatus, width: int, now: datetime, address: str) -> st
     if program.starts > 1:
         parts.append(f"{program.starts} starts, {program.crashes} crashes")
     if program.reason:
-        needs_hand = program.reason == WAITING_FOR_CREDENTIALS
+        needs_hand = program.reason in {WAITING_FOR_CREDENTIALS, WAITING_FOR_A_TOKEN}
         parts.append(program.reason + (f"; sign in at {address}" if needs_hand else ""))
     parts += [f"{key}={value}" for key, value in program.details.items()]
     return "  ".join(parts)

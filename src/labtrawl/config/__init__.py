@@ -4,10 +4,10 @@ Read once, in `cli`, and handed down; a supervised child gets the same values ov
 channel. Everybody may import the structs; only `cli` calls `load`.
 """
 
+from labtrawl.config.connections import Account, Instance
 from labtrawl.config.layers import CONTROL_VARIABLE
 from labtrawl.config.load import defaults, load
 from labtrawl.config.settings import (
-    Account,
     AuthSocket,
     Breaker,
     Budget,
@@ -15,7 +15,6 @@ from labtrawl.config.settings import (
     Dedup,
     Flood,
     Heartbeat,
-    Instance,
     Lease,
     Logs,
     Retry,

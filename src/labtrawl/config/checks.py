@@ -5,7 +5,8 @@ import os
 from collections import Counter
 from urllib.parse import urlsplit
 
-from labtrawl.config.settings import Account, Instance, Settings
+from labtrawl.config.connections import Account, Instance
+from labtrawl.config.settings import Settings
 from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError
 

@@ -5,33 +5,26 @@ The reference page, the environment names and the checks are all derived from th
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
 
+from labtrawl.config.about import about
+from labtrawl.config.connections import Account, Instance
 from labtrawl.domain.credential import Secret
 
 MEBIBYTE = 1024 * 1024
 
 
-def _about(
-    reason: str, *, unit: str = "", default: str = "", alias: str = "", **limits: float
-) -> Any:
-    """Describe one setting; `default` is the text for a default that depends on others."""
-    extra = {"unit": unit, "default": default, "alias": alias}
-    return Meta(description=reason, extra=extra, **limits)  # type: ignore[call-overload]
-
-
 class Website(msgspec.Struct, frozen=True, kw_only=True):
     """Where the website listens."""
 
-    host: Annotated[
-        str, _about("The address to listen on; another one lets other machines in.")
-    ] = "127.0.0.1"
+    host: Annotated[str, about("The address to listen on; another one lets other machines in.")] = (
+        "127.0.0.1"
+    )
     port: Annotated[
         int,
-        _about(
+        about(
             "The port; 0 takes any free one. Only the default moves on when it is taken.",
             ge=0,
             le=65535,
@@ -39,14 +32,14 @@ class Website(msgspec.Struct, frozen=True, kw_only=True):
     ] = 3000
     trusted_proxies: Annotated[
         tuple[str, ...],
-        _about(
+        about(
             "Addresses or networks (CIDR) of proxies whose X-Forwarded-For and -Proto are believed; "
             "they never make a caller more trusted."
         ),
     ] = ()
     crawler_token: Annotated[
         Secret | None,
-        _about(
+        about(
             "A token that crawlers of earlier systems share, at least 32 characters; each use is "
             "warned of. `labtrawl token create` makes better ones.",
             alias="CRAWLER_API_TOKEN",
@@ -59,7 +52,7 @@ class Socket(msgspec.Struct, frozen=True, kw_only=True):
 
     path: Annotated[
         Path,
-        _about(
+        about(
             "The socket file; at most 107 bytes, the limit of the system.",
             default="<data_dir>/config/api.sock",
             alias="SOCKET_PATH",
@@ -67,14 +60,14 @@ class Socket(msgspec.Struct, frozen=True, kw_only=True):
     ]
     role: Annotated[
         Literal["listen", "dial"],
-        _about(
+        about(
             "listen: any number of crawlers dial the website; dial: the website dials the one "
             "crawler, which listens."
         ),
     ] = "listen"
     http_path: Annotated[
         Path,
-        _about(
+        about(
             "The socket file on which the website speaks HTTP to programs of the same user; at most"
             " 107 bytes.",
             default="<data_dir>/config/http.sock",
@@ -82,25 +75,25 @@ class Socket(msgspec.Struct, frozen=True, kw_only=True):
     ]
     process_id: Annotated[
         str,
-        _about("The website's name on the wire (`origin`).", alias="COPILOT_PROCESS_ID"),
+        about("The website's name on the wire (`origin`).", alias="COPILOT_PROCESS_ID"),
     ] = "copilot-study"
     allow_users: Annotated[
         tuple[str, ...],
-        _about(
+        about(
             "Numbers of users (uid) besides ours whose processes may speak; the rights of the socket"
             " file must let them connect, too."
         ),
     ] = ()
     legacy_peers: Annotated[
         Literal["refuse", "accept"],
-        _about(
+        about(
             "accept: peers of dialect 1 may speak, which prove nothing; only processes of the same "
             "user, and each is warned of."
         ),
     ] = "refuse"
     max_message_bytes: Annotated[
         int,
-        _about("A longer message is refused.", unit="bytes", ge=512 * 1024, le=256 * MEBIBYTE),
+        about("A longer message is refused.", unit="bytes", ge=512 * 1024, le=256 * MEBIBYTE),
     ] = 16 * MEBIBYTE
 
 
@@ -109,7 +102,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 
     seconds: Annotated[
         float,
-        _about(
+        about(
             "After this time without renewal another crawler takes the job.",
             unit="s",
             ge=1,
@@ -118,7 +111,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     ] = 15.0
     renew_seconds: Annotated[
         float,
-        _about(
+        about(
             "How often a crawler renews; a third of the lease outlives two losses.",
             unit="s",
             gt=0,
@@ -127,7 +120,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     ] = 5.0
     legacy_seconds: Annotated[
         float,
-        _about(
+        about(
             "The lease of a peer of dialect 1, which never renews: each of its words prolongs it.",
             unit="s",
             ge=1,
@@ -140,7 +133,7 @@ class Dedup(msgspec.Struct, frozen=True, kw_only=True):
     """How messages are known that belong to no job, or come without an id that grows."""
 
     keep_hours: Annotated[
-        float, _about("So long a repeat is known as one.", unit="h", ge=1, le=8760)
+        float, about("So long a repeat is known as one.", unit="h", ge=1, le=8760)
     ] = 24.0
 
 
@@ -148,13 +141,13 @@ class Flood(msgspec.Struct, frozen=True, kw_only=True):
     """How fast one connection may send; it is slowed first, then closed."""
 
     messages_per_second: Annotated[
-        float, _about("Above this nothing is read from it for a while.", ge=1, le=1_000_000)
+        float, about("Above this nothing is read from it for a while.", ge=1, le=1_000_000)
     ] = 5000.0
-    cooldown_seconds: Annotated[float, _about("How long that while is.", unit="s", gt=0, le=60)] = (
+    cooldown_seconds: Annotated[float, about("How long that while is.", unit="s", gt=0, le=60)] = (
         1.0
     )
     cooldowns: Annotated[
-        int, _about("After so many in a row the connection is closed.", ge=0, le=1000)
+        int, about("After so many in a row the connection is closed.", ge=0, le=1000)
     ] = 5
 
 
@@ -162,11 +155,11 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     """When a crawler that cannot connect tries less often."""
 
     failures: Annotated[
-        int, _about("After so many failures in a row the circuit opens.", ge=1, le=1000)
+        int, about("After so many failures in a row the circuit opens.", ge=1, le=1000)
     ] = 5
     open_seconds: Annotated[
         float,
-        _about(
+        about(
             "An open circuit lets one probe through after 1 s to this long, at random.",
             unit="s",
             ge=1,
@@ -179,20 +172,20 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """Signs of life, on the socket and on the control channel."""
 
     seconds: Annotated[
-        float, _about("How often a process says that it lives.", unit="s", gt=0, le=60)
+        float, about("How often a process says that it lives.", unit="s", gt=0, le=60)
     ] = 5.0
     silence_seconds: Annotated[
-        float, _about("A connection silent for so long is closed.", unit="s", gt=0, le=600)
+        float, about("A connection silent for so long is closed.", unit="s", gt=0, le=600)
     ] = 15.0
 
 
 class Crawler(msgspec.Struct, frozen=True, kw_only=True):
     """How much is done at once."""
 
-    count: Annotated[int, _about("How many crawler processes run.", ge=0, le=64)] = 1
-    jobs: Annotated[int, _about("How many jobs a crawler works on at once.", ge=1, le=256)] = 8
+    count: Annotated[int, about("How many crawler processes run.", ge=0, le=64)] = 1
+    jobs: Annotated[int, about("How many jobs a crawler works on at once.", ge=1, le=256)] = 8
     requests: Annotated[
-        int, _about("How many requests of a crawler are under way at once.", ge=1, le=256)
+        int, about("How many requests of a crawler are under way at once.", ge=1, le=256)
     ] = 16
 
 
@@ -201,7 +194,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
     requests_per_minute: Annotated[
         int,
-        _about(
+        about(
             "The most requests of an account, beside what GitLab itself allows; 0 leaves it to "
             "GitLab.",
             ge=0,
@@ -210,7 +203,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0
     reserved_share: Annotated[
         float,
-        _about(
+        about(
             "The share of GitLab's limit that is left to the people whose accounts are used.",
             ge=0,
             le=0.95,
@@ -218,7 +211,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0.2
     grant_seconds: Annotated[
         float,
-        _about(
+        about(
             "How long a crawler may use what it was granted: so long it goes on without the "
             "website, and so much of each minute is given up for it.",
             unit="s",
@@ -232,11 +225,11 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     """When a file of the dataset is closed and committed."""
 
     max_bytes: Annotated[
-        int, _about("A segment of this size is closed.", unit="bytes", ge=4096, le=1 << 30)
+        int, about("A segment of this size is closed.", unit="bytes", ge=4096, le=1 << 30)
     ] = 8 * MEBIBYTE
     max_seconds: Annotated[
         float,
-        _about(
+        about(
             "A segment of this age is closed: the most work that a crash repeats.",
             unit="s",
             gt=0,
@@ -250,27 +243,27 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 
     include: Annotated[
         tuple[str, ...],
-        _about(
+        about(
             "Path patterns (`group/*`) of areas to add, public ones too; they are only asked for "
             "when named here."
         ),
     ] = ()
     exclude: Annotated[
-        tuple[str, ...], _about("Path patterns of areas to leave out; it wins over include.")
+        tuple[str, ...], about("Path patterns of areas to leave out; it wins over include.")
     ] = ()
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """What happens to a job after a failure that can pass."""
 
-    attempts: Annotated[int, _about("Tries before a job counts as failed.", ge=1, le=100)] = 5
+    attempts: Annotated[int, about("Tries before a job counts as failed.", ge=1, le=100)] = 5
     base_seconds: Annotated[
         float,
-        _about("The ceiling of the first wait; it doubles with each try.", unit="s", gt=0, le=3600),
+        about("The ceiling of the first wait; it doubles with each try.", unit="s", gt=0, le=3600),
     ] = 0.5
     ceiling_seconds: Annotated[
         float,
-        _about("No wait is longer, except where GitLab asks for it.", unit="s", gt=0, le=3600),
+        about("No wait is longer, except where GitLab asks for it.", unit="s", gt=0, le=3600),
     ] = 60.0
 
 
@@ -279,11 +272,11 @@ class Logs(msgspec.Struct, frozen=True, kw_only=True):
 
     format: Annotated[
         Literal["auto", "console", "json"],
-        _about("auto: console on a terminal, JSON lines otherwise."),
+        about("auto: console on a terminal, JSON lines otherwise."),
     ] = "auto"
     level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        _about("The least urgent kind of event that is written."),
+        about("The least urgent kind of event that is written."),
     ] = "info"
 
 
@@ -292,7 +285,7 @@ class AuthSocket(msgspec.Struct, frozen=True, kw_only=True):
 
     path: Annotated[
         Path,
-        _about(
+        about(
             "The socket file; at most 107 bytes.",
             default="<runtime_dir>/auth.sock",
             alias="AUTH_IPC_SOCKET_PATH",
@@ -300,88 +293,25 @@ class AuthSocket(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-class Instance(msgspec.Struct, frozen=True, kw_only=True):
-    """A GitLab: `[[instances]]` in the file; `labtrawl init` writes it."""
-
-    name: Annotated[str, _about("What accounts and pages call it; unique.")]
-    url: Annotated[str, _about("Its address, with the sub-path if it has one.")]
-    ca_file: Annotated[Path | None, _about("Certificates (PEM) to trust besides the system's.")] = (
-        None
-    )
-    proxy: Annotated[
-        str | None, _about("The proxy to use; none is taken from the environment.")
-    ] = None
-    address_allow: Annotated[
-        tuple[str, ...],
-        _about(
-            "Networks (CIDR) or host names that may be private, loopback or without TLS; "
-            "everything else must be a public address with https."
-        ),
-    ] = ()
-    client_id: Annotated[
-        str,
-        _about("The id of labtrawl's OAuth application there; empty where tokens are used."),
-    ] = ""
-    client_secret: Annotated[
-        str,
-        _about(
-            "The secret of that application as `labtrawl init --oauth` encrypted it; empty for a "
-            "public application."
-        ),
-    ] = ""
-    redirect_uri: Annotated[
-        str,
-        _about("The redirect URI of that application: GitLab compares it with each request."),
-    ] = ""
-
-
-class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody's access to an instance: `[[accounts]]`; `labtrawl init` writes it."""
-
-    instance: Annotated[str, _about("The name of the instance.")]
-    token: Annotated[
-        str, _about("The access token as `labtrawl init` encrypted it: enc:v2:…, never in clear.")
-    ]
-    user_id: Annotated[
-        int,
-        _about("GitLab's number of the user, to which the encrypted texts are bound.", ge=0),
-    ] = 0
-    refresh_token: Annotated[
-        str,
-        _about(
-            "What renews the access token, encrypted too; newer ones are kept in the database. "
-            "Empty for an access token that somebody made by hand."
-        ),
-    ] = ""
-    expires_at: Annotated[
-        int,
-        _about(
-            "When the access token expires, in ms since 1970; 0: not known.",
-            unit="ms",
-            ge=0,
-        ),
-    ] = 0
-
-
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings; `named` lists those that the user set (dotted names), the rest are defaults."""
 
     data_dir: Annotated[
-        Path, _about("Everything that labtrawl keeps lies below it.", default="data.private")
+        Path, about("Everything that labtrawl keeps lies below it.", default="data.private")
     ]
     runtime_dir: Annotated[
         Path,
-        _about(
+        about(
             "Sockets of the running supervisor (mode 0700).",
             default="$XDG_RUNTIME_DIR/labtrawl-<hash of data_dir>, else <data_dir>/run",
         ),
     ]
     contact: Annotated[
-        str, _about("An address that GitLab's administrators find in our User-Agent.")
+        str, about("An address that GitLab's administrators find in our User-Agent.")
     ] = ""
     credentials: Annotated[
         Literal["task", "environment"],
-        _about(
+        about(
             "How crawlers get tokens. task: each with its job; environment: the first account's as "
             "GITLAB_TOKEN and GITLAB_URL, which is less safe and warned of."
         ),

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
-from labtrawl.config.settings import Account, Instance, Settings
+from labtrawl.config.connections import Account, Instance
+from labtrawl.config.settings import Settings
 from labtrawl.domain.credential import Secret
 
 

@@ -123,9 +123,6 @@ async def _task(desk: Desk, caller: Caller, job: leases.ClaimedJob) -> wire.Task
         log.error("token_unusable", account=job.account_id, error=said)
         await desk.store.write(lambda c: reports.without_credential(c, job.job_id, said))
         return None
-    prefix = SegmentPrefix(
-        job.instance_id, job.area_kind, job.gitlab_id, job.resource, job.job_id, job.fence
-    )
     return wire.Task(
         task_id=str(job.job_id),
         command=job.resource,
@@ -141,11 +138,19 @@ async def _task(desk: Desk, caller: Caller, job: leases.ClaimedJob) -> wire.Task
         attempt=job.attempt,
         account_id=str(job.account_id),
         provider_id=str(job.instance_id),
-        segments=wire.Segments(prefix=prefix.text, next=job.next_segment),
+        segments=_segments(job),
         gitlab_version=job.gitlab_version,
         processed_items=job.processed_items,
         rate_limits=wire.RateLimits(max_requests_per_minute=_charged(desk, caller, job)),
     )
+
+
+def _segments(job: leases.ClaimedJob) -> wire.Segments:
+    """Say where the job's part of the dataset goes, and with which number it goes on."""
+    prefix = SegmentPrefix(
+        job.instance_id, job.area_kind, job.gitlab_id, job.resource, job.job_id, job.fence
+    )
+    return wire.Segments(prefix=prefix.text, next=job.next_segment)
 
 
 def _charged(desk: Desk, caller: Caller, job: leases.ClaimedJob) -> int:

@@ -88,6 +88,7 @@ class Renewals:
         self._troubles: dict[int, Trouble] = {}
         self._unsaved: dict[int, Spooled] = {}
         self._renewed_at: dict[int, int] = {}
+        self._concealed: dict[int, tuple[Secret, Secret]] = {}
 
     @property
     def cipher(self) -> Callable[[], Cipher]:
@@ -216,8 +217,7 @@ class Renewals:
 
     def _secure(self, pair: StoredPair, granted: Pair, asked_at: int) -> Spooled:
         """Write the answer down before anything else; nothing can come between, not even a stop."""
-        logs.conceal(granted.access_token)
-        logs.conceal(granted.refresh_token)
+        self._conceal(pair.account_id, granted)
         life_ms = granted.expires_in_seconds * 1000
         spooled = Spooled(
             pair.account_id,
@@ -234,6 +234,14 @@ class Renewals:
             log.error("renewal_not_spooled", account=pair.account_id, error=str(error))
         self._step("spooled")
         return spooled
+
+    def _conceal(self, account_id: int, granted: Pair) -> None:
+        """Keep a pair out of the logs, instead of the one that GitLab has just ended."""
+        for ended in self._concealed.get(account_id, ()):
+            logs.forget(ended)
+        self._concealed[account_id] = (granted.access_token, granted.refresh_token)
+        for secret in self._concealed[account_id]:
+            logs.conceal(secret)
 
     async def _take_up(self, account_id: int) -> bool:
         """Commit an answer that is in memory or in the spool; say whether there was one."""

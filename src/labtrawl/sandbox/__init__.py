@@ -7,6 +7,7 @@ names below.
 from labtrawl.sandbox.faults import Fault
 from labtrawl.sandbox.imports import NotAnExport, import_trees
 from labtrawl.sandbox.model import Account, World
+from labtrawl.sandbox.oauth import Application
 from labtrawl.sandbox.options import Options
 from labtrawl.sandbox.plan import PRESETS, UnknownWorld, WorldPlan
 from labtrawl.sandbox.presets import build_world
@@ -18,6 +19,7 @@ from labtrawl.sandbox.world import generate
 __all__ = [
     "PRESETS",
     "Account",
+    "Application",
     "Fault",
     "NotAnExport",
     "Options",

@@ -12,12 +12,14 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
+from labtrawl.sandbox import routes_oauth
 from labtrawl.sandbox.access import Viewer
 from labtrawl.sandbox.call import Call, Profile
 from labtrawl.sandbox.faults import Fault, Mischief, decode_faults, spoil
 from labtrawl.sandbox.gatekeeper import Gatekeeper
 from labtrawl.sandbox.limits import Throttle
 from labtrawl.sandbox.model import World
+from labtrawl.sandbox.oauth import Provider, decode_rules
 from labtrawl.sandbox.options import Options
 from labtrawl.sandbox.routes import TABLE, Route, Router
 from labtrawl.sandbox.shelf import Shelf
@@ -40,11 +42,15 @@ class App:
 
     def __init__(self, world: World, base: str, options: Options) -> None:
         self._shelf = Shelf(world, base)
-        self._gatekeeper = Gatekeeper(world, self._shelf.access)
+        self._base = base
+        self._provider = Provider(world, options.applications, options.expires_in)
+        self._gatekeeper = Gatekeeper(world, self._shelf.access, self._provider)
         self._router = Router(TABLE)
         self._options = options
         self._mischief = Mischief(options.faults)
-        self._throttle = Throttle(options.rate_limit_per_minute)
+        self._throttle = Throttle(
+            options.rate_limit_per_minute, period_seconds=options.rate_limit_period_seconds
+        )
         self._tally = Tally()
         self._profile = Profile(options.version, options.enterprise)
         self._numbers = itertools.count(1)
@@ -65,7 +71,11 @@ class App:
         if self._options.latency_ms:
             await asyncio.sleep(self._options.latency_ms / 1000)
         request = self._request(scope, path)
-        reply, fault = self._answer(request, path, scope["query_string"].decode("latin-1"))
+        query = scope["query_string"].decode("latin-1")
+        if routes_oauth.is_ours(path):
+            reply, fault = self._sign_in(request, path, query, await _read(receive))
+        else:
+            reply, fault = self._answer(request, path, query)
         if fault is not None and fault.kind == "delay":
             await asyncio.sleep(fault.retry_after_seconds)
         await _send(send, reply, torn=fault is not None and fault.kind == "reset")
@@ -89,6 +99,14 @@ class App:
         reply = self._finish(request, reply)
         pattern = route.pattern if route else "unknown"
         self._tally.count(pattern, _project_number(request, pattern), reply.status, user)
+        return reply, fault
+
+    def _sign_in(
+        self, request: Request, path: str, query: str, body: bytes
+    ) -> tuple[Reply, Fault | None]:
+        fault = self._mischief.strike(f"{path}?{query}" if query else path)
+        reply = routes_oauth.answer(self._provider, self._base, request, path, body, fault)
+        self._tally.count(path.lstrip("/"), None, reply.status, "anonymous")
         return reply, fault
 
     def _right_reply(self, request: Request, route: Route | None) -> tuple[Reply, str]:
@@ -144,7 +162,17 @@ class App:
             return json_reply([])
         if (method, name) == ("POST", "faults"):
             return self._arm(body)
-        return _NOT_FOUND
+        return self._control_sign_in(method, body) if name == "oauth" else _NOT_FOUND
+
+    def _control_sign_in(self, method: str, body: bytes) -> Reply:
+        if method == "DELETE":
+            self._provider.forget_counts()
+        elif method == "POST":
+            try:
+                self._provider.change(decode_rules(body))
+            except msgspec.DecodeError as error:
+                return Refused(400, {"error": str(error)}).reply
+        return json_reply(self._provider.body())
 
     def _arm(self, body: bytes) -> Reply:
         try:

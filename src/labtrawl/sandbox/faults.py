@@ -21,6 +21,7 @@ Kind = Literal[
     "401",
     "403",
     "404",
+    "invalid_grant",
     "truncate",
     "html200",
     "wrong_type",
@@ -102,7 +103,14 @@ _APP_LIMIT = {
 }
 _BAD_GATEWAY = b"<html><head><title>502 Bad Gateway</title></head><body>GitLab</body></html>"
 _CHALLENGE = b"<!DOCTYPE html><html><title>Just a moment...</title><body>Checking</body></html>"
+# What a replica says that has not seen the pair yet (doc/api/oauth2.md; GitLab issue 599181).
+_INVALID_GRANT = {
+    "error": "invalid_grant",
+    "error_description": "The provided authorization grant is invalid, expired, revoked, does not "
+    "match the redirection URI used in the authorization request, or was issued to another client.",
+}
 _STATUS: dict[str, tuple[int, object]] = {
+    "invalid_grant": (400, _INVALID_GRANT),
     "429_app": (429, _APP_LIMIT),
     "429_bare": (429, _APP_LIMIT),
     "500": (500, {"message": "500 Internal Server Error"}),

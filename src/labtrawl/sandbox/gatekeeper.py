@@ -5,6 +5,7 @@ Entered by the app. Words of the refusals: ``lib/api/api_guard.rb`` of GitLab 19
 
 from labtrawl.sandbox.access import Access, Viewer
 from labtrawl.sandbox.model import Account, World
+from labtrawl.sandbox.oauth import Provider
 from labtrawl.sandbox.wire import Refused, Request
 
 _EXPIRED = "Token is expired. You can either do re-authorization or token refresh."
@@ -14,10 +15,11 @@ _READERS = frozenset({"api", "read_api"})
 
 
 class Gatekeeper:
-    """Knows every token of the world."""
+    """Knows every token of the world, and those that its OAuth provider handed out."""
 
-    def __init__(self, world: World, access: Access) -> None:
+    def __init__(self, world: World, access: Access, provider: Provider) -> None:
         self._access = access
+        self._provider = provider
         self._accounts = {account.token: account for account in world.accounts}
         self._accounts |= {account.token: account for account in world.spoilt_tokens}
 
@@ -32,7 +34,7 @@ class Gatekeeper:
             token = rest.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
         if not token:
             return None
-        account = self._accounts.get(token)
+        account = self._accounts.get(token) or self._provider.account(token)
         if account is None:
             raise Refused(401, {"message": "401 Unauthorized"})
         return account

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from labtrawl.sandbox.faults import Fault
+from labtrawl.sandbox.oauth import APPLICATIONS, Application
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,20 +16,25 @@ class Options:
 
     `external_url`: where links point (empty: the address listened on); its path, if any, is the
     sub-path GitLab lives under. `link_host`: another scheme and host for ``Link`` headers alone.
-    `rate_limit_per_minute`: per user, 0 = off. `short_pages`: notes and events come in pages with
-    holes. `version`: decides what the API can do, for example keyset for issues from 18.3 on.
-    `keep_alive_seconds`: how long an idle connection stays open.
+    `rate_limit_per_minute`: per user, 0 = off, counted in periods of `rate_limit_period_seconds`.
+    `short_pages`: notes and events come in pages with holes.
+    `version`: decides what the API can do, for example keyset for issues from 18.3 on.
+    `keep_alive_seconds`: how long an idle connection stays open. `expires_in`: how many seconds an
+    access token of OAuth lives. `applications`: the OAuth clients that are registered.
     """
 
     external_url: str = ""
     latency_ms: float = 0.0
     rate_limit_per_minute: int = 0
+    rate_limit_period_seconds: int = 60
     short_pages: bool = False
     link_host: str = ""
     faults: tuple[Fault, ...] = ()
     version: str = "19.3.0-ee"
     enterprise: bool = True
     keep_alive_seconds: int = 30
+    expires_in: int = 7200
+    applications: tuple[Application, ...] = APPLICATIONS
 
     def __post_init__(self) -> None:
         if not re.match(r"\d+\.\d+", self.version):

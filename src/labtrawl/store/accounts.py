@@ -4,13 +4,19 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from labtrawl.errors import Missing
 from labtrawl.store.engine import NOW_MS
+
+# How long a token was to live is not known of one from the settings: the shortest life that GitLab
+# allows (doc/administration/settings/account_and_limit_settings.md) before its end it is renewed.
+FIRST_MARGIN_MS = 300_000
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedAccount:
-    """An account that its GitLab accepted in this run."""
+    """An account that its GitLab accepted in this run.
+
+    `encrypted_token` is empty where the pair in the database is the one that was accepted.
+    """
 
     instance_name: str
     instance_url: str
@@ -19,63 +25,120 @@ class VerifiedAccount:
     username: str
     scopes: tuple[str, ...]
     encrypted_token: str
+    source_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A pair that the settings hold, encrypted for its row of the database; instants in ms."""
+
+    instance_name: str
+    instance_url: str
+    gitlab_user_id: int
+    encrypted_token: str
+    encrypted_refresh_token: str
+    expires_at: int
+    source_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """An encrypted token and the origin that it belongs to."""
+    """An encrypted token and the place that it belongs to."""
 
     encrypted: str
     instance_url: str
+    user_id: int = 0
+    column: str = "token"
 
 
 def record(connection: Connection, found: VerifiedAccount) -> tuple[int, int]:
     """Insert or update an instance and an account; return their ids."""
-    instance_id: int = connection.exec_driver_sql(
-        f"INSERT INTO instance (name, url, version, added_at) VALUES (?, ?, ?, {NOW_MS})"
-        " ON CONFLICT (name) DO UPDATE SET url = excluded.url, version = excluded.version"
-        " RETURNING id",
-        (found.instance_name, found.instance_url, found.gitlab_version),
-    ).scalar_one()
+    instance_id = _record_instance(
+        connection, found.instance_name, found.instance_url, found.gitlab_version
+    )
+    # A token that somebody made by hand takes the place of a pair; an accepted pair stays.
+    by_hand = "excluded.token <> ''"
     account_id: int = connection.exec_driver_sql(
-        "INSERT INTO account (instance_id, gitlab_user_id, username, scopes, token, state,"
-        f" verified_at) VALUES (?, ?, ?, ?, ?, 'active', {NOW_MS})"
+        "INSERT INTO account (instance_id, gitlab_user_id, username, scopes, token, source_sha256,"
+        f" state, verified_at) VALUES (?, ?, ?, ?, ?, ?, 'active', {NOW_MS})"
         " ON CONFLICT (instance_id, gitlab_user_id) DO UPDATE SET username = excluded.username,"
-        " scopes = excluded.scopes, token = excluded.token, state = 'active',"
-        " verified_at = excluded.verified_at RETURNING id",
+        " scopes = excluded.scopes, state = 'active', verified_at = excluded.verified_at,"
+        f" token = CASE WHEN {by_hand} THEN excluded.token ELSE account.token END,"
+        f" source_sha256 = CASE WHEN {by_hand} THEN excluded.source_sha256"
+        " ELSE account.source_sha256 END,"
+        f" refresh_token = CASE WHEN {by_hand} THEN '' ELSE account.refresh_token END,"
+        f" expires_at = CASE WHEN {by_hand} THEN NULL ELSE account.expires_at END,"
+        f" renew_at = CASE WHEN {by_hand} THEN NULL ELSE account.renew_at END RETURNING id",
         (
             instance_id,
             found.gitlab_user_id,
             found.username,
             " ".join(found.scopes),
             found.encrypted_token,
+            found.source_sha256,
         ),
     ).scalar_one()
     return instance_id, account_id
 
 
-def refuse(connection: Connection, account_id: int) -> None:
-    """GitLab refused the account's token: it gets no more jobs until it is verified again."""
-    connection.exec_driver_sql("UPDATE account SET state = 'refused' WHERE id = ?", (account_id,))
+def sign_in(connection: Connection, new: SignedIn) -> int:
+    """Take a pair from the settings in the place of the one that is there; return the account.
+
+    It is usable when its GitLab has accepted it (`record`): a new account begins as refused.
+    """
+    instance_id = _record_instance(connection, new.instance_name, new.instance_url, None)
+    account_id: int = connection.exec_driver_sql(
+        "INSERT INTO account (instance_id, gitlab_user_id, username, token, refresh_token,"
+        " expires_at, renew_at, source_sha256, state, verified_at)"
+        f" VALUES (?, ?, '', ?, ?, ?, ?, ?, 'refused', {NOW_MS})"
+        " ON CONFLICT (instance_id, gitlab_user_id) DO UPDATE SET token = excluded.token,"
+        " refresh_token = excluded.refresh_token, expires_at = excluded.expires_at,"
+        " renew_at = excluded.renew_at, source_sha256 = excluded.source_sha256,"
+        " token_version = account.token_version + 1, renewal_began_at = NULL,"
+        " renewal_refused_at = NULL RETURNING id",
+        (
+            instance_id,
+            new.gitlab_user_id,
+            new.encrypted_token,
+            new.encrypted_refresh_token,
+            new.expires_at,
+            new.expires_at - FIRST_MARGIN_MS,
+            new.source_sha256,
+        ),
+    ).scalar_one()
+    return account_id
 
 
-def refuse_token(connection: Connection, encrypted_token: str) -> None:
-    """Do as `refuse`, for whichever account was verified with this token before."""
-    connection.exec_driver_sql(
-        "UPDATE account SET state = 'refused' WHERE token = ?", (encrypted_token,)
+def _record_instance(connection: Connection, name: str, url: str, version: str | None) -> int:
+    """Insert or update an instance; a `version` of None leaves the known one."""
+    instance_id: int = connection.exec_driver_sql(
+        f"INSERT INTO instance (name, url, version, added_at) VALUES (?, ?, ?, {NOW_MS})"
+        " ON CONFLICT (name) DO UPDATE SET url = excluded.url, version ="
+        " CASE WHEN excluded.version = '' THEN instance.version ELSE excluded.version END"
+        " RETURNING id",
+        (name, url, version or ""),
+    ).scalar_one()
+    return instance_id
+
+
+def refuse(connection: Connection, account_id: int) -> bool:
+    """GitLab refused the account's token: it gets no more jobs until it is verified again.
+
+    False for an account whose token can be renewed: how its renewal ends decides.
+    """
+    return bool(
+        connection.exec_driver_sql(
+            "UPDATE account SET state = 'refused' WHERE id = ? AND refresh_token = ''",
+            (account_id,),
+        ).rowcount
     )
 
 
-def token_of(connection: Connection, account_id: int) -> StoredToken:
-    """Return the account's encrypted token and its origin."""
-    row = connection.exec_driver_sql(
-        "SELECT c.token, i.url FROM account AS c JOIN instance AS i ON i.id = c.instance_id"
-        " WHERE c.id = ?",
-        (account_id,),
-    ).first()
-    if row is None:
-        raise Missing(f"there is no account {account_id}")
-    return StoredToken(row[0], row[1])
+def refuse_source(connection: Connection, source_sha256: str) -> None:
+    """Do as `refuse`, for whichever account came from this text of the settings before."""
+    connection.exec_driver_sql(
+        "UPDATE account SET state = 'refused' WHERE source_sha256 = ?", (source_sha256,)
+    )
 
 
 def another_sees(connection: Connection, account_id: int, area_id: int) -> bool:

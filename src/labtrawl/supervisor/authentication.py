@@ -1,8 +1,8 @@
 """The authentication socket: the website tells the supervisor that credentials are there.
 
 One JSON object a line. The supervisor listens; only its own live website may speak, as the kernel
-says (SO_PEERCRED). It learns that credentials came, never which. `supervisor` serves, `cli` hands
-`announce_credentials` to the website.
+says (SO_PEERCRED). It learns that credentials came, never which, except with
+`credentials = "environment"`. `supervisor` serves, `cli` hands `announce_credentials` to the website.
 """
 
 import asyncio
@@ -22,22 +22,46 @@ _ANSWER_SECONDS = 5.0
 log = logs.get("supervisor")
 
 
-class Credentials(msgspec.Struct, frozen=True, kw_only=True, tag="credentials", rename="camel"):
+class GitLabAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """A token and the GitLab that accepted it; only with `credentials = "environment"`."""
+
+    token: str
+    url: str
+
+    def __repr__(self) -> str:
+        return "GitLabAccess(…)"
+
+
+class Credentials(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag="credentials",
+    rename="camel",
+    omit_defaults=True,
+):
     """At least one account was accepted by its GitLab in this run (times: ISO 8601, UTC)."""
 
     verified_at: str
     expires_at: str | None = None
     account: str | None = None
+    gitlab: GitLabAccess | None = None
 
 
 class CredentialsUpdated(
-    msgspec.Struct, frozen=True, kw_only=True, tag="credentials_updated", rename="camel"
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag="credentials_updated",
+    rename="camel",
+    omit_defaults=True,
 ):
     """An account was added or its token renewed."""
 
     verified_at: str
     expires_at: str | None = None
     account: str | None = None
+    gitlab: GitLabAccess | None = None
 
 
 class CredentialsWithdrawn(msgspec.Struct, frozen=True, tag="credentials_withdrawn"):
@@ -45,11 +69,16 @@ class CredentialsWithdrawn(msgspec.Struct, frozen=True, tag="credentials_withdra
 
 
 class OldCredentials(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What the ancestors sent. Nothing of it is read: token and client secret stop at the decoder."""
+    """What the ancestors sent. The client secret stops at the decoder."""
+
+    token: str = ""
+
+    def __repr__(self) -> str:
+        return "OldCredentials(…)"
 
 
 class Auth(msgspec.Struct, frozen=True, kw_only=True, tag="auth"):
-    """The ancestors' form of `credentials`; it tells that they are there, and no more is taken."""
+    """The ancestors' form of `credentials`; the token counts with `credentials = "environment"`."""
 
     credentials: OldCredentials
 

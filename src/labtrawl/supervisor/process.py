@@ -48,6 +48,8 @@ class Inheritance:
     holds: tuple[int, ...]
     auth_socket: str
     heartbeat_seconds: float
+    credentials_in_environment: bool = False
+    """Whether programs that need credentials get them as variables."""
 
 
 class Process:
@@ -65,7 +67,9 @@ class Process:
         asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
 
     @classmethod
-    async def start(cls, program: Program, inheritance: Inheritance) -> "Process":
+    async def start(
+        cls, program: Program, inheritance: Inheritance, environment: Mapping[str, str]
+    ) -> "Process":
         """Start the program and send its first frame; OSError when it cannot be started.
 
         Nothing is awaited once the child is there: whoever looks for strays finds it known.
@@ -77,7 +81,8 @@ class Process:
         token = secrets.token_hex(32)
         logs.conceal(Secret(token))
         try:
-            process = cls(_spawn(program.argv, theirs.fileno(), passed), token, channel)
+            variables = {VARIABLE: str(theirs.fileno()), **environment}
+            process = cls(_spawn(program.argv, variables, passed), token, channel)
         except OSError:
             logs.forget(Secret(token))
             await channel.close()
@@ -164,10 +169,12 @@ class _Lines(asyncio.Protocol):
         self.ended.set_result(None)
 
 
-def _spawn(argv: tuple[str, ...], control: int, passed: tuple[int, ...]) -> subprocess.Popen[bytes]:
+def _spawn(
+    argv: tuple[str, ...], environment: dict[str, str], passed: tuple[int, ...]
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - the programs are ours, given as values by the cli
         argv,
-        env={VARIABLE: str(control)},
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -42,6 +42,8 @@ class CredentialStatus(msgspec.Struct, frozen=True, kw_only=True):
     present: bool = False
     verified_at: str = ""
     expires_at: str | None = None
+    in_environment: bool = False
+    """Whether crawlers have a token in their environment (`credentials = "environment"`)."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

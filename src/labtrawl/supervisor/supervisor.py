@@ -5,9 +5,11 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from labtrawl import logs
 from labtrawl.clock import Clock
@@ -21,6 +23,7 @@ from labtrawl.supervisor.authentication import (
     CredentialsWithdrawn,
 )
 from labtrawl.supervisor.channel import Peer, PeerGone, fingerprint
+from labtrawl.supervisor.handover import Handover
 from labtrawl.supervisor.keeper import Keeper, Surroundings, Timing
 from labtrawl.supervisor.process import Inheritance, Process, Program
 from labtrawl.supervisor.states import CredentialStatus, ProgramStatus, State, Status
@@ -28,7 +31,9 @@ from labtrawl.supervisor.states import CredentialStatus, ProgramStatus, State, S
 log = logs.get("supervisor")
 
 WAITING_FOR_CREDENTIALS = "waiting for credentials from the website"
+WAITING_FOR_A_TOKEN = 'waiting for the website to pass a token on (credentials = "environment")'  # noqa: S105 - words
 ENDING = "this labtrawl is ending"
+SAFER = 'credentials = "task" is safer: each token then goes to its jobs alone'
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class Supervisor:
         self._started_at = clock.now()
         self._on_change = on_change
         self._credentials = CredentialStatus()
+        self._handover: Handover | None = None
         self._stop_wanted = asyncio.Event()
         self._all_stopped = asyncio.Event()
         self._pulse = asyncio.Event()
@@ -73,6 +79,7 @@ class Supervisor:
             changed=self._tell,
             started=self._introduce,
             gone=self._mourn,
+            environment=self._environment,
         )
         self._keepers: dict[str, Keeper] = {}
         self.add(programs)
@@ -130,7 +137,7 @@ class Supervisor:
             return
         del self._keepers[keeper.program.name]
         if keeper.program.gives_credentials:
-            self._credentials = CredentialStatus()
+            self._lose_credentials()
         self._wake()
 
     def serve_at(self, address: str) -> None:
@@ -234,6 +241,8 @@ class Supervisor:
         hint = f"; start it with `labtrawl start {absent[0]}`" if absent else ""
         if program.needs_credentials and not self._credentials.present:
             return WAITING_FOR_CREDENTIALS + hint
+        if program.needs_credentials and self._is_in_environment and self._handover is None:
+            return WAITING_FOR_A_TOKEN + hint
         for name in program.after:
             if name in absent or not self._keepers[name].was_ready.is_set():
                 return f"waiting for {name} to be ready{hint}"
@@ -241,14 +250,44 @@ class Supervisor:
 
     def _hear(self, announcement: Announcement) -> None:
         if isinstance(announcement, CredentialsWithdrawn):
-            self._credentials = CredentialStatus()
+            self._lose_credentials()
             log.warning("credentials_withdrawn")
         else:
             self._credentials = _told_by(announcement, self._clock)
             renewed = isinstance(announcement, CredentialsUpdated)
             event = "credentials_updated" if renewed else "credentials_received"
             log.info(event, verified_at=self._credentials.verified_at)
+            self._take_over(announcement)
         self._wake()
+
+    def _lose_credentials(self) -> None:
+        self._credentials, self._handover = CredentialStatus(), None
+
+    def _take_over(self, announcement: Credentials | CredentialsUpdated | Auth) -> None:
+        """Keep a token for the environment of crawlers; one that is other restarts those there are.
+
+        The environment of a running process cannot be changed.
+        """
+        handed = Handover.told_by(announcement) if self._is_in_environment else None
+        before, self._handover = self._handover, handed or self._handover
+        present = self._handover is not None
+        self._credentials = replace(self._credentials, in_environment=present)
+        if handed is None or handed == before:
+            return
+        logs.conceal(handed.token)
+        log.warning("credentials_in_environment", advice=SAFER)
+        for keeper in self._keepers.values():
+            if keeper.program.needs_credentials and keeper.process is not None:
+                keeper.restart()
+
+    @property
+    def _is_in_environment(self) -> bool:
+        return self._surroundings.inheritance.credentials_in_environment
+
+    def _environment(self, program: Program) -> Mapping[str, str]:
+        if not program.needs_credentials or self._handover is None:
+            return {}
+        return self._handover.environment()
 
     def _introduce(self, program: Program, process: Process) -> None:
         """Tell the website of a crawler's start, and a new website of all live crawlers."""

@@ -6,41 +6,76 @@ A new route without a line here stops `app.build`; a line without a route does t
 from enum import StrEnum
 
 from fastapi import FastAPI
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match, WebSocketRoute
+from starlette.types import Scope
+
+WEBSOCKET = "WEBSOCKET"
 
 
-class Audience(StrEnum):
-    """Who may use a route."""
+class Who(StrEnum):
+    """As what somebody may be let in."""
 
-    PUBLIC = "public"
+    EVERYBODY = "everybody"
+    SOCKET = "socket"
     ADMIN = "admin"
+    OPERATOR = "operator"
+    PARTICIPANT = "participant"
+    TOKEN_CRAWLER = "token crawler"  # noqa: S105 - the name of a scope
+    TOKEN_ADMIN = "token admin"  # noqa: S105
+    TOKEN_READ = "token read"  # noqa: S105
 
+
+Audience = frozenset[Who]
+
+PUBLIC: Audience = frozenset({Who.EVERYBODY})
+SIGNED_IN: Audience = frozenset({Who.ADMIN, Who.OPERATOR, Who.PARTICIPANT})
+PAGES: Audience = frozenset({Who.ADMIN, Who.OPERATOR})
+COMMANDS: Audience = frozenset({Who.SOCKET, Who.ADMIN, Who.TOKEN_ADMIN})
+READS: Audience = COMMANDS | {Who.TOKEN_READ}
+SELVES: Audience = frozenset({Who.SOCKET, Who.TOKEN_CRAWLER})
+CRAWLERS: Audience = frozenset({Who.SOCKET, Who.ADMIN, Who.TOKEN_CRAWLER})
+TASKS: Audience = CRAWLERS | COMMANDS
+TASK_READS: Audience = CRAWLERS | READS
 
 AUDIENCE: dict[tuple[str, str], Audience] = {
-    ("GET", "/livez"): Audience.PUBLIC,
-    ("GET", "/readyz"): Audience.PUBLIC,
-    ("GET", "/sign-in"): Audience.PUBLIC,
-    ("POST", "/sign-in"): Audience.PUBLIC,
-    ("GET", "/static/{name:path}"): Audience.PUBLIC,
-    ("POST", "/sign-out"): Audience.ADMIN,
-    ("GET", "/"): Audience.ADMIN,
-    ("GET", "/jobs"): Audience.ADMIN,
-    ("GET", "/jobs/{job_id}"): Audience.ADMIN,
-    ("POST", "/jobs/{job_id}/retry"): Audience.ADMIN,
-    ("GET", "/areas"): Audience.ADMIN,
-    ("GET", "/areas/{area_id}"): Audience.ADMIN,
-    ("GET", "/coverage"): Audience.ADMIN,
-    ("GET", "/live"): Audience.ADMIN,
+    ("GET", "/livez"): PUBLIC,
+    ("GET", "/readyz"): PUBLIC,
+    ("GET", "/sign-in"): PUBLIC,
+    ("POST", "/sign-in"): PUBLIC,
+    ("GET", "/static/{name:path}"): PUBLIC,
+    ("POST", "/sign-out"): SIGNED_IN,
+    ("GET", "/"): PAGES,
+    ("GET", "/jobs"): PAGES,
+    ("GET", "/jobs/{job_id}"): PAGES,
+    ("POST", "/jobs/{job_id}/retry"): PAGES,
+    ("GET", "/areas"): PAGES,
+    ("GET", "/areas/{area_id}"): PAGES,
+    ("GET", "/coverage"): PAGES,
+    ("GET", "/live"): PAGES,
+    ("GET", "/api/internal/jobs/open"): TASK_READS,
+    ("POST", "/api/internal/jobs/progress"): CRAWLERS,
+    ("POST", "/api/internal/refresh-token"): CRAWLERS,
+    ("GET", "/api/internal2/health"): TASK_READS,
+    ("POST", "/api/internal2/connect"): SELVES,
+    ("POST", "/api/internal2/heartbeat"): SELVES,
+    ("POST", "/api/internal2/budget"): SELVES,
+    ("GET", "/api/internal2/tasks"): TASK_READS,
+    ("POST", "/api/internal2/tasks"): TASKS,
+    ("GET", "/api/internal2/tasks/{task_id}"): TASK_READS,
+    ("PUT", "/api/internal2/tasks/{task_id}"): TASKS,
+    ("DELETE", "/api/internal2/tasks/{task_id}"): TASKS,
+    ("GET", "/api/internal2/tasks/{task_id}/progress"): TASK_READS,
+    ("POST", "/api/internal2/tasks/{task_id}/progress"): CRAWLERS,
+    ("POST", "/api/internal2/tasks/{task_id}/discovered"): CRAWLERS,
+    (WEBSOCKET, "/api/internal2/tasks/{task_id}/websocket"): TASK_READS,
+    ("GET", "/api/admin/crawler"): READS,
+    ("POST", "/api/admin/crawler"): COMMANDS,
+    ("GET", "/api/admin/statistics"): READS,
+    ("GET", "/api/admin/health"): READS,
+    ("GET", "/api/openapi.json"): READS,
 }
 
-# Exactly these paths need no session, whatever the router makes of others.
-PUBLIC_PATHS = frozenset({"/livez", "/readyz", "/sign-in"})
-PUBLIC_FOLDER = "/static/"
-
-
-def is_public(path: str) -> bool:
-    """Say whether a request for this path is answered without a session."""
-    return path in PUBLIC_PATHS or path.startswith(PUBLIC_FOLDER)
+API = "/api/"
 
 
 def declared(app: FastAPI) -> set[tuple[str, str]]:
@@ -50,6 +85,8 @@ def declared(app: FastAPI) -> set[tuple[str, str]]:
 
 def _pairs(route: BaseRoute) -> set[tuple[str, str]]:
     path = getattr(route, "path", None)
+    if path is not None and isinstance(route, WebSocketRoute):
+        return {(WEBSOCKET, path)}
     methods = getattr(route, "methods", None)
     if path is None or not methods:
         raise TypeError(f"{route!r} hides its routes: add them to the app one by one")
@@ -57,12 +94,20 @@ def _pairs(route: BaseRoute) -> set[tuple[str, str]]:
 
 
 def check(app: FastAPI) -> None:
-    """Fail unless each route says who may use it, and the guard agrees with what it says."""
+    """Fail unless each route says who may use it."""
     routes = declared(app)
     if undeclared := sorted(routes - AUDIENCE.keys()):
         raise LookupError(f"these routes do not declare who may use them: {undeclared}")
     if unused := sorted(AUDIENCE.keys() - routes):
         raise LookupError(f"these are declared and no routes: {unused}")
-    for (_, path), audience in AUDIENCE.items():
-        if is_public(path) != (audience is Audience.PUBLIC):
-            raise LookupError(f"{path} is declared {audience}, and the guard thinks otherwise")
+    if empty := sorted(pair for pair, audience in AUDIENCE.items() if not audience):
+        raise LookupError(f"nobody may use these: {empty}")
+
+
+def route_of(app: FastAPI, scope: Scope) -> tuple[str, str] | None:
+    """Return (method, path) of the very route that will answer, None where none will."""
+    for route in app.routes:
+        if route.matches(scope)[0] is Match.FULL:
+            method = WEBSOCKET if scope["type"] == "websocket" else scope["method"]
+            return method, str(getattr(route, "path"))  # noqa: B009 - `check` saw that it is there
+    return None

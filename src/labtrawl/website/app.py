@@ -9,6 +9,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import Receive, Scope, Send
 
 from labtrawl.website import access, assets
+from labtrawl.website.api import doors
 from labtrawl.website.desk import Desk
 from labtrawl.website.failures import Failures
 from labtrawl.website.figures import Figures
@@ -46,6 +47,7 @@ def build(site: Site) -> Website:
     health.add(app, desk, shipped)
     for part in (sign_in, overview, jobs, job, areas, coverage, live):
         part.add(app, desk)
+    doors.add(app, desk)
     access.check(app)
     return Website(Guard(app, site, failures), desk.hub)
 

@@ -8,11 +8,23 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from labtrawl import logs
-from labtrawl.errors import Conflict, LabtrawlError, Missing
+from labtrawl.errors import (
+    BadMessage,
+    ConfigError,
+    Conflict,
+    DiskFull,
+    LabtrawlError,
+    LeaseLost,
+    MessageTooLarge,
+    Missing,
+    StoreError,
+)
+from labtrawl.website.access import API
+from labtrawl.website.callers import NotYours
 from labtrawl.website.render import Renderer
 
 log = logs.get("website")
@@ -59,6 +71,12 @@ KNOWN = {
             413, "too_large", "Too much", "More was sent than this page takes. Nothing was done."
         ),
         Failure(
+            415,
+            "not_json",
+            "JSON only",
+            "Send JSON, with the header Content-Type: application/json. Nothing was done.",
+        ),
+        Failure(
             422,
             "invalid",
             "That address is not quite right",
@@ -70,6 +88,12 @@ KNOWN = {
             "Something broke on our side",
             "It is written down in the log. Try again; nothing was lost.",
         ),
+        Failure(
+            503,
+            "store",
+            "The database does not answer",
+            "Nothing was done. Send the same again in a moment; the log says more.",
+        ),
     )
 }
 
@@ -80,8 +104,40 @@ def known(status: int, message: str = "") -> Failure:
     return Failure(status, failure.code, failure.title, message or failure.message)
 
 
-def wants_json(request: Request) -> bool:
-    """Say whether the asker is a program: it accepts JSON and does not speak of HTML."""
+WHO_ARE_YOU = (
+    "Nobody knows who asks: come over the local socket, sign in, or send a token that is still good"
+    " (Authorization: Bearer …)."
+)
+
+# What these say was written here for who asks; others carry the framework's words.
+TOLD = frozenset({400})
+
+# The first that fits counts: the more special before its base.
+STATUSES: tuple[tuple[type[LabtrawlError], int, str], ...] = (
+    (BadMessage, 422, "That is not understood"),
+    (MessageTooLarge, 413, "Too much"),
+    (Missing, 404, "Nothing here"),
+    (NotYours, 403, "Not for you"),
+    (LeaseLost, 409, "That is not yours any more"),
+    (Conflict, 409, "That is not possible now"),
+    (ConfigError, 409, "That is not possible now"),
+    (DiskFull, 507, "The disk is full"),
+)
+
+
+def failure_of(error: LabtrawlError) -> Failure:
+    """Return how an error of ours is told, whatever room it came from; 500 where that is no use."""
+    for kind, status, title in STATUSES:
+        if isinstance(error, kind):
+            code = KNOWN[404].code if kind is Missing else error.reason
+            return Failure(status, code, title, str(error))
+    return known(500)
+
+
+def wants_json(request: HTTPConnection) -> bool:
+    """Say whether the asker is a program: of the API, or it takes JSON and speaks of no HTML."""
+    if request.scope["path"].startswith(API):
+        return True
     accept = request.headers.get("accept", "")
     return "application/json" in accept and "text/html" not in accept
 
@@ -92,26 +148,38 @@ class Failures:
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
 
-    def answer(self, request: Request, failure: Failure, error_id: str = "") -> Response:
+    def answer(self, request: HTTPConnection, failure: Failure, error_id: str = "") -> Response:
         """Return the page or its JSON twin."""
         if wants_json(request):
-            words = {"code": failure.code, "message": failure.message}
+            is_door = request.scope["path"].startswith(API) and failure == KNOWN[401]
+            message = WHO_ARE_YOU if is_door else failure.message
+            words = {"code": failure.code, "message": message}
             error = {**words, "id": error_id} if error_id else words
             return JSONResponse({"error": error}, failure.status)
         page = self._renderer.page("error.html", failure=failure, error_id=error_id)
         return HTMLResponse(page, failure.status)
 
-    def unexpected(self, request: Request, error: Exception) -> Response:
+    def unexpected(self, request: HTTPConnection, error: Exception) -> Response:
         """Write down a fault of ours under an id, and tell the asker that id alone."""
         error_id = secrets.token_hex(4)
         log.error("request_failed", error_id=error_id, path=request.url.path, exc_info=error)
-        return self.answer(request, known(500), error_id)
+        is_api = request.scope["path"].startswith(API)
+        status = 503 if is_api and isinstance(error, StoreError) else 500
+        return self.answer(request, known(status), error_id)
+
+    def of(self, request: HTTPConnection, error: Exception) -> Response:
+        """Return the answer to an error: its sentence where it has one for the asker."""
+        failure = failure_of(error) if isinstance(error, LabtrawlError) else known(500)
+        if failure.status == 500:
+            return self.unexpected(request, error)
+        return self.answer(request, failure)
 
     def handlers(self) -> dict[int | type[Exception], Handler]:
         """Return FastAPI's exception handlers."""
 
         async def http(request: Request, error: HTTPException) -> Response:
-            response = self.answer(request, known(error.status_code))
+            said = error.detail if error.status_code in TOLD else ""
+            response = self.answer(request, known(error.status_code, said))
             response.headers.update(error.headers or {})
             return response
 
@@ -121,14 +189,14 @@ class Failures:
             return self.answer(request, known(422, message))
 
         async def refused(request: Request, error: LabtrawlError) -> Response:
-            if isinstance(error, Missing):
-                return self.answer(request, known(404, str(error)))
-            if isinstance(error, Conflict):
-                failure = Failure(409, "conflict", "That is not possible now", str(error))
-                return self.answer(request, failure)
-            return self.unexpected(request, error)
+            return self.of(request, error)
+
+        async def unforeseen(_request: Request, error: Exception) -> Response:
+            # The framework would answer in its own words; the guard, the last door, has ours.
+            raise error
 
         return {
+            Exception: unforeseen,
             HTTPException: http,
             RequestValidationError: invalid,
             LabtrawlError: refused,

@@ -19,6 +19,7 @@ class Overview:
     now: Now
     crawlers: Sequence[CrawlerView]
     problems: Sequence[str]
+    notices: Sequence[str]
 
     @property
     def known(self) -> int:
@@ -55,7 +56,8 @@ class Figures:
         milliseconds = self._site.clock.now_ms()
         happening = await self._site.store.read(lambda connection: now(connection, milliseconds))
         crawlers, problems = self._site.crawlers(), self._site.problems()
-        return Overview(await self._totals(), happening, crawlers, problems)
+        notices = self._site.notices()
+        return Overview(await self._totals(), happening, crawlers, problems, notices)
 
     async def _totals(self) -> Totals:
         monotonic = self._site.clock.monotonic

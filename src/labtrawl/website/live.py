@@ -72,6 +72,8 @@ class Hub:
         # One reading after the other: an older state never overtakes a newer one.
         self._lock = asyncio.Lock()
         self._closed = False
+        self.sockets: set[asyncio.Task[None]] = set()
+        """What tells of single jobs; ended together with the streams."""
 
     @property
     def viewers(self) -> int:
@@ -95,6 +97,8 @@ class Hub:
         self._closed = True
         for viewer in self._viewers:
             viewer.close()
+        for telling in self.sockets:
+            telling.cancel()
 
     async def run(self) -> None:
         """Follow the commits until cancelled."""

@@ -1,11 +1,16 @@
 """What the cli hands to the website: values and questions, no objects of other rooms but the store."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from labtrawl.clock import Clock
+from labtrawl.protocol.exchange import Exchange
+from labtrawl.protocol.messages import Heartbeat
+from labtrawl.store.audit import Keys
 from labtrawl.store.engine import Store
 
 
@@ -22,6 +27,33 @@ class CrawlerView:
     requests_per_minute: int
 
 
+class Crawling(Protocol):
+    """What the website asks of those who speak with the crawlers, and of the crawlers by them."""
+
+    def connection(self) -> dict[str, Any]:
+        """Say whether a crawler is connected, by which role, over which path, since when."""
+
+    async def clients(self) -> list[dict[str, Any]]:
+        """Describe each crawler that is there, by socket or by HTTP."""
+
+    async def statistics(self) -> dict[str, Any]:
+        """Return the figures of the communication, by section."""
+
+    async def command(
+        self, action: str, crawler: str | None, task_id: int | None
+    ) -> dict[str, Any]:
+        """Do heartbeat, ping, pause, resume, drain or cancel; Missing, Conflict where it cannot be.
+
+        Returns {"crawlers": names, "jobs": how many}.
+        """
+
+    async def hear(self, name: str, heartbeat: Heartbeat) -> None:
+        """Take a sign of life that came by HTTP."""
+
+    def child_of(self, token_sha256: str) -> str | None:
+        """Return the name of the supervised crawler whose token of this start has this hash."""
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """All that the website needs to know of the rest."""
@@ -32,8 +64,23 @@ class Site:
     ready: Callable[[], bool]
     contact: str
     base_url: str
+    exchange: Exchange
+    crawling: Crawling
+    audit_keys: Callable[[], Keys]
+    data_dir: Path
+    sockets: Mapping[str, Path]
+    """The sockets that other programs reach the website by, by what they are for."""
+    name: str = "copilot-study"
+    """The website's name on the wire."""
+    heartbeat_seconds: float = 5.0
+    accepts_legacy: bool = False
+    """Whether peers of dialect 1 may claim jobs without a proof, over the local socket."""
+    shared_token_sha256: str = ""
+    """Of the token that crawlers of earlier systems share; empty where there is none."""
     problems: Callable[[], Sequence[str]] = tuple
     """What keeps an account from being collected, a sentence each."""
+    notices: Callable[[], Sequence[str]] = tuple
+    """What works and could be safer, a sentence each."""
 
     @property
     def is_https(self) -> bool:

@@ -1,93 +1,120 @@
-"""States that wait in memory: the newest is written, a stale one never, and nothing is kept for ever."""
+"""State is taken in memory and written now and then; nothing that is not under its lease is shown."""
 
-import asyncio
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
 from labtrawl.dispatch.handlers import handle
 from labtrawl.dispatch.manager import DirectCommunicationManager
-from labtrawl.dispatch.telling import take_state
+from labtrawl.errors import LeaseLost
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol.exchange import Caller
 from labtrawl.store import leases
 from labtrawl.store.engine import Connection
-from tests.integration.protocol.wire import RETRY, Website, website
+from tests.integration.protocol.wire import Website, website
 
-CRAWLER = Caller("crawler-1")
+CALLER = Caller("crawler-1")
 
 
-def _state(job: leases.ClaimedJob, number: int, **fields: Any) -> wire.Envelope:
-    told = {"taskId": str(job.job_id), "epoch": job.fence, "status": "processing", "timestamp": 1}
-    raw = msgspec.Raw(msgspec.json.encode(told | {"processedItems": number} | fields))
+def _state(job: leases.ClaimedJob, number: int, **fields: object) -> wire.Envelope:
+    told = {"taskId": str(job.job_id), "epoch": job.fence, "status": "processing", "timestamp": 0}
+    payload = told | {"processedItems": number, "stage": f"page {number}"} | fields
     return wire.Envelope(
         origin="crawler-1",
-        type="message",
+        type="progressUpdate",
         key="PROGRESS_UPDATE",
-        payload=raw,
-        id=f"01J00000000000000000{number:06d}",
+        id=f"{number:026d}",
+        payload=msgspec.Raw(msgspec.json.encode(payload)),
     )
 
 
-async def _confirmed(site: Website, manager: DirectCommunicationManager) -> leases.ClaimedJob:
-    """A job in hand, of which the database took a word already."""
+async def _send(manager: DirectCommunicationManager, envelope: wire.Envelope) -> list[str]:
+    """Deliver as any door would; return the ids that were acknowledged."""
+    reply = await handle(manager.board.desk, CALLER, envelope)
+    assert reply is not None
+    assert reply.ack is not None
+    return list(reply.ack.ids)
+
+
+def _shows(items: int, stage: str) -> Callable[[Connection], bool]:
+    def look(connection: Connection) -> bool:
+        row = connection.exec_driver_sql("SELECT processed_items, stage FROM job").one()
+        return tuple(row) == (items, stage)
+
+    return look
+
+
+async def _claimed(site: Website) -> leases.ClaimedJob:
     await site.plant(1)
     (job,) = await site.claim("crawler-1", 1)
-    assert take_state(manager.board.desk, CRAWLER, _state(job, 1)) is None
-    await handle(manager.board.desk, CRAWLER, _state(job, 1))
     return job
 
 
-def _items(connection: Connection) -> list[int]:
-    return list(connection.exec_driver_sql("SELECT processed_items FROM job").scalars().all())
+async def test_many_states_are_one_write_of_the_newest(tmp_path: Path) -> None:
+    async with website(tmp_path) as site, site.serving() as manager:
+        job = await _claimed(site)
+        assert await _send(manager, _state(job, 1)) == [f"{1:026d}"]
+        commits = site.store.changes.commits
+        for number in range(2, 101):
+            assert await _send(manager, _state(job, number)) == [f"{number:026d}"]
+        assert site.store.changes.commits == commits
+        await site.until(_shows(100, "page 100"))
+        assert manager.board.desk.statistics.merged == 98
 
 
-@pytest.mark.seed("S2.58", "S2.59")
-async def test_newest_of_many_states_is_written_at_the_latest_when_the_website_stops(
+async def test_state_that_comes_again_or_late_changes_nothing(tmp_path: Path) -> None:
+    async with website(tmp_path) as site:
+        async with site.serving() as manager:
+            job = await _claimed(site)
+            for number in (1, 5, 5, 3):
+                assert await _send(manager, _state(job, number)) == [f"{number:026d}"]
+            assert manager.board.desk.statistics.duplicates == 2
+        assert await site.store.read(_shows(5, "page 5"))
+
+
+async def test_state_is_written_before_the_website_stops(tmp_path: Path) -> None:
+    async with website(tmp_path) as site:
+        async with site.serving() as manager:
+            job = await _claimed(site)
+            for number in (1, 2):
+                await _send(manager, _state(job, number))
+        assert await site.store.read(_shows(2, "page 2"))
+
+
+async def test_state_of_a_lease_that_ended_meanwhile_is_not_shown_and_the_next_one_refused(
     tmp_path: Path,
 ) -> None:
     async with website(tmp_path) as site:
         async with site.serving() as manager:
-            job = await _confirmed(site, manager)
-            desk = manager.board.desk
-            told = [take_state(desk, CRAWLER, _state(job, number)) for number in range(2, 502)]
-            assert None not in told
-            assert take_state(desk, CRAWLER, _state(job, 2)) is not None
-            assert desk.statistics.duplicates == 1
-        assert await site.store.read(_items) == [501]
-
-
-async def test_state_of_a_lease_that_ended_meanwhile_changes_nothing(tmp_path: Path) -> None:
-    async with website(tmp_path) as site:
+            job = await _claimed(site)
+            await _send(manager, _state(job, 1))
+            await site.store.write(lambda c: leases.give_back(c, job.job_id))
+            await _send(manager, _state(job, 2))  # believed, and found out when it is written
         async with site.serving() as manager:
-            job = await _confirmed(site, manager)
-            await site.store.write(lambda c: leases.rescue_holder(c, "crawler-1", RETRY))
-            take_state(manager.board.desk, CRAWLER, _state(job, 7))
-        assert await site.store.read(_items) == [1]
+            with pytest.raises(LeaseLost):
+                await _send(manager, _state(job, 3))
+        assert await site.store.read(_shows(1, "page 1"))
 
 
-@pytest.mark.parametrize(
-    "fields", [{"epoch": 9}, {"status": "completed"}, {"cursor": "c"}, {"taskId": "none"}]
-)
-async def test_what_is_no_state_of_this_lease_goes_to_the_database(
-    tmp_path: Path, fields: dict[str, Any]
+@pytest.mark.parametrize("fields", [{"epoch": 7}, {"epoch": 2}], ids=["to come", "of nobody"])
+async def test_state_of_another_lease_is_never_believed(
+    tmp_path: Path, fields: dict[str, object]
 ) -> None:
     async with website(tmp_path) as site, site.serving() as manager:
-        job = await _confirmed(site, manager)
-        desk = manager.board.desk
-        assert take_state(desk, CRAWLER, _state(job, 3, **fields)) is None
-        assert take_state(desk, Caller("crawler-2"), _state(job, 3)) is None
+        job = await _claimed(site)
+        await _send(manager, _state(job, 1))
+        with pytest.raises(LeaseLost):
+            await _send(manager, _state(job, 2, **fields))
+        with pytest.raises(LeaseLost):
+            await handle(manager.board.desk, Caller("crawler-2"), _state(job, 3))
 
 
-async def test_finished_jobs_are_forgotten(tmp_path: Path) -> None:
-    async with website(tmp_path) as site, site.serving() as manager:
-        job = await _confirmed(site, manager)
-        shown = manager.board.desk.shown
-        shown._leases[job.job_id].believed_until = 0.0
-        shown._leases[99] = shown._leases[job.job_id]
-        shown._changed.set()
-        async with asyncio.timeout(30):
-            while shown._leases:  # noqa: ASYNC110 - a dictionary tells nobody
-                await asyncio.sleep(0)
+async def test_state_that_the_database_cannot_hold_costs_only_itself(tmp_path: Path) -> None:
+    async with website(tmp_path) as site:
+        async with site.serving() as manager:
+            job = await _claimed(site)
+            await _send(manager, _state(job, 1))
+            await _send(manager, _state(job, 2, processedItems=2**63))
+        assert await site.store.read(_shows(1, "page 1"))

@@ -25,6 +25,7 @@ class FakeGitLab:
 
     base: str = ""
     token: str = TOKEN
+    user_id: int = 7
     scopes: Sequence[str] = ("read_api",)
     groups: int = 12
     projects: int = 60
@@ -44,7 +45,7 @@ class FakeGitLab:
         token = {"id": 5, "scopes": list(self.scopes), "expires_at": "2027-03-04", "active": True}
         return {
             "version": said({"version": "19.3.0-ee", "revision": "abc", "enterprise": True}),
-            "user": said({"id": 7, "username": "ada", "name": "Ada [b]Lovelace[/b]"}),
+            "user": said({"id": self.user_id, "username": "ada", "name": "Ada [b]Lovelace[/b]"}),
             "personal_access_tokens/self": said(token),
             "groups": said([], f"X-Total: {self.groups}"),
             "projects": said([], f"X-Total: {self.projects}"),

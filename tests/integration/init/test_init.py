@@ -116,7 +116,7 @@ async def test_init_add_of_another_account_names_the_instance_that_is_there(tmp_
     world = FakeGitLab()
     async with listening(world) as wire:
         assert (await init(tmp_path, wire, *ALLOW)).code == 0
-        world.token = "glpat-second"
+        world.token, world.user_id = "glpat-second", 8
         flags = ("--url", f"{wire.base()}/api/v4/", "--token-file", "-", "--add")
         changed = await labtrawl(tmp_path, "init", *flags, "--proxy", "http://p:1", stdin="x")
         ended = await labtrawl(tmp_path, "init", *flags, stdin="glpat-second")
@@ -125,6 +125,16 @@ async def test_init_add_of_another_account_names_the_instance_that_is_there(tmp_
     assert ended.code == 0
     assert tokens(tmp_path) == [("main", TOKEN), ("main", "glpat-second")]
     assert len(load(tmp_path / "labtrawl.toml", {}, {}).instances) == 1
+
+
+async def test_init_add_of_the_same_user_takes_the_place_of_the_old_token(tmp_path: Path) -> None:
+    world = FakeGitLab()
+    async with listening(world) as wire:
+        assert (await init(tmp_path, wire, *ALLOW)).code == 0
+        world.token = "glpat-second"
+        flags = ("--url", wire.base(), "--token-file", "-", "--add")
+        ended = await labtrawl(tmp_path, "init", *flags, stdin="glpat-second")
+    assert (ended.code, tokens(tmp_path)) == (0, [("main", "glpat-second")])
 
 
 async def test_init_force_writes_anew_with_the_same_key(tmp_path: Path) -> None:

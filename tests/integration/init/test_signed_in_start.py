@@ -5,6 +5,8 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+
 from labtrawl.config import load
 from labtrawl.sandbox import Application, Options, Server, World, build_world, running
 from labtrawl.store.keyring import key_states
@@ -35,6 +37,7 @@ async def started(folder: Folder) -> Terminal:
     return terminal
 
 
+@pytest.mark.seed("S1.15", "S1.18")
 async def test_account_stays_signed_in_over_renewals_a_new_key_and_restarts(tmp_path: Path) -> None:
     world = build_world("small", 1, {}, [])
     async with gitlab(world) as (server, redirect_uri):

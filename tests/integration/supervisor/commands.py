@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
 
-from labtrawl.cli.settings_file import Draft, NewAccess
+from labtrawl.cli.settings_file import Access, Draft
 from labtrawl.config import Instance
 from labtrawl.domain.credential import Secret
 from labtrawl.sandbox import build_world
@@ -148,7 +148,7 @@ async def folder_with_gitlab(path: Path, token: str = "") -> AsyncIterator[Folde
         account = world.accounts[0]
         config = path / "labtrawl.toml"
         draft = Draft(config, folder.data_dir, "", instance, None, account.username, 0)
-        draft.write(NewAccess(Secret(token or account.token)), overwrite=False)
+        draft.write(Access(Secret(token or account.token)), overwrite=False)
         config.rename(path / "accounts.toml")
         config.touch(mode=0o600)
         folder.set(SETTINGS)

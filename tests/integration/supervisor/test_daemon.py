@@ -26,7 +26,7 @@ async def whole_status(place: Folder) -> dict[str, dict[str, object]]:
     return {each["name"]: each for each in json.loads(lines[-1])["programs"]}
 
 
-@pytest.mark.seed("S1.1", "S2.119")
+@pytest.mark.seed("S1.1", "S2.119", "S2.30", "S2.111")
 async def test_daemon_returns_when_the_website_is_ready_and_stop_ends_it(place: Folder) -> None:
     code, lines = await place.run("start", "--daemon")
     assert code == 0
@@ -182,10 +182,10 @@ async def test_terminal_that_closes_stops_everything(place: Folder) -> None:
         env={"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(place.path)},
         start_new_session=True,
     )
-    os.close(theirs)
     shown = b""
     while b"is ready at" not in shown:
         shown += os.read(ours, 4096)
+    os.close(theirs)  # before the child has opened it, a read would find a terminal that hung up
     os.close(ours)
     async with asyncio.timeout(SECONDS):
         await process.wait()

@@ -48,8 +48,10 @@ async def test_crawler_gets_the_credentials_as_variables_and_the_log_warns(
     ) as stage:
         await stage.ready("crawler-1")
         await stage.ready("other")
+        await stage.supervisor.restart("other")
         whole = stage.supervisor.whole_status()
-        assert (variables(stage, "crawler-1"), variables(stage, "other")) == ([VARIABLES], [{}])
+        told = variables(stage, "crawler-1"), variables(stage, "other")
+        assert told == ([VARIABLES], [{}, {}])
     assert whole.credentials == CredentialStatus(present=True, verified_at="a", in_environment=True)
     events = [json.loads(line) for line in logged.getvalue().splitlines()]
     warnings = [each for each in events if each["event"] == "credentials_in_environment"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import socket
 import urllib.error
@@ -67,6 +68,10 @@ def trouble(folder: Path, kind: str) -> Iterator[tuple[Path, str]]:
     elif kind == "link":
         path.symlink_to("/nowhere")
         yield path, f"{path} is a link; remove it, a socket is needed there"
+    elif kind == "owner":
+        bind_unix(path).close()
+        os.chown(path, 65534, 65534)
+        yield path, f"{path} belongs to another user; remove it or set another path"
     elif kind == "no folder":
         (folder / "y").write_text("")
         yield folder / "y" / "a.sock", f"the folder {folder}/y cannot be made: File exists"
@@ -75,6 +80,9 @@ def trouble(folder: Path, kind: str) -> Iterator[tuple[Path, str]]:
             yield path, f"another process listens on {path}; stop it or set another path"
 
 
+# Only root can make a file another's.
+OWNER = ("owner",) if os.getuid() == 0 else ()
+KINDS = ("long", "open", "file", "link", "no folder", "live", *OWNER)
 SOCKETS = ["AUTH_IPC_SOCKET_PATH", "SOCKET_PATH", "LABTRAWL_SOCKET_HTTP_PATH"]
 
 
@@ -82,11 +90,7 @@ SOCKETS = ["AUTH_IPC_SOCKET_PATH", "SOCKET_PATH", "LABTRAWL_SOCKET_HTTP_PATH"]
 @pytest.mark.parametrize(
     ("variable", "kind"),
     [
-        *(
-            (variable, kind)
-            for variable in SOCKETS[:2]
-            for kind in ("long", "open", "file", "link", "no folder", "live")
-        ),
+        *((variable, kind) for variable in SOCKETS[:2] for kind in KINDS),
         (SOCKETS[2], "long"),
         (SOCKETS[2], "live"),
     ],
@@ -103,7 +107,7 @@ async def test_socket_that_cannot_be_used_is_one_sentence_with_its_path(
     assert (await place.run("status"))[0] == 3
 
 
-@pytest.mark.parametrize("kind", ["open", "file", "link", "live"])
+@pytest.mark.parametrize("kind", ["open", "file", "link", "live", *OWNER])
 async def test_folder_of_the_control_socket_that_cannot_be_used_is_one_sentence(
     place: Folder, kind: str
 ) -> None:
@@ -117,22 +121,23 @@ async def test_folder_of_the_control_socket_that_cannot_be_used_is_one_sentence(
     assert sentence.replace("a.sock", "control.sock") in lines[0]
 
 
-@pytest.mark.parametrize("variable", [*SOCKETS, "LABTRAWL_RUNTIME_DIR"])
-async def test_socket_file_that_nobody_listens_on_any_more_is_replaced(
-    place: Folder, variable: str
-) -> None:
-    runtime = variable == "LABTRAWL_RUNTIME_DIR"
-    path = place.path / "x" / ("control.sock" if runtime else "a.sock")
-    bind_unix(path).close()
-    place.environment[variable] = str(path.parent if runtime else path)
+async def test_socket_files_that_nobody_listens_on_any_more_are_replaced(place: Folder) -> None:
+    folder = place.path / "x"
+    paths = {variable: folder / f"{number}.sock" for number, variable in enumerate(SOCKETS)}
+    every = [*paths.values(), folder / "control.sock"]
+    for path in every:
+        bind_unix(path).close()
+    place.environment |= {variable: str(path) for variable, path in paths.items()}
+    place.environment["LABTRAWL_RUNTIME_DIR"] = str(folder)
     whole = await place.open("start")
     await whole.until("program_ready", program="crawler-1")
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(path))
+    for path in every:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
     assert (await place.run("stop"))[0] == 0
     assert await whole.end() == 0
     place.environment.clear()
-    assert not path.exists()
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.seed("S1.36")

@@ -98,6 +98,7 @@ async def test_post_with_our_origin_passes(admin: Client) -> None:
         "DELETE FROM session",
     ],
 )
+@pytest.mark.seed("S2.43")
 async def test_session_that_has_ended_is_refused(admin: Client, change: str) -> None:
     assert (await admin.get("/")).status == 200
     await admin.write(lambda connection: connection.exec_driver_sql(change))

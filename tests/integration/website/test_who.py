@@ -228,3 +228,60 @@ async def test_change_from_elsewhere_is_refused(admin: Client, pair: tuple[str, 
     )
     found = [await admin.status(method, filled(path), headers, "{}") for headers in kinds]
     assert found == [403] * 4
+
+
+def everything(connection: Connection) -> dict[str, list[str]]:
+    """Every row of every table but those that say who was here."""
+    query = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    names = set(connection.exec_driver_sql(query).scalars()) - {"audit", "session", "api_token"}
+    return {
+        name: sorted(map(repr, connection.exec_driver_sql(f"SELECT * FROM {name}").all()))
+        for name in names
+    }
+
+
+async def test_looking_changes_nothing(stranger: Client) -> None:
+    await stranger.write(world.one_job)
+    known = await everybody(stranger)
+    before = await stranger.store.read(everything)
+    for method, path in TABLE:
+        if method == "GET":
+            for who in "acs":
+                await outcome(known[who], method, path)
+    assert await stranger.store.read(everything) == before
+
+
+CANARY = "glpat-canaryCanaryCanary"
+
+
+async def test_fault_in_any_door_tells_an_id_and_nothing_else(
+    stranger: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a fault that nobody foresaw")
+
+    stranger.store.read = broken  # type: ignore[method-assign, assignment]
+    local = stranger.over_socket()
+    doors = [
+        pair
+        for pair, who in TABLE.items()
+        if pair[1].startswith("/api/") and "s" in who and pair[0] in {"GET", "POST"}
+    ]
+    body = {
+        "action": "status",
+        "areaId": 1,
+        "command": CANARY,
+        "taskId": "1",
+        "jobs": [],
+        "epoch": 1,
+    }
+    found = {}
+    for method, path in doors:
+        sent = body if method == "POST" else None
+        status, told = await local.json(method, filled(path), sent)
+        assert CANARY not in str(told)
+        if status == 500:
+            found[method, path] = (told["error"]["code"], len(told["error"]["id"]))
+    assert len(found) >= 8
+    assert set(found.values()) == {("internal", 8)}
+    assert CANARY not in capsys.readouterr().err

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from labtrawl import config
+from labtrawl.cli.programs import crawler_program
 from labtrawl.config import Account, Instance, Settings, Website
 from labtrawl.errors import ConfigError
 
@@ -60,6 +61,7 @@ def test_flag_wins_over_environment_and_that_over_the_file(write: Write) -> None
     assert settings.named == ("crawler.count", "crawler.jobs", "website.host", "website.port")
 
 
+@pytest.mark.seed("S2.63", "S2.64", "S2.77")
 def test_names_of_the_seeds_are_understood(folder: Path) -> None:
     environ = {
         "SOCKET_PATH": "run/api.sock",
@@ -140,7 +142,7 @@ def test_default_in_the_table_is_the_default_in_the_settings(folder: Path) -> No
         for part in setting.name.split("."):
             value = getattr(value, part)
         if "<" not in setting.default and setting.name != "data_dir":
-            assert setting.default == (str(value) if value not in ("", ()) else "(none)")
+            assert setting.default == (str(value) if value not in ("", (), None) else "(none)")
 
 
 def test_long_data_folder_moves_the_sockets_to_a_short_place(folder: Path) -> None:
@@ -230,6 +232,54 @@ def test_token_in_clear_is_refused_and_never_repeated(write: Write) -> None:
     assert refusal(path) == f"token of [[accounts]] number 1 in {path} must be a text"
 
 
+PAIR = 'user_id = 7\nrefresh_token = "enc:v2:k:r"\n'
+APPLICATION = 'client_id = "c"\nredirect_uri = "http://127.0.0.1:7171/callback"\n'
+
+
+def test_pair_of_a_sign_in_is_read_and_a_crawler_gets_nothing_of_it(write: Write) -> None:
+    write(INSTANCE + APPLICATION + 'client_secret = "enc:v2:k:s"\n' + ACCOUNT + PAIR)
+    settings = config.load(None, {}, {})
+    (account,), (instance,) = settings.accounts, settings.instances
+    assert (account.user_id, account.refresh_token, instance.client_id) == (7, "enc:v2:k:r", "c")
+    given = crawler_program(settings, 1).config
+    assert not [word for word in (b"enc:v2", b"enc:v1", b"callback") if word in given]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            INSTANCE + APPLICATION + ACCOUNT + PAIR.replace("user_id = 7", ""),
+            "the account on 'lab' has a refresh_token, which needs its user_id and the instance's "
+            "client_id and redirect_uri; sign in again with labtrawl init --oauth",
+        ),
+        (
+            INSTANCE + ACCOUNT + PAIR,
+            "the account on 'lab' has a refresh_token, which needs its user_id and the instance's "
+            "client_id and redirect_uri; sign in again with labtrawl init --oauth",
+        ),
+        (
+            INSTANCE + APPLICATION + ACCOUNT + PAIR.replace("enc:v2:k:r", "clear"),
+            "the token of the account on 'lab' is written in clear; remove it, revoke it in "
+            "GitLab, and add the account with `labtrawl init`, which encrypts it",
+        ),
+        (
+            INSTANCE + 'client_secret = "clear"\n',
+            "the client_secret of 'lab' is written in clear; remove it, make a new one in GitLab, "
+            "and give that to `labtrawl init --oauth`, which encrypts it",
+        ),
+        (
+            INSTANCE + (ACCOUNT + "user_id = 7\n") * 2,
+            "2 [[accounts]] are of the user 7 on 'lab': keep the newest",
+        ),
+    ],
+)
+def test_sign_in_that_cannot_be_is_refused_in_one_sentence(
+    write: Write, text: str, sentence: str
+) -> None:
+    assert refusal(write(text)) == sentence
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -252,6 +302,17 @@ def test_token_in_clear_is_refused_and_never_repeated(write: Write) -> None:
         (
             "[heartbeat]\nseconds = 20\n",
             "heartbeat.seconds must be less than heartbeat.silence_seconds",
+        ),
+        (
+            '[socket]\nrole = "dial"\n[crawler]\ncount = 2\n',
+            'socket.role = "dial" is for one crawler, which listens; set crawler.count to 1, '
+            'or socket.role to "listen"',
+        ),
+        (
+            'credentials = "environment"\n' + INSTANCE + ACCOUNT + 'refresh_token = "enc:v1:k:def"\n'
+            "user_id = 7\n",
+            'credentials = "environment" needs a token that lasts, and an account of OAuth gets '
+            'another every two hours; set credentials to "task"',
         ),
     ],
 )  # fmt: skip

@@ -32,6 +32,7 @@ def written(form: str, level: str = "info") -> io.StringIO:
     return stream
 
 
+@pytest.mark.seed("S2.86", "S2.115")
 def test_event_becomes_one_json_line_that_names_its_category() -> None:
     stream = written("json")
     logs.get("crawler").info("page_read", records=3, seconds=0.5, job={"id": 1})

@@ -11,11 +11,13 @@ from rich.console import Console
 
 from labtrawl.cli import settings_file
 from labtrawl.cli.init import Found, Wish, _url, report
-from labtrawl.cli.settings_file import Draft
+from labtrawl.cli.settings_file import Access, Draft
 from labtrawl.clock import Clock
 from labtrawl.config import Instance
+from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError, DiskFull
 from labtrawl.gitlab.probe import Probe, ProbedAccount, ProbedInstance, Scope
+from labtrawl.store.secrets import Cipher
 
 
 async def never(seconds: float) -> None:
@@ -37,7 +39,8 @@ def found(
 ) -> Found:
     account = ProbedAccount(7, "ada", name, scopes, expires_at)
     instance = ProbedInstance("19.3.0", False, offset)
-    return Found(Instance(name="main", url=URL), Probe(instance, account, ()), scope)
+    access = Access(Secret("t"))
+    return Found(Instance(name="main", url=URL), access, Probe(instance, account, ()), scope)
 
 
 def shown(what: Found) -> list[str]:
@@ -103,17 +106,19 @@ def test_url_is_read_as_people_write_it(written: str, expected: str) -> None:
 
 @pytest.mark.parametrize("text", ['"', "\\", "\x7f\x00\n", "é 🔑", "'''", "# no comment"])
 def test_quoted_text_is_the_same_after_toml(text: str) -> None:
-    assert tomllib.loads(f"key = {settings_file._quoted(text)}") == {"key": text}
+    assert tomllib.loads(f"key = {settings_file.quoted(text)}") == {"key": text}
 
 
 def test_username_in_the_comment_cannot_leave_it() -> None:
     instance = Instance(name="main", url=URL)
-    draft = Draft(Path("/a/b.toml"), Path("/a/d"), "", instance, False, 'x\n[website] "é\r')
-    document = tomllib.loads(draft._text("enc:v1:a:b", keep=False))
+    draft = Draft(Path("/a/b.toml"), Path("/a/d"), "", instance, None, 'x\n[website] "é\r', 7)
+    document = tomllib.loads(draft.text(Access(Secret("t")), Cipher(bytes(32))))
+    (account,) = document["accounts"]
+    assert account.pop("token").startswith("enc:v2:")
     assert document == {
         "data_dir": "d",
         "instances": [{"name": "main", "url": URL}],
-        "accounts": [{"instance": "main", "token": "enc:v1:a:b"}],
+        "accounts": [{"instance": "main", "user_id": 7}],
     }
 
 

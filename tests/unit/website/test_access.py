@@ -9,7 +9,10 @@ from labtrawl.website import access
 def app_with(*pairs: tuple[str, str]) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     for method, path in pairs:
-        app.add_api_route(path, lambda: None, methods=[method])
+        if method == access.WEBSOCKET:
+            app.add_api_websocket_route(path, lambda: None)
+        else:
+            app.add_api_route(path, lambda: None, methods=[method])
     return app
 
 
@@ -28,21 +31,30 @@ def test_check_with_a_declaration_without_route_fails() -> None:
         access.check(app_with(*routes))
 
 
-def test_check_with_public_behind_the_guard_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(access.AUDIENCE, ("GET", "/jobs"), access.Audience.PUBLIC)
-    with pytest.raises(LookupError, match="guard thinks otherwise"):
+def test_check_with_an_undeclared_websocket_fails() -> None:
+    with pytest.raises(LookupError, match="/secret"):
+        access.check(app_with(*access.AUDIENCE, (access.WEBSOCKET, "/secret")))
+
+
+def test_check_with_a_route_for_nobody_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(access.AUDIENCE, ("GET", "/jobs"), frozenset())
+    with pytest.raises(LookupError, match="nobody may use"):
         access.check(app_with(*access.AUDIENCE))
 
 
 @pytest.mark.parametrize(
-    ("path", "public"),
+    ("path", "route"),
     [
-        ("/livez", True),
-        ("/livez/", False),
-        ("/static/a.css", True),
-        ("/static", False),
-        ("/", False),
+        ("/livez", "/livez"),
+        ("/livez/", None),
+        ("/static/a.css", "/static/{name:path}"),
+        ("/static", None),
+        ("/LIVEZ", None),
+        ("//livez", None),
+        ("/api/admin/health/livez", None),
     ],
 )
-def test_public_paths_are_exact(path: str, public: bool) -> None:
-    assert access.is_public(path) == public
+def test_route_of_a_path_is_exact(path: str, route: str | None) -> None:
+    scope = {"type": "http", "method": "GET", "path": path, "headers": []}
+    found = access.route_of(app_with(*access.AUDIENCE), scope)
+    assert found == (None if route is None else ("GET", route))

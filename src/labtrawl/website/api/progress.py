@@ -1,0 +1,39 @@
+"""How far a task is, and what its crawler tells of it: progress with segments, discovered jobs."""
+
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from labtrawl.errors import BadMessage
+from labtrawl.protocol import messages as wire
+from labtrawl.store import tasks
+from labtrawl.website.api.shapes import progress_told
+from labtrawl.website.api.speaking import answer, body_of, exchanged, read, task_number
+from labtrawl.website.desk import Desk
+
+TASK = "/api/internal2/tasks/{task_id}"
+
+
+def add(app: FastAPI, desk: Desk) -> None:
+    """Add /api/internal2/tasks/{task_id}/progress and /discovered."""
+
+    @app.get(f"{TASK}/progress")
+    async def show(task_id: str) -> Response:
+        row = await desk.site.store.read(lambda c: tasks.one(c, task_number(task_id)))
+        return answer(progress_told(row))
+
+    @app.post(f"{TASK}/progress")
+    async def report(request: Request, task_id: str) -> Response:
+        body = await body_of(request)
+        _check_task(read(body, wire.ProgressUpdate).task_id, task_id)
+        return await exchanged(desk, request, "message", "PROGRESS_UPDATE", body)
+
+    @app.post(f"{TASK}/discovered")
+    async def discovered(request: Request, task_id: str) -> Response:
+        body = await body_of(request)
+        _check_task(read(body, wire.JobsDiscovered).task_id, task_id)
+        return await exchanged(desk, request, "message", "JOBS_DISCOVERED", body)
+
+
+def _check_task(told: str, task_id: str) -> None:
+    if told != task_id:
+        raise BadMessage(f"the address names task {task_id} and the body task {told}")
