@@ -27,9 +27,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import uvloop
 
+from bench.ipc_peers import (
+    JOBS,
+    TOKEN,
+    WINDOW,
+    Call,
+    Client,
+    Serve,
+    call_aiohttp,
+    call_grpc,
+    serve_aiohttp,
+    serve_grpc,
+    state,
+)
 from labtrawl import logs
 from labtrawl.config import Logs
 from labtrawl.dispatch import reports
@@ -39,33 +51,10 @@ from labtrawl.protocol.ids import MessageIds
 from labtrawl.store import jobs, leases
 from tests.integration.protocol.wire import RETRY, crawler, website
 
-WINDOW = 64
 TRIPS, STATES, EVENTS = 3000, 12_000, 1000
 # Events over the socket and without it take turns: so often a run.
 TURNS = 5
-# As many jobs as ten crawlers have under way at once.
-JOBS = 80
 SECONDS = 300.0
-TOKEN = "token-of-the-bench"
-Call = Callable[[int], Awaitable[object]]
-Client = Callable[[Path], contextlib.AbstractAsyncContextManager[Call]]
-Serve = Callable[[Path, Callable[[Path], Awaitable[dict[str, float]]]], Awaitable[dict[str, float]]]
-
-
-def state(job_id: int, epoch: int, number: int) -> wire.ProgressUpdate:
-    """About 320 bytes on the wire, as the crawlers send them."""
-    return wire.ProgressUpdate(
-        task_id=str(job_id),
-        epoch=epoch,
-        status="processing",
-        timestamp=1_760_000_000_000 + number,
-        processed_items=number,
-        total_items=100_000,
-        current_data_type="issues",
-        stage="page 17 of 250",
-        message="lab/ocean",
-        requests=number,
-    )
 
 
 def event(job: leases.ClaimedJob, number: int) -> wire.ProgressUpdate:
@@ -82,47 +71,6 @@ def event(job: leases.ClaimedJob, number: int) -> wire.ProgressUpdate:
         cursor=f'{{"items":{100 * number}}}',
         segments=[segment],
     )
-
-
-class Effects:
-    """What a peer's server does with a message: known sender, once, the latest of each job."""
-
-    def __init__(self) -> None:
-        self._applied: dict[str, str] = {}
-        self._latest: dict[str, wire.ProgressUpdate] = {}
-
-    def apply(self, token: str, body: bytes) -> bytes:
-        """Return the encoded answer."""
-        if not secrets.compare_digest(token, TOKEN):
-            raise PermissionError
-        envelope = msgspec.json.decode(body, type=wire.Envelope)
-        update = msgspec.json.decode(envelope.payload, type=wire.ProgressUpdate)
-        message_id = str(envelope.id)
-        if message_id > self._applied.get(envelope.origin, ""):
-            self._applied[envelope.origin] = message_id
-            self._latest[update.task_id] = update
-        return msgspec.json.encode(wire.Ack(ids=[message_id]))
-
-
-class Bodies:
-    """What a peer's client sends: the same envelope with the same payload."""
-
-    def __init__(self) -> None:
-        self._ids = MessageIds(lambda: time.time_ns() // 1_000_000, secrets.randbits)
-
-    def body(self, number: int) -> bytes:
-        payload = msgspec.json.encode(state(1 + number % JOBS, 1, number))
-        return msgspec.json.encode(
-            wire.Envelope(
-                origin="crawler-1",
-                destination="copilot-study",
-                type="progressUpdate",
-                key="PROGRESS_UPDATE",
-                payload=msgspec.Raw(payload),
-                timestamp=time.time_ns() // 1_000_000,
-                id=self._ids(),
-            )
-        )
 
 
 # ---------------------------------------------------------------- ours
@@ -206,89 +154,12 @@ async def events_in_turns(folder: Path) -> dict[str, float]:
             without.append(await rate(alone, EVENTS, turn * EVENTS))
         await process.wait()
     # The first turn is the one in which everything is done for the first time.
-    rates = statistics.median(over[1:]), statistics.median(without[1:])
-    return {"event_rate": rates[0], "writer_rate": rates[1]}
-
-
-# ---------------------------------------------------------------- peers
-
-
-async def serve_aiohttp(
-    folder: Path, run: Callable[[Path], Awaitable[dict[str, float]]]
-) -> dict[str, float]:
-    from aiohttp import web
-
-    effects = Effects()
-
-    async def take(request: web.Request) -> web.Response:
-        answer = effects.apply(request.headers["Authorization"], await request.read())
-        return web.Response(body=answer, content_type="application/json")
-
-    app = web.Application()
-    app.router.add_post("/api/internal/jobs/progress", take)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.UnixSite(runner, str(folder / "s")).start()
-    try:
-        return await run(folder / "s")
-    finally:
-        await runner.cleanup()
-
-
-@contextlib.asynccontextmanager
-async def call_aiohttp(path: Path) -> AsyncIterator[Call]:
-    import aiohttp
-
-    bodies = Bodies()
-    headers = {"Authorization": TOKEN, "Content-Type": "application/json"}
-    connector = aiohttp.UnixConnector(str(path), limit=WINDOW)
-    async with aiohttp.ClientSession("http://x", connector=connector, headers=headers) as session:
-
-        async def call(number: int) -> object:
-            body = bodies.body(number)
-            async with session.post("/api/internal/jobs/progress", data=body) as response:
-                return msgspec.json.decode(await response.read(), type=wire.Ack)
-
-        yield call
-
-
-async def serve_grpc(
-    folder: Path, run: Callable[[Path], Awaitable[dict[str, float]]]
-) -> dict[str, float]:
-    import grpc
-
-    effects = Effects()
-
-    async def take(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
-        told = dict(context.invocation_metadata())
-        return effects.apply(told["authorization"], body)
-
-    # Bytes as they are: no generated code, nothing that gRPC would have to pack.
-    method = grpc.unary_unary_rpc_method_handler(take)
-    server = grpc.aio.server()
-    handlers = grpc.method_handlers_generic_handler("labtrawl.Jobs", {"Progress": method})
-    server.add_generic_rpc_handlers((handlers,))
-    server.add_insecure_port(f"unix:{folder / 's'}")
-    await server.start()
-    try:
-        return await run(folder / "s")
-    finally:
-        await server.stop(None)
-
-
-@contextlib.asynccontextmanager
-async def call_grpc(path: Path) -> AsyncIterator[Call]:
-    import grpc
-
-    bodies = Bodies()
-    async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
-        ask = channel.unary_unary("/labtrawl.Jobs/Progress")
-
-        async def call(number: int) -> object:
-            answer = await ask(bodies.body(number), metadata=(("authorization", TOKEN),))
-            return msgspec.json.decode(answer, type=wire.Ack)
-
-        yield call
+    pairs = list(zip(over, without, strict=True))[1:]
+    return {
+        "event_rate": statistics.median(one for one, _ in pairs),
+        "writer_rate": statistics.median(one for _, one in pairs),
+        "share": statistics.median(one / other for one, other in pairs),
+    }
 
 
 # ---------------------------------------------------------------- measuring
@@ -397,15 +268,14 @@ def main() -> None:
 
 
 def report(rows: dict[str, dict[str, float]]) -> None:
-    shown = {kind: {name: round(one, 1) for name, one in row.items()} for kind, row in rows.items()}
+    shown = {kind: {name: round(one, 2) for name, one in row.items()} for kind, row in rows.items()}
     print(json.dumps({"processors": os.cpu_count(), **shown}, indent=2))
     for peer in ("aiohttp", "grpc"):
         if peer in rows:
             trips = rows[peer]["trip_us"] / rows["labtrawl"]["trip_us"]
             rates = rows["labtrawl"]["state_rate"] / rows[peer]["state_rate"]
             print(f"labtrawl beside {peer}: round trip 1/{trips:.1f}, rate with 64 x {rates:.1f}")
-    share = rows["events"]["event_rate"] / rows["events"]["writer_rate"]
-    print(f"events over the socket beside the writer alone: {share:.2f}")
+    print(f"events over the socket beside the writer alone: {rows['events']['share']:.2f}")
 
 
 def arguments() -> argparse.Namespace:

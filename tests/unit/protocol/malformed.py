@@ -106,10 +106,12 @@ def _understood(found: Envelope | Refused) -> str:
     """Read the payload as a handler would: any shape is right or a MsgspecError."""
     if isinstance(found, Refused):
         return found.reason
+    if found.key not in PAYLOADS:
+        return "unknown key"
     try:
-        msgspec.json.decode(found.payload, type=PAYLOADS.get(found.key, wire.Record))
+        msgspec.json.decode(found.payload, type=PAYLOADS[found.key])
     except (msgspec.MsgspecError, RecursionError):
-        return f"not a {found.key}"
+        return "another payload"
     return found.key
 
 
