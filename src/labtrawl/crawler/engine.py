@@ -36,8 +36,9 @@ log = logs.get("crawler")
 
 REQUEST_SECONDS = 30.0
 PAUSE_SECONDS = 0.5
-# Of a lease's length: how long a crawler works on without having renewed it.
+# Of a lease's length: how long a crawler works on without having renewed it, and how often it looks.
 TRUST = 0.8
+LOOK = 0.05
 
 _TASKS = msgspec.json.Decoder(list[Task])
 _RENEWED = msgspec.json.Decoder(LeasesRenewed)
@@ -136,7 +137,10 @@ class Engine:
         """Work until `stopping` is set and all jobs in hand are checkpointed."""
         self._started_at = self.clock.monotonic()
         async with asyncio.TaskGroup() as group:
-            beats = [group.create_task(self._renew_all()), group.create_task(self._beat())]
+            beats = [
+                group.create_task(each)
+                for each in (self._renew_all(), self._watch_leases(), self._beat())
+            ]
             claims = group.create_task(self._claim_all(group))
             await self.stopping.wait()
             claims.cancel()
@@ -204,6 +208,8 @@ class Engine:
         try:
             if before is not None and before.runner is not None:
                 await asyncio.wait([before.runner])
+                # What is refused of the old lease's messages must not count against the new one.
+                self.client.forget(task.task_id)
             log.debug("job_started", job=task.task_id, resource=task.resource_type)
             await self.run_task(running)
             self._processed += 1
@@ -224,15 +230,22 @@ class Engine:
         self._room.set()
 
     async def _renew_all(self) -> None:
+        pause = self.pace.renew_seconds
         while True:
-            await self._until_renewal()
-            if self.running:
-                await self._renew()
-            self._drop_stale()
+            await self._until_renewal(pause)
+            is_done = not self.running or await self._renew()
+            # One answer that is lost must not cost a lease: the next try comes soon.
+            pause = self.pace.renew_seconds if is_done else PAUSE_SECONDS
 
-    async def _until_renewal(self) -> None:
+    async def _watch_leases(self) -> None:
+        """Drop in time what could not be renewed, however long an answer takes."""
+        while True:
+            self._drop_stale()
+            await self.clock.sleep(LOOK * self.pace.lease_seconds)
+
+    async def _until_renewal(self, seconds: float) -> None:
         """Wait for the next turn, or until the website hints at new credentials."""
-        turn = asyncio.ensure_future(self.clock.sleep(self.pace.renew_seconds))
+        turn = asyncio.ensure_future(self.clock.sleep(seconds))
         hint = asyncio.ensure_future(self._renew_now.wait())
         try:
             await asyncio.wait({turn, hint}, return_when=asyncio.FIRST_COMPLETED)
@@ -241,7 +254,8 @@ class Engine:
             hint.cancel()
         self._renew_now.clear()
 
-    async def _renew(self) -> None:
+    async def _renew(self) -> bool:
+        """Ask to keep what is in hand; say whether the website answered."""
         asked_at = self.clock.monotonic()
         held = self.holding()
         try:
@@ -254,13 +268,14 @@ class Engine:
             renewals = _decode(_RENEWED, answer).leases
         except (TimeoutError, StoreError, ProtocolError) as error:
             log.warning("renewal_failed", error=str(error) or type(error).__name__)
-            return
+            return False
         epochs = {lease.task_id: lease.epoch for lease in held}
         for renewed in renewals:
             running = self.running.get(renewed.task_id)
             # Meanwhile the job may have come back under a newer lease, of which nothing was asked.
             if running and running.task.lease.epoch == epochs.get(renewed.task_id):
                 self._apply(running, renewed, asked_at)
+        return True
 
     def _apply(self, running: Running, renewed: RenewedLease, asked_at: float) -> None:
         if renewed.lost:

@@ -13,7 +13,7 @@ from labtrawl.cli.keys import rotate
 from labtrawl.config import Settings, load
 from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError, Conflict
-from labtrawl.store import accounts, keyring, renewals
+from labtrawl.store import accounts, audit, keyring, renewals
 from labtrawl.store.accounts import SignedIn
 from labtrawl.store.engine import database_path, open_store
 from labtrawl.store.migrate import migrate
@@ -199,6 +199,19 @@ async def test_kill_9_in_a_rotation_loses_nothing(tmp_path: Path) -> None:
         settings = load(config, {}, {})
         path = key_path(settings.data_dir)
         assert await opened(settings, open_cipher(path)) == ALL
+
+
+async def test_rotation_is_in_the_audit_log_under_the_new_key(tmp_path: Path) -> None:
+    settings = await write_folder(tmp_path)
+    done = await rotate(settings, tmp_path / "labtrawl.toml")
+    cipher = open_cipher(key_path(settings.data_dir))
+    head = audit.remembered_in(audit.head_path(settings.data_dir))
+    async with open_store(database_path(settings.data_dir)) as store:
+        (row,) = await store.read(lambda c: audit.newest(c, 9))
+        assert await store.read(lambda c: audit.verify(c, cipher, head)) == audit.Verdict(1)
+    assert (row.entry.tier, row.entry.action) == ("command_line", "keys rotate")
+    assert (row.entry.target, row.entry.outcome) == (done.key_id, "1 accounts encrypted again")
+    assert row.mac.startswith(f"hmac:{done.key_id}:")
 
 
 async def test_two_rotations_at_once_are_one_and_a_sentence(tmp_path: Path) -> None:

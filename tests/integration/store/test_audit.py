@@ -162,12 +162,40 @@ async def test_head_is_kept_at_the_end(database: Database, tmp_path: Path) -> No
     path = tmp_path / "audit.head"
     async with store(database) as opened:
         newest = await opened.write(write_three)
-        audit.remember(path, Head(1, "older"))
+        audit.remember(path, Head())
         keeping = asyncio.create_task(audit.keep_head(opened, path, system_clock()))
         await asyncio.sleep(0)
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
     assert audit.remembered_in(path) == newest
+
+
+async def test_end_that_was_cut_off_stays_known(database: Database, tmp_path: Path) -> None:
+    """The head goes on only from a row that is still there: else a minute would hide the cut."""
+    path = tmp_path / "audit.head"
+    async with store(database) as opened:
+        newest = await opened.write(write_three)
+        await audit.keep(opened, path)
+        await opened.write(lambda c: unlocked(c, "DELETE FROM audit WHERE id >= 2"))
+        await opened.write(lambda c: audit.append(c, TestKeys(), SECOND))
+        await audit.keep(opened, path)
+        assert audit.remembered_in(path) == newest
+        verdict = await opened.read(lambda c: audit.verify(c, TestKeys(), newest))
+        assert verdict == Verdict(2, "the end was cut off: the log had 3 rows and has 2")
+        path.unlink()  # somebody who may do so accepts it
+        await audit.keep(opened, path)
+        assert audit.remembered_in(path) == await opened.read(audit.head)
+
+
+async def test_head_that_is_no_head_is_kept_for_who_looks(
+    database: Database, tmp_path: Path
+) -> None:
+    path = tmp_path / "audit.head"
+    path.write_text("{")
+    async with store(database) as opened:
+        await opened.write(write_three)
+        await audit.keep(opened, path)
+    assert path.read_text() == "{"
 
 
 def test_head_that_is_no_head_is_told(tmp_path: Path) -> None:

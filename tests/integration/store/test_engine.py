@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from labtrawl.errors import DiskFull, LeaseLost, StoreError
+from labtrawl.errors import BadMessage, DiskFull, LeaseLost, StoreError
+from labtrawl.store import tasks
 from labtrawl.store.engine import NOW_MS, Connection, Database, open_snapshots, store_failure
 from tests.integration.store.table import grouped, insert, names, planned, rows, store
 
@@ -50,6 +51,15 @@ async def test_error_of_the_driver_does_not_tell_the_values(database: Database) 
         with pytest.raises(Exception, match=r"(?i)unique") as raised:
             await db.write(lambda c: insert(c, name))
         assert name not in "".join(traceback.format_exception(raised.value))
+
+
+async def test_value_that_no_column_can_hold_is_refused(database: Database) -> None:
+    async with store(database) as db:
+        (job_id,) = await db.write(planned)
+        with pytest.raises(BadMessage, match="cannot keep"):
+            await db.write(lambda c: tasks.prioritise(c, job_id, 2**63))
+        with pytest.raises(BadMessage, match="cannot keep"):
+            await db.read(lambda c: c.exec_driver_sql("SELECT 1 LIMIT ?", (2**63,)).all())
 
 
 async def test_refusal_that_rests_on_an_undone_neighbour_is_no_refusal(database: Database) -> None:

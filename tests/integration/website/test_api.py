@@ -264,6 +264,35 @@ async def test_bad_body_is_refused(
         assert (reply.status, reply.headers["content-type"]) == (status, "application/json")
 
 
+HUGE = 2**63
+HUGE_REPORT = {"taskId": "1", "status": "completed", "timestamp": 1, "epoch": HUGE}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", TASKS, {"areaId": HUGE, "command": "issues"}),
+        ("PUT", f"{TASKS}/1", {"priority": HUGE}),
+        ("POST", "/api/internal/jobs/progress", HUGE_REPORT),
+    ],
+)
+async def test_number_that_no_column_can_hold_is_the_askers_fault(
+    tmp_path: Path, method: str, path: str, body: object
+) -> None:
+    async with house(tmp_path) as all_of_it:
+        await all_of_it.site.plant(1)
+        admin = await all_of_it.admin()
+        assert code(await admin.json(method, path, body)) == (422, "bad_message")
+
+
+async def test_epoch_that_no_column_can_hold_is_the_askers_fault(tmp_path: Path) -> None:
+    async with house(tmp_path) as all_of_it:
+        await all_of_it.site.plant(1)
+        crawler = await all_of_it.crawler()
+        told = await crawler.ask("DELETE", f"{TASKS}/1", {"epoch": HUGE}, ids())
+        assert code(told) == (422, "bad_message")
+
+
 @pytest.mark.seed("S2.65", "S2.46")
 async def test_shared_token_still_opens_the_crawlers_door(tmp_path: Path) -> None:
     async with house(tmp_path) as all_of_it:

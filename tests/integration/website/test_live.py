@@ -4,8 +4,11 @@ import asyncio
 import functools
 import re
 
+import pytest
+
 from labtrawl.domain.job import HoldReason
 from labtrawl.store import jobs
+from labtrawl.website.pages import live
 from tests.integration.website import world
 from tests.integration.website.conftest import Client
 
@@ -94,6 +97,21 @@ async def test_streams_of_a_burst_are_coalesced(admin: Client) -> None:
         await admin.write(functools.partial(jobs.progress, job_id=job_id, report=report))
     await stream.until("200 / 200")
     assert stream.events < 30
+
+
+async def test_stream_of_who_signed_out_shows_nothing_more(
+    admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "RECOGNISE_SECONDS", 0.0)
+    job_id = await admin.write(world.one_job)
+    stream = await open_stream(admin, f"view=jobs&since=1&ids={job_id}")
+    await admin.write(lambda c: jobs.progress(c, job_id, jobs.Progress(3, 9)))
+    await stream.until("3 / 9")
+    await admin.post("/sign-out")
+    await admin.write(lambda c: jobs.progress(c, job_id, jobs.Progress(8, 9)))
+    rest = await stream.to_its_end()
+    assert "signed out" in rest
+    assert "8 / 9" not in rest
 
 
 async def test_site_that_stops_ends_open_streams_within_three_seconds(admin: Client) -> None:

@@ -12,6 +12,7 @@ import pytest
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import (
     AcceptConnection,
+    BytesMessage,
     CloseConnection,
     Event,
     RejectConnection,
@@ -21,7 +22,8 @@ from wsproto.events import (
 
 from labtrawl.clock import system_clock
 from labtrawl.protocol.ids import MessageIds
-from labtrawl.store import commands
+from labtrawl.store import commands, tasks, tokens
+from labtrawl.website.api import watching
 from tests.integration.website.conftest import Client
 from tests.integration.website.house import Crawler, house
 
@@ -166,6 +168,35 @@ async def test_garbage_costs_itself_only(tmp_path: Path) -> None:
             socket.send(TextMessage(data=text))
             assert (await socket.hear("ERROR"))["payload"]["code"] == "bad_message"
         socket.leave()
+
+
+async def test_bytes_are_refused_with_a_reason(tmp_path: Path) -> None:
+    async with house(tmp_path) as all_of_it:
+        (job_id,) = await all_of_it.site.plant(1)
+        socket = await Socket.open(all_of_it.client.over_socket(), path_of(job_id))
+        socket.send(BytesMessage(data=b"{}"))
+        assert await socket.closed() == (1003, "send text, not bytes")
+        socket.leave()
+
+
+async def test_token_that_was_revoked_says_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "RECOGNISE_SECONDS", 0.0)
+    async with house(tmp_path) as all_of_it:
+        (job_id,) = await all_of_it.site.plant(1)
+        crawler = await all_of_it.crawler()
+        (task,) = await crawler.claim()
+        socket = await Socket.open(crawler.client, path_of(job_id), X_Labtrawl_Client="far-1")
+        await socket.hear("jobUpdate")
+        prefix = crawler.client.bearer[: tokens.PREFIX_LENGTH]
+        await all_of_it.client.write(lambda c: tokens.revoke(c, prefix))
+        report = {"taskId": str(job_id), "status": "paused", "timestamp": 1}
+        socket.say("PROGRESS_UPDATE", {**report, "epoch": task["lease"]["epoch"]}, id=ids())
+        assert await socket.closed() == (4401, "signed out")
+        row = await all_of_it.client.store.read(lambda c: tasks.one(c, job_id))
+        socket.leave()
+        assert row.state == "running"
 
 
 async def test_unknown_job_closes_with_a_reason(tmp_path: Path) -> None:

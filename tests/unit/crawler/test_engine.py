@@ -355,3 +355,55 @@ async def test_hint_at_new_credentials_brings_the_renewal_forward() -> None:
         engine.command(_command("CREDENTIALS_UPDATED"))
         await _until(lambda: engine.running["1"].token.reveal() == "newer")
         gates["1/1"].set()
+
+
+class Mute(Website):
+    """Never answers a renewal."""
+
+    async def request(self, _type: str, key: str, payload: object, _seconds: float) -> Envelope:
+        if key == "renew_leases":
+            self.renewed.append(cast("RenewLeases", payload))
+            await asyncio.Event().wait()
+        return await Website.request(self, _type, key, payload, _seconds)
+
+
+async def test_job_is_stopped_in_time_while_its_renewal_still_waits_for_an_answer() -> None:
+    """The lease ends after 15 s; a renewal that is asked for at 10 s and waits 5 s is too late."""
+    time, website, gates = Time(), Mute([[_task("1")]]), dict[str, asyncio.Event]()
+    async with _engine(website, _forever(gates), time):
+        await _until(lambda: len(website.renewed) == 1)
+        time.seconds = 12.5
+        await _until(lambda: website.forgotten == ["1"])
+
+
+async def test_renewal_that_failed_is_tried_again_soon() -> None:
+    """After a whole turn more the lease would have ended before the answer."""
+    time, slept = Time(), list[float]()
+    quick = time.clock()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await asyncio.sleep(0)
+
+    clock = Clock(quick.now, quick.monotonic, sleep)
+    time.clock = lambda: clock  # type: ignore[method-assign]
+    gates: dict[str, asyncio.Event] = {}
+    website = Website([[_task("1")]], [TimeoutError()])
+    async with _engine(website, _forever(gates), time, jobs=1):
+        await _until(lambda: len(website.renewed) > 2)
+        assert slept.count(0.5) == 1
+        gates["1/1"].set()
+
+
+async def test_messages_of_the_older_lease_are_forgotten_before_the_newer_run_begins() -> None:
+    """The website refuses them; that must not be taken for a refusal of the newer lease."""
+    website, begun = Website([[_task("1", 1)], [_task("1", 2)]]), list[tuple[int, list[str]]]()
+
+    async def run(running: Running) -> None:
+        begun.append((running.task.lease.epoch, list(website.forgotten)))
+        if running.task.lease.epoch == 1:
+            await asyncio.Event().wait()
+
+    async with _engine(website, run):
+        await _until(lambda: len(begun) == 2)
+    assert begun == [(1, []), (2, ["1"])]
