@@ -147,7 +147,7 @@ _LEVELS = {
 
 _KEPT = "not copied; keep it in the environment, where labtrawl reads it"
 _TOKEN = "not copied; give it to `labtrawl init --add`, which checks and encrypts it"  # noqa: S105
-_OAUTH = "not copied; `labtrawl init --oauth` asks for it and encrypts it"
+_OAUTH = "not copied; `labtrawl init --oauth` takes it and encrypts it"
 _CRAWLER_TOKEN = "not copied; better make one for each client: `labtrawl token create`"  # noqa: S105
 _SECRETS: dict[str, str] = {
     **dict.fromkeys(

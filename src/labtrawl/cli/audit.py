@@ -16,9 +16,16 @@ def audit() -> None:
 
 @audit.command("list")
 @settings_options
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many.")
 def list_rows(settings: Settings, limit: int) -> None:
-    """Print the newest rows, the newest last."""
+    """Print the newest rows, the newest last.
+
+    \b
+    labtrawl audit list
+    labtrawl audit list --limit 1000
+
+    A row: number, time, tier, security level, who, what, on what, what came of it.
+    """  # noqa: D301 - click reads \b
     from labtrawl.cli.audited import database_of
     from labtrawl.store import audit as log
     from labtrawl.store.engine import open_snapshots
@@ -42,15 +49,19 @@ def _line(row: object) -> str:
 @audit.command()
 @settings_options
 def verify(settings: Settings) -> int:
-    """Look at every row; the exit code is 1 where one was changed, removed, inserted or cut off."""
+    """Look at every row; the exit code is 1 where one was changed, removed, inserted or cut off.
+
+    \b
+    labtrawl audit verify
+    """  # noqa: D301 - click reads \b
     from labtrawl.cli.audited import database_of
     from labtrawl.store import audit as log
     from labtrawl.store.engine import open_snapshots
     from labtrawl.store.secrets import key_path, open_cipher
 
-    keys = open_cipher(key_path(settings.data_dir))
+    path, keys = database_of(settings), open_cipher(key_path(settings.data_dir))
     remembered = log.remembered_in(log.head_path(settings.data_dir))
-    with open_snapshots(database_of(settings)) as database:
+    with open_snapshots(path) as database:
         verdict = database.read_now(lambda connection: log.verify(connection, keys, remembered))
     if verdict.problem:
         click.echo(f"the audit log is broken: {verdict.problem}", err=True)

@@ -45,7 +45,7 @@ async def audited(settings: Settings, action: str, change: Change[T]) -> T:
     migrate(path)
     async with open_store(path) as store:
         done = await store.write(both)
-        audit.remember(audit.head_path(settings.data_dir), await store.read(audit.head))
+        await audit.keep(store, audit.head_path(settings.data_dir))
     return done
 
 

@@ -57,8 +57,12 @@ def dataset() -> None:
 def list_resources(settings: Settings, areas: bool, as_json: bool) -> None:
     """Count records, segments and bytes by resource.
 
+    \b
+    labtrawl dataset ls
+    labtrawl dataset ls --areas --json
+
     Records are counted as committed: a record that was read again counts again.
-    """
+    """  # noqa: D301 - click reads \b
     rows = _rows(settings)
     sums = sum_up(rows, by_area=areas)
     if as_json:
@@ -81,7 +85,12 @@ def list_resources(settings: Settings, areas: bool, as_json: bool) -> None:
 def print_records(
     settings: Settings, resource: str | None, area: str | None, newest: bool, bodies: bool
 ) -> None:
-    """Write records as JSON Lines."""
+    """Write records as JSON Lines.
+
+    \b
+    labtrawl dataset cat --resource issues --bodies > issues.jsonl
+    labtrawl dataset cat --area group/project --history
+    """  # noqa: D301 - click reads \b
     import msgspec
 
     from labtrawl.dataset import reader
@@ -99,7 +108,11 @@ def print_records(
 @dataset.command("users")
 @settings_options
 def print_users(settings: Settings) -> None:
-    """Write the users seen in the records, each once, as JSON Lines."""
+    """Write the users seen in the records, each once, as JSON Lines.
+
+    \b
+    labtrawl dataset users > users.jsonl
+    """  # noqa: D301 - click reads \b
     from labtrawl.dataset.users import users_seen
 
     seen = users_seen(_root(settings), _rows(settings))
@@ -109,7 +122,11 @@ def print_users(settings: Settings) -> None:
 @dataset.command("verify")
 @settings_options
 def verify_files(settings: Settings) -> None:
-    """Compare every committed segment with the manifest; exit 1 for a fault."""
+    """Compare every committed segment with the manifest; exit 1 for a fault.
+
+    \b
+    labtrawl dataset verify
+    """  # noqa: D301 - click reads \b
     from labtrawl.dataset.verify import verify
 
     found = verify(_root(settings), _rows(settings))

@@ -103,10 +103,15 @@ class Found:
 def init(**flags: object) -> None:
     """Connect a GitLab: check its address and your token, then write labtrawl.toml.
 
+    \b
+    labtrawl init --url https://gitlab.example.org
+    labtrawl init --url https://gitlab.example.org --token-file token.txt
+    labtrawl init --add --oauth --url https://gitlab.example.org --client-id ID
+
     The token needs the scope read_api. It is never taken from the command line, where others could
     read it: you are asked for it, or it is read from --token-file. With --oauth there is no token
     to make: you sign in on a page of GitLab, and labtrawl stays signed in.
-    """
+    """  # noqa: D301 - click reads \b
     wish = Wish(**flags)  # type: ignore[arg-type]
     is_terminal = sys.stdin.isatty() and wish.token_file != Path("-")
     connect(wish, is_terminal, Console(highlight=False), system_clock())
@@ -333,7 +338,8 @@ def _rows(found: Found, today: date) -> Iterator[tuple[str, str]]:
     yield "GitLab", f"{found.instance.url} ({gitlab.version}, {edition} Edition)"
     yield "Account", f"{account.name} (@{account.username})"
     yield "Scopes", _scopes_in_words(found.probe)
-    yield "Expires", _expiry_in_words(account, today)
+    renewed = "labtrawl renews it in time" if found.access.refresh_token else ""
+    yield "Expires", renewed or _expiry_in_words(account, today)
     at_least = "" if found.scope.is_exact else "at least "
     groups, projects = found.scope.groups, found.scope.projects
     yield "Member of", f"{at_least}{_counted(groups, 'group')}, {_counted(projects, 'project')}"

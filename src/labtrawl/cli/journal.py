@@ -49,6 +49,8 @@ def journal(
     if name is not None and not _names(folder, name) and not follow:
         known = ", ".join(_names(folder, None)) or "none"
         raise Missing(f"there is no log of {name!r} in {folder}; there are: {known}")
+    if not follow and not _names(folder, None):
+        click.echo(f"nothing is logged yet in {folder}", err=True)
     tails = _Tails(folder, name)
     for entry in _last(tails.read(), lines):
         _print(entry, form)

@@ -25,11 +25,19 @@ def keys() -> None:
 @keys.command("list")
 @settings_options
 def list_keys(settings: Settings) -> None:
-    """List the keys of the data folder."""
+    """List the keys of the data folder.
+
+    \b
+    labtrawl keys list
+    """  # noqa: D301 - click reads \b
+    from labtrawl.cli.audited import database_of
     from labtrawl.store.keyring import key_states
     from labtrawl.store.secrets import key_path
 
-    for each in key_states(key_path(settings.data_dir)):
+    path = key_path(settings.data_dir)
+    if not path.exists():
+        database_of(settings)  # says that there is no labtrawl, rather than that a key is lost
+    for each in key_states(path):
         since = each.since.isoformat(timespec="seconds")
         click.echo(f"{each.key_id}  {each.state:8} {since}  {_STATES[each.state]}")
 
@@ -39,9 +47,13 @@ def list_keys(settings: Settings) -> None:
 def rotate_keys(settings: Settings, source: Source) -> None:
     """Make a new key and encrypt every token with it; website and crawlers may run.
 
+    \b
+    labtrawl keys rotate
+    labtrawl reload
+
     A rotation that was cut off is finished by the next one. The old key is kept until nothing is
     encrypted under it: stop and start labtrawl, or reload it, and it goes.
-    """
+    """  # noqa: D301 - click reads \b
     config = find_settings_file(settings, source)
     done = asyncio.run(rotate(settings, config))
     click.echo(f"The key is now {done.key_id}.")
@@ -79,6 +91,7 @@ async def rotate(
     Whatever it is cut off by, every text still opens, and the next rotation finishes this one.
     Raises ConfigError (no key, a file that cannot be written), Conflict (another rotation).
     """
+    from labtrawl.cli.audited import audited
     from labtrawl.cli.key_care import encrypted_settings
     from labtrawl.cli.settings_texts import encrypt_again
     from labtrawl.store import keyring, renewals
@@ -94,9 +107,9 @@ async def rotate(
             used = {found for text in texts if (found := key_id_in(text))}
             if used <= {open_cipher(path).key_id}:
                 keyring.replace_key(path, step)
-            cipher = open_cipher(path)
-            accounts, broken = await store.write(lambda c: renewals.encrypt_again(c, cipher))
-            step("database")
+        accounts, broken = await audited(settings, "keys rotate", _encrypt_again)
+        step("database")
+        cipher = open_cipher(path)
         changed, unreadable = (0, 0) if config is None else encrypt_again(config, settings, cipher)
         step("settings")
     return Rotated(cipher.key_id, accounts, changed, broken + unreadable)

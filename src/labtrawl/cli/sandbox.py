@@ -120,8 +120,8 @@ def sandbox() -> None:
 @_world_flags
 @click.option("--host", default=_HOST, show_default=True, help="The address to listen on.")
 @click.option("--port", default=0, help="The port; 0 takes any free one.")
-@click.option("--latency-ms", default=0.0, help="Hold every answer back for so long.")
-@click.option("--rate-limit", "rate_limit_per_minute", default=0, help="Requests a minute a user.")
+@click.option("--latency-ms", default=0.0, help="Hold every answer back for so many ms.")
+@click.option("--rate-limit", "rate_limit_per_minute", default=0, help="Requests a minute a user; 0 sets no limit.")
 @click.option("--short-pages", is_flag=True, help="Serve some lists in pages with holes.")
 @click.option("--link-host", default="", help="Another scheme and host in Link headers.")
 @click.option("--expires-in", default=7200, help="Seconds that an OAuth access token lives.")
@@ -133,7 +133,13 @@ def sandbox() -> None:
     help='Misbehave: {"path": "issues", "kind": "429_http", "times": 3}; repeatable.',
 )
 def serve_world(host: str, sizes: tuple[str, ...], faults: tuple[str, ...], **given: Any) -> None:
-    """Serve until Ctrl+C; print the address, and the token of each account."""
+    """Serve until Ctrl+C; print the address, and the token of each account.
+
+    \b
+    labtrawl sandbox serve --port 8080
+    labtrawl sandbox serve --size issues=500 --latency-ms 50
+    labtrawl sandbox serve --fault '{"path": "issues", "kind": "500", "times": 3}'
+    """  # noqa: D301 - click reads \b
     look = Look(sizes=_sizes(sizes), faults=tuple(map(read_fault, faults)), **given)
     logs.set_up(look.logs)
     world = look.build()
@@ -161,7 +167,12 @@ def print_truth(
     sizes: tuple[str, ...],
     **given: Any,
 ) -> None:
-    """Print what a perfect crawl holds: counts by resource and project, and each gap's reason."""
+    """Print what a perfect crawl holds: counts by resource and project, and each gap's reason.
+
+    \b
+    labtrawl sandbox truth --world small
+    labtrawl sandbox truth --user mei.tanaka --json
+    """  # noqa: D301 - click reads \b
     look = Look(sizes=_sizes(sizes), **given)
     world = look.build()
     if invented:

@@ -58,7 +58,11 @@ def create(settings: Settings, name: str, scopes: tuple[str, ...], days: int) ->
 @token.command("list")
 @settings_options
 def list_tokens(settings: Settings) -> None:
-    """List the tokens: what they open, until when, when they were used last."""
+    """List the tokens: what they open, until when, when they were used last.
+
+    \b
+    labtrawl token list
+    """  # noqa: D301 - click reads \b
     from labtrawl.cli.audited import database_of
     from labtrawl.store import tokens
     from labtrawl.store.engine import open_snapshots
@@ -80,7 +84,11 @@ def list_tokens(settings: Settings) -> None:
 @settings_options
 @click.argument("prefix")
 def revoke(settings: Settings, prefix: str) -> None:
-    """End a token at once; PREFIX is its beginning, as `token list` shows it."""
+    """End a token at once; PREFIX is its beginning, as `token list` shows it.
+
+    \b
+    labtrawl token revoke ltw_0a1b2c3d
+    """  # noqa: D301 - click reads \b
     from labtrawl.cli.audited import audited
     from labtrawl.store import tokens
     from labtrawl.store.engine import Connection

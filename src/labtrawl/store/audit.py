@@ -17,9 +17,12 @@ from typing import Any, Protocol
 import msgspec
 from sqlalchemy import Connection
 
+from labtrawl import logs
 from labtrawl.clock import Clock
 from labtrawl.errors import ConfigError
 from labtrawl.store.engine import NOW_MS, Store
+
+log = logs.get("auth.audit")
 
 PURPOSE = "audit"
 FIRST = "the first row"
@@ -205,15 +208,33 @@ async def keep_head(store: Store, path: Path, clock: Clock) -> None:
     """Remember the newest row each minute, and at the end."""
     try:
         while True:
-            await _keep(store, path)
+            await keep(store, path)
             await clock.sleep(HEAD_SECONDS)
     finally:
-        await _keep(store, path)
+        await keep(store, path)
 
 
-async def _keep(store: Store, path: Path) -> None:
-    newest_row = await store.read(head)
+async def keep(store: Store, path: Path) -> None:
+    """Remember the newest row; not where the remembered one is gone: that has to stay known."""
+    try:
+        before = await asyncio.to_thread(remembered_in, path)
+        newest_row = await store.read(lambda connection: _newest_since(connection, before))
+    except ConfigError as error:
+        log.error("audit_head_not_kept", error=str(error))
+        return
     await asyncio.to_thread(remember, path, newest_row)
+
+
+def _newest_since(connection: Connection, before: Head | None) -> Head:
+    if before is not None and before.id:
+        found = connection.exec_driver_sql(
+            "SELECT mac FROM audit WHERE id = ?", (before.id,)
+        ).scalar()
+        if found != before.mac:
+            raise ConfigError(
+                f"row {before.id} of the audit log is not what it was: see labtrawl audit verify"
+            )
+    return head(connection)
 
 
 def remembered_in(path: Path) -> Head | None:

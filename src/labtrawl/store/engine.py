@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
 from labtrawl.domain.credential import Secret
-from labtrawl.errors import DiskFull, LabtrawlError, StoreError
+from labtrawl.errors import BadMessage, DiskFull, LabtrawlError, StoreError
 from labtrawl.store.sqlite import NOW_MS, open_file
 
 __all__ = ["NOW_MS", "Connection", "Store", "database_path", "open_store"]
@@ -95,7 +95,7 @@ class Snapshots:
         try:
             with self._engine.connect() as connection, connection.begin():
                 return work(connection)
-        except DBAPIError as error:
+        except (DBAPIError, OverflowError) as error:
             raise store_failure(error) from error
 
 
@@ -214,6 +214,8 @@ def _apply(connection: Connection, item: _Item) -> None:
         item.error = error
     except OperationalError:
         raise
+    except (DataError, OverflowError) as error:
+        item.error = store_failure(error)
     except Exception as error:  # noqa: BLE001 - a fault of this item alone: its savepoint is undone
         item.error = error
 
@@ -222,6 +224,9 @@ def store_failure(error: BaseException) -> LabtrawlError:
     """Map a driver's error to the house's, once."""
     if isinstance(error, LabtrawlError):
         return error
+    if isinstance(error, DataError | OverflowError):
+        # Whoever sent it would send the same again for ever.
+        return BadMessage("a number is too large, or a text of no form that the database cannot keep")
     for cause in _causes(error):
         words = str(cause)
         if "disk is full" in words or "disk I/O error" in words or _state_of(cause) == DISK_FULL:

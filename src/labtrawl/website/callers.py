@@ -189,10 +189,14 @@ def _local(peer: Peer) -> Visitor:
     return Visitor(Tier.SOCKET, frozenset({Who.SOCKET}), f"process {peer.pid}")
 
 
-def _signed_in(session: KnownSession) -> Visitor:
-    who = SESSION_ROLES[session.role]
+def name_of(session: KnownSession) -> str:
+    """Return what a session is called where its doings are written down."""
     account = f" of account {session.account_id}" if session.account_id else ""
-    return Visitor(Tier.SESSION, frozenset({who}), f"{session.role} {session.name}{account}")
+    return f"{session.role} {session.name}{account}"
+
+
+def _signed_in(session: KnownSession) -> Visitor:
+    return Visitor(Tier.SESSION, frozenset({SESSION_ROLES[session.role]}), name_of(session))
 
 
 def _named(roles: frozenset[Who], client: str, owner: str, name: str, found: _Found) -> Visitor:

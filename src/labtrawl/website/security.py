@@ -90,19 +90,28 @@ class Guard:
         try:
             await self._serve(asked, receive, sender)
         except Unwritten as error:
-            await self._break_off(asked, receive, sender, error.why)
+            await self._break_off(asked, receive, sender, error.why, is_audited=False)
         except Exception as error:  # noqa: BLE001 - the last door: it is logged and answered
             await self._break_off(asked, receive, sender, error)
 
     async def _break_off(
-        self, asked: Asked, receive: Receive, sender: "_Sender", error: Exception
+        self,
+        asked: Asked,
+        receive: Receive,
+        sender: "_Sender",
+        error: Exception,
+        is_audited: bool = True,
     ) -> None:
         answer = self._failures.of(asked.request, error)
         if sender.started:
             return
         # The log itself may be what broke: nobody is told that a thing was done.
-        sender.is_audited = False
-        await _send_answer(asked, answer, receive, sender)
+        sender.is_audited = is_audited
+        try:
+            await _send_answer(asked, answer, receive, sender)
+        except Unwritten:
+            sender.is_audited = False
+            await _send_answer(asked, answer, receive, sender)
 
     async def _serve(self, asked: Asked, receive: Receive, send: "_Sender") -> None:
         asked.route = route_of(self._app, asked.request.scope)

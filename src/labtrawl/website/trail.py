@@ -24,6 +24,14 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 STRANGERS = 60
 MINUTE = 60.0
 LONGEST_TARGET = 200
+REFUSED = "400"
+DETAIL = "labtrawl.detail"
+
+
+def note_detail(request: HTTPConnection, *words: object) -> None:
+    """Have it written down what a request's body asks for; "" and None are left out. No secrets."""
+    told = " ".join(str(word) for word in words if word not in (None, ""))
+    request.scope[DETAIL] = told[:LONGEST_TARGET]
 
 
 @dataclass(slots=True)
@@ -46,9 +54,10 @@ class Asked:
         path = str(self.request.scope["path"])
         return path.startswith(API) or self.method not in SAFE_METHODS | {WEBSOCKET}
 
-    def entry(self, outcome: str, detail: str = "") -> Entry:
+    def entry(self, outcome: str) -> Entry:
         """Return what is written down."""
         visitor = self.visitor
+        detail = str(self.request.scope.get(DETAIL, ""))
         action = " ".join(self.route or (self.method, "no route"))
         target = str(self.request.scope["path"])[:LONGEST_TARGET]
         tier = visitor.tier.value if visitor.tier else "none"
@@ -102,7 +111,7 @@ class Trail:
             log.info("request_allowed", **told)
 
     def _entries(self, asked: Asked, outcome: str) -> list[Entry]:
-        if asked.visitor.tier is not None:
+        if asked.visitor.tier is not None or outcome < REFUSED:
             return [asked.entry(outcome)]
         now = self.site.clock.monotonic()
         before: list[Entry] = []

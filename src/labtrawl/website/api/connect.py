@@ -25,6 +25,7 @@ from labtrawl.website.api.speaking import (
 )
 from labtrawl.website.callers import NotYours, Visitor, bearer_of, visitor_of
 from labtrawl.website.desk import Desk
+from labtrawl.website.trail import note_detail
 
 
 def add(app: FastAPI, desk: Desk) -> None:
@@ -33,6 +34,7 @@ def add(app: FastAPI, desk: Desk) -> None:
     @app.post("/api/internal2/connect")
     async def connect(request: Request) -> Response:
         register = await asked(request, Register)
+        note_detail(request, register.id)
         return await _connect(desk, request, register)
 
     @app.post("/api/internal2/heartbeat")

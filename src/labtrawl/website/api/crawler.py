@@ -11,6 +11,7 @@ from labtrawl.website.api.health import health_of
 from labtrawl.website.api.shapes import Commanded, CrawlerCommand, CrawlerStatus
 from labtrawl.website.api.speaking import answer, asked, task_number
 from labtrawl.website.desk import Desk
+from labtrawl.website.trail import note_detail
 
 
 def add(app: FastAPI, desk: Desk) -> None:
@@ -25,6 +26,8 @@ def add(app: FastAPI, desk: Desk) -> None:
         wanted = await asked(request, CrawlerCommand)
         if wanted.action == "status":
             return answer(await _status(desk))
+        job = None if wanted.task_id is None else f"job {wanted.task_id}"
+        note_detail(request, wanted.action, wanted.crawler, job)
         task_id = None if wanted.task_id is None else task_number(str(wanted.task_id))
         done = await desk.site.crawling.command(wanted.action, wanted.crawler, task_id)
         reached = Commanded(action=wanted.action, crawlers=done["crawlers"], jobs=done["jobs"])

@@ -8,6 +8,7 @@ from labtrawl.protocol.messages import TokenRefreshRequest
 from labtrawl.website.api.speaking import body_of, crawler_of, exchanged, read
 from labtrawl.website.callers import visitor_of
 from labtrawl.website.desk import Desk
+from labtrawl.website.trail import note_detail
 
 
 def add(app: FastAPI, desk: Desk) -> None:
@@ -19,5 +20,7 @@ def add(app: FastAPI, desk: Desk) -> None:
             # What hands out tokens needs the client's proof, over the socket too.
             crawler_of(request)
         body = await body_of(request)
-        read(body, TokenRefreshRequest)
+        wanted = read(body, TokenRefreshRequest)
+        whose = f"job {wanted.task_id}" if wanted.task_id else f"account {wanted.account_id}"
+        note_detail(request, f"token of {whose}")
         return await exchanged(desk, request, "message", "TOKEN_REFRESH_REQUEST", body)

@@ -32,6 +32,7 @@ from labtrawl.website.api.speaking import (
 from labtrawl.website.asking import LARGEST
 from labtrawl.website.callers import visitor_of
 from labtrawl.website.desk import Desk
+from labtrawl.website.trail import note_detail
 
 Wish = Literal["run", "pause", "cancel"]
 ACTIONS: dict[Wish, str] = {"run": "resume", "pause": "pause", "cancel": "cancel"}
@@ -58,7 +59,9 @@ def _add_list(app: FastAPI, desk: Desk) -> None:
     @app.post("/api/internal2/tasks")
     async def claim_or_add(request: Request) -> Response:
         if visitor_of(request).may_command:
-            return await _add(desk, await asked(request, TaskWanted))
+            wanted = await asked(request, TaskWanted)
+            note_detail(request, f"{wanted.command} of area {wanted.area_id}")
+            return await _add(desk, wanted)
         crawler_of(request)
         body = await body_of(request)
         read(body, wire.RequestJobs)
@@ -75,6 +78,8 @@ def _add_task(app: FastAPI, desk: Desk) -> None:
     async def change(request: Request, task_id: str) -> Response:
         wanted = await asked(request, TaskChange)
         if visitor_of(request).may_command:
+            priority = None if wanted.priority is None else f"priority {wanted.priority}"
+            note_detail(request, priority, wanted.wanted)
             return await _change(desk, task_number(task_id), wanted)
         return await _renew(desk, request, task_number(task_id), wanted)
 
@@ -82,6 +87,7 @@ def _add_task(app: FastAPI, desk: Desk) -> None:
     async def end(request: Request, task_id: str) -> Response:
         body = await body_of(request)
         if visitor_of(request).may_command:
+            note_detail(request, "cancel")
             return await _command(desk, task_number(task_id), "cancel")
         crawler_of(request)
         back = read(body, TaskReturn)

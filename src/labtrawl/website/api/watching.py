@@ -19,8 +19,9 @@ from labtrawl.website.desk import Desk
 from labtrawl.website.live import STILL_SECONDS, TICK_SECONDS
 
 # RFC 6455, 7.4.1; 4404 and 4401 are of the range that is left to programs.
-POLICY_VIOLATION, GOING_AWAY, NO_SUCH_TASK, SIGNED_OUT = 1008, 1001, 4404, 4401
-RECOGNISE_SECONDS = 15.0
+NOT_TEXT, GOING_AWAY, NO_SUCH_TASK, SIGNED_OUT = 1003, 1001, 4404, 4401
+# A session or a token that has ended is good for so long here.
+RECOGNISE_SECONDS = 1.0
 SPEAKERS = frozenset({"PROGRESS_UPDATE", "JOBS_DISCOVERED", "renew_leases", "request_budget"})
 
 
@@ -48,6 +49,7 @@ class _Watch:
         self._job_id = job_id
         self._reception = Reception(desk.site)
         self._visitor: Visitor = visitor_of(socket)
+        self._looked = desk.site.clock.monotonic()
 
     async def run(self) -> None:
         """Tell and listen until one of both ends."""
@@ -69,31 +71,39 @@ class _Watch:
 
     async def _tell(self) -> None:
         """Send the job whenever it has changed; at most five times a second."""
-        site, sent, looked = self._desk.site, -1, self._desk.site.clock.monotonic()
-        while True:
+        site, sent = self._desk.site, -1
+        while await self._is_welcome():
             ticket = site.store.changes.ticket()
             row = await site.store.read(lambda c: tasks.one(c, self._job_id))
             if row.change != sent:
                 sent = row.change
                 await self._send("message", "jobUpdate", _told(row), None)
-            if site.clock.monotonic() - looked >= RECOGNISE_SECONDS:
-                looked = site.clock.monotonic()
-                if not await self._is_still_welcome():
-                    await self._close(SIGNED_OUT, "signed out")
-                    return
             with suppress(TimeoutError):
                 async with asyncio.timeout(STILL_SECONDS):
                     await ticket.wait()
             await site.clock.sleep(TICK_SECONDS)
 
-    async def _is_still_welcome(self) -> bool:
+    async def _is_welcome(self) -> bool:
+        """Look again, now and then, who this is; close where it is nobody any more."""
+        now = self._desk.site.clock.monotonic()
+        if now - self._looked < RECOGNISE_SECONDS:
+            return True
         again = await self._reception.recognise(self._socket)
-        return again.roles == self._visitor.roles
+        if (again.roles, again.crawler) != (self._visitor.roles, self._visitor.crawler):
+            await self._close(SIGNED_OUT, "signed out")
+            return False
+        self._looked = now
+        return True
 
     async def _listen(self) -> None:
-        with suppress(WebSocketDisconnect):
-            while True:
-                await self._take(await self._socket.receive_text())
+        while (message := await self._socket.receive())["type"] != "websocket.disconnect":
+            text = message.get("text")
+            if text is None:
+                await self._close(NOT_TEXT, "send text, not bytes")
+                return
+            if not await self._is_welcome():
+                return
+            await self._take(text)
 
     async def _take(self, text: str) -> None:
         body, reply_to = text.encode(), None

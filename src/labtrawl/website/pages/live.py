@@ -27,6 +27,8 @@ from labtrawl.website.screens import message
 
 # Shorter than the shortest idle limit that proxies are known for.
 HEARTBEAT_SECONDS = 15.0
+# Who signed out sees what changes for so long.
+RECOGNISE_SECONDS = 1.0
 ENDED = b"event: ended\ndata: signed out\n\n"
 
 
@@ -82,7 +84,7 @@ async def _stream(desk: Desk, viewer: Viewer, session: str) -> AsyncIterator[byt
         await desk.hub.join(viewer)
         while not viewer.closed:
             change, parts = await viewer.take(HEARTBEAT_SECONDS)
-            if clock.monotonic() - checked >= HEARTBEAT_SECONDS:
+            if clock.monotonic() - checked >= RECOGNISE_SECONDS:
                 checked = clock.monotonic()
                 if not await _is_signed_in(desk, session):
                     yield ENDED

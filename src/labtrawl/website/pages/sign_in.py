@@ -10,12 +10,15 @@ from starlette.responses import Response
 from labtrawl.store.sessions import (
     SESSION_SECONDS,
     LinkState,
+    find_session,
     link_state,
     revoke,
     sign_in,
 )
 from labtrawl.website.asking import form_field
+from labtrawl.website.callers import name_of
 from labtrawl.website.desk import Desk
+from labtrawl.website.trail import note_detail
 
 
 def _page(desk: Desk, token: str, state: LinkState | None) -> HTMLResponse:
@@ -49,17 +52,19 @@ def add(app: FastAPI, desk: Desk) -> None:
 
     @app.post("/sign-in")
     async def use(request: Request) -> Response:
-        return await _sign_in(desk, await form_field(request, "token"))
+        return await _sign_in(desk, request, await form_field(request, "token"))
 
     @app.post("/sign-out")
     async def sign_out(request: Request) -> Response:
         return await _sign_out(desk, request.cookies[desk.site.cookie])
 
 
-async def _sign_in(desk: Desk, token: str) -> Response:
+async def _sign_in(desk: Desk, request: Request, token: str) -> Response:
     state, session = await desk.site.store.write(lambda connection: sign_in(connection, token))
     if session is None:
         return _page(desk, "", state)
+    known = await desk.site.store.read(lambda connection: find_session(connection, session))
+    note_detail(request, "signed in as", name_of(known) if known else "nobody any more")
     response = RedirectResponse("/", 303)
     _set_cookie(desk, response, session)
     return response
