@@ -20,7 +20,7 @@ from tests.integration.protocol.wire import RawPeer, Website, raw_peer, website
 REQUEST = {"requestId": "rq-1"}
 
 
-def _recorded(truth: Path | None, side: str) -> list[str]:
+def recorded(truth: Path | None, side: str) -> list[str]:
     """What one side of the recorded conversation sent, a read each."""
     if truth is None:
         pytest.skip("the recorded conversation lies beside GITLAB_TRUTH, which is absent")
@@ -62,7 +62,7 @@ def _jobs(connection: Connection) -> list[tuple[Any, ...]]:
 async def test_recorded_crawler_is_served_by_the_website_that_dials_it(
     tmp_path: Path, gitlab_truth: Path | None
 ) -> None:
-    reads = _recorded(gitlab_truth, "crawler")
+    reads = recorded(gitlab_truth, "crawler")
     async with website(tmp_path, accepts_legacy=True) as site:
         (job_id,) = await site.plant(1)
         async with _dialled(site) as peer:
