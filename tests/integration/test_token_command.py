@@ -125,4 +125,4 @@ def test_log_stays_whole_over_a_rotation_of_the_key(data_dir: Path) -> None:
     assert rotated.exception is None
     run(data_dir, "admin", "link")
     verdict = run(data_dir, "audit", "verify")
-    assert (verdict.return_value, verdict.stdout) == (0, "the audit log is whole: 2 rows\n")
+    assert (verdict.return_value, verdict.stdout) == (0, "the audit log is whole: 3 rows\n")

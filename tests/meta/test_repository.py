@@ -7,6 +7,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 
 from tests.meta.tree import PACKAGE, ROOT, text_files, tracked_files
@@ -90,3 +91,9 @@ def test_wheel_ships_every_file_of_the_package(tmp_path: Path) -> None:
 def test_scripts_can_be_run() -> None:
     scripts = [*(ROOT / "scripts").glob("*.sh"), ROOT / ".ci" / "run"]
     assert [path.name for path in scripts if not path.stat().st_mode & 0o100] == []
+
+
+@pytest.mark.seed("S2.87")
+def test_types_are_checked_strictly_in_code_and_tests() -> None:
+    settings = PROJECT["tool"]["mypy"]
+    assert (settings["strict"], settings["files"]) == (True, ["src", "tests"])

@@ -16,7 +16,9 @@ def audit() -> None:
 
 @audit.command("list")
 @settings_options
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many.")
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many."
+)
 def list_rows(settings: Settings, limit: int) -> None:
     """Print the newest rows, the newest last.
 

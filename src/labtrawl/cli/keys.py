@@ -4,11 +4,17 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from labtrawl.cli.options import Source, setting_flags, settings_options
 from labtrawl.config import Settings
+
+if TYPE_CHECKING:
+    from labtrawl.cli.audited import Change
+    from labtrawl.store.engine import Connection
+    from labtrawl.store.secrets import Cipher
 
 _STATES = {
     "current": "encrypts",
@@ -107,9 +113,20 @@ async def rotate(
             used = {found for text in texts if (found := key_id_in(text))}
             if used <= {open_cipher(path).key_id}:
                 keyring.replace_key(path, step)
-        accounts, broken = await audited(settings, "keys rotate", _encrypt_again)
-        step("database")
         cipher = open_cipher(path)
+        accounts, broken = await audited(settings, "keys rotate", _under(cipher))
+        step("database")
         changed, unreadable = (0, 0) if config is None else encrypt_again(config, settings, cipher)
         step("settings")
     return Rotated(cipher.key_id, accounts, changed, broken + unreadable)
+
+
+def _under(cipher: "Cipher") -> "Change[tuple[int, int]]":
+    """Bring what the database holds under the current key, and say so."""
+    from labtrawl.store import renewals
+
+    def again(connection: "Connection") -> tuple[tuple[int, int], str, str]:
+        changed, broken = renewals.encrypt_again(connection, cipher)
+        return (changed, broken), cipher.key_id, f"{changed} accounts encrypted again"
+
+    return again

@@ -121,7 +121,12 @@ def sandbox() -> None:
 @click.option("--host", default=_HOST, show_default=True, help="The address to listen on.")
 @click.option("--port", default=0, help="The port; 0 takes any free one.")
 @click.option("--latency-ms", default=0.0, help="Hold every answer back for so many ms.")
-@click.option("--rate-limit", "rate_limit_per_minute", default=0, help="Requests a minute a user; 0 sets no limit.")
+@click.option(
+    "--rate-limit",
+    "rate_limit_per_minute",
+    default=0,
+    help="Requests a minute a user; 0 sets no limit.",
+)
 @click.option("--short-pages", is_flag=True, help="Serve some lists in pages with holes.")
 @click.option("--link-host", default="", help="Another scheme and host in Link headers.")
 @click.option("--expires-in", default=7200, help="Seconds that an OAuth access token lives.")

@@ -12,7 +12,7 @@ import msgspec
 
 from labtrawl import logs
 from labtrawl.dispatch.auth import DirectSocketAuth, Proved
-from labtrawl.errors import ProtocolError
+from labtrawl.errors import PeerGone, ProtocolError
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol import proof
 from labtrawl.protocol.connection import PeerIdentity
@@ -22,6 +22,7 @@ log = logs.get("auth.direct-socket")
 
 # The prefix of names that dialect-1 peers give themselves: none of them passes for a child of ours.
 LEGACY = "dialect-1:"
+LONGEST_NAME = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Arrival:
     proof: str | None = None
     # The id of its `register`.
     reply_to: str | None = None
+    # Where it is known otherwise than by the connection: who dials sees who holds the listener.
+    pid: int = 0
     # What came before it was clear that no `register` would come.
     first: wire.Envelope | None = None
 
@@ -85,7 +88,8 @@ class _Call:
         ):
             raise ProtocolError("the listening end could not prove that it is our crawler")
         holding = frozenset((one.task_id, one.epoch) for one in said.holding)
-        return Arrival(Caller(said.client_id), self.child.owner, holding=holding)
+        pid = self.child.pid
+        return Arrival(Caller(said.client_id), self.child.owner, holding=holding, pid=pid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +153,12 @@ class Admission:
         """Take a peer of dialect 1 by what it calls itself."""
         if not self.patience.accepts_legacy:
             raise ProtocolError("register first, with a proof (socket.legacy_peers is off)")
-        log.warning("legacy_peer_accepted", origin=first.origin, proof="none")
+        if len(first.origin) > LONGEST_NAME:
+            raise ProtocolError(
+                f"a name of {len(first.origin)} characters is too long; at most {LONGEST_NAME}"
+            )
         caller = Caller(f"{LEGACY}{first.origin}", dialect=1)
+        log.warning("legacy_peer_accepted", origin=first.origin, proof="none")
         return Arrival(caller, owner=LEGACY, first=first)
 
     async def _first(self) -> wire.Envelope:
@@ -164,7 +172,7 @@ class Admission:
         except TimeoutError:
             raise ProtocolError(f"no word within {seconds:g} s") from None
         if envelope is None:
-            raise ProtocolError("it went away without a word")
+            raise PeerGone("it went away without a word")
         return envelope
 
 

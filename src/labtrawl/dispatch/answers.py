@@ -14,6 +14,9 @@ from labtrawl.protocol.connection import Connection
 from labtrawl.protocol.exchange import Reply
 from labtrawl.protocol.ids import MessageIds
 
+# Characters of a refusal: it quotes the peer, whose words may be as long as a message.
+MOST_WORDS = 500
+
 
 class Answers:
     """Speaks the dialect of the peer, once it is known."""
@@ -83,14 +86,16 @@ class Answers:
 
     def error(self, reply_to: str | None, code: str, message: str) -> None:
         """Say that a message was refused, and why."""
-        report = wire.ErrorReport(code=code, message=message, reply_to=reply_to)
+        report = wire.ErrorReport(code=code, message=message[:MOST_WORDS], reply_to=reply_to)
         with contextlib.suppress(PeerGone):
             self.send("message", "ERROR", report, reply_to)
 
     def jobs_error(self, asked: wire.Envelope, message: str) -> None:
         """Refuse a request for jobs in the words of dialect 1."""
-        request_id = msgspec.json.decode(asked.payload, type=wire.RequestJobs).request_id
-        body = {"error": message, "requestId": request_id}
+        request_id = ""
+        with contextlib.suppress(msgspec.MsgspecError):
+            request_id = msgspec.json.decode(asked.payload, type=wire.RequestJobs).request_id
+        body = {"error": message[:MOST_WORDS], "requestId": request_id}
         with contextlib.suppress(PeerGone):
             self.send("jobResponse", "jobs_error", body, None)
 

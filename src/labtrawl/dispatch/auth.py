@@ -34,6 +34,7 @@ class Proved:
     name: str
     owner: str
     secret: bytes = field(repr=False)
+    pid: int = 0
 
 
 HINT = "only crawlers of this labtrawl, or with an API token of scope crawler, may register"
@@ -124,8 +125,8 @@ class DirectSocketAuth:
         """Return the one crawler that the supervisor started, as soon as there is one."""
         while not self._announced:
             await self._changed.wait()
-        name, (_, secret) = next(iter(self._announced.items()))
-        return Proved(name, SUPERVISOR, secret)
+        name, (pid, secret) = next(iter(self._announced.items()))
+        return Proved(name, SUPERVISOR, secret, pid)
 
     def is_child(self, name: str) -> bool:
         """Say whether the supervisor started a crawler of this name."""

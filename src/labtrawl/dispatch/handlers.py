@@ -66,7 +66,7 @@ async def handle(desk: Desk, caller: Caller, envelope: wire.Envelope) -> Reply |
 
 def _handler(key: str) -> Handler:
     if key not in HANDLERS:
-        raise BadMessage(f"{key!r} is no message that a crawler can send")
+        raise BadMessage(f"{key[:64]!r} is no message that a crawler can send")
     return HANDLERS[key]
 
 

@@ -25,21 +25,27 @@ HOLD_SECONDS = 2.0
 MOST_JOBS = 100
 # Digits of the largest number of a job that fits the database (2^63).
 LONGEST_NUMBER = 18
+# Characters of a name that a peer gives a message; it is kept in the database.
+LONGEST_ID = 128
 
 
 def task_number(task_id: str) -> int:
     """Return the job's number; BadMessage for what is none."""
     if not (task_id.isascii() and task_id.isdecimal() and len(task_id) <= LONGEST_NUMBER):
-        raise BadMessage(f"{task_id!r} is not the id of a job")
+        raise BadMessage(f"{task_id[:64]!r} is not the id of a job")
     return int(task_id)
 
 
 async def request_jobs(desk: Desk, caller: Caller, envelope: wire.Envelope) -> Reply:
     """Lease due jobs to the caller; waits a little where there are none."""
     asked = msgspec.json.decode(envelope.payload, type=wire.RequestJobs)
-    claim_id = asked.request_id or envelope.id
-    if not claim_id:
-        raise BadMessage("a request for jobs needs an id, or its answer could not be repeated")
+    # A peer of dialect 1 gets what it has in hand, by whatever name it asks.
+    claim_id = asked.request_id or envelope.id or ("unnamed" if caller.dialect == 1 else "")
+    if not claim_id or len(claim_id) > LONGEST_ID:
+        raise BadMessage(
+            f"a request for jobs needs an id of 1 to {LONGEST_ID} characters, or its answer could"
+            " not be repeated"
+        )
     seconds = desk.lease_seconds if caller.dialect > 1 else desk.legacy_lease_seconds
     limit = min(asked.limit, MOST_JOBS)
     claim = _Claim(caller.name, claim_id, limit, asked.resource, seconds, caller.dialect == 1)

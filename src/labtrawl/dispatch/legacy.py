@@ -9,14 +9,20 @@ from labtrawl.protocol.messages import Envelope
 
 # Numbers that the ancestors write as texts.
 NUMBERS = frozenset({"gitlabId"})
+# Lists that they write as numbered objects: without any number an object says nothing of itself.
+LISTS = frozenset({"areas", "jobs"})
 
 
 def modern(envelope: Envelope) -> Envelope:
     """Return the message with each numbered object (`{"0": …, "1": …}`) as the list that it means.
 
-    Numbers that came as texts are numbers again, too.
+    Numbers that came as texts are numbers again, and what is null is left out.
     """
-    said = msgspec.json.decode(envelope.payload)
+    try:
+        said = msgspec.json.decode(envelope.payload)
+    except msgspec.MsgspecError:
+        return envelope  # who handles it says what is wrong with it
+    said = {} if said is None else said
     return replace(envelope, payload=msgspec.Raw(msgspec.json.encode(_listed(said))))
 
 
@@ -27,9 +33,11 @@ def _listed(value: Any) -> Any:
         return value
     if value and list(value) == [str(number) for number in range(len(value))]:
         return [_listed(each) for each in value.values()]
-    return {key: _number(key, _listed(each)) for key, each in value.items()}
+    return {key: _named(key, _listed(each)) for key, each in value.items() if each is not None}
 
 
-def _number(key: str, value: Any) -> Any:
+def _named(key: str, value: Any) -> Any:
+    if key in LISTS and value == {}:
+        return []
     is_number = key in NUMBERS and isinstance(value, str) and value.isascii() and value.isdecimal()
     return int(value) if is_number else value

@@ -39,7 +39,7 @@ def record_area(
 ) -> None:
     """Store an area, the account's role in it, and a ledger row for each of its resources."""
     if found.type not in (AreaKind.GROUP, AreaKind.PROJECT):
-        raise BadMessage(f"{found.type!r} is no kind of area that can be discovered")
+        raise BadMessage(f"{found.type[:64]!r} is no kind of area that can be discovered")
     kind = AreaKind(found.type)
     area_id = areas.record(
         connection,

@@ -27,7 +27,20 @@ class About(wire.Record, frozen=True, kw_only=True):
         return self.status == SHOWN and bytes(self.cursor) == b"null" and not self.segments
 
 
+class _Named(wire.Record, frozen=True, kw_only=True):
+    task_id: str = ""
+
+
 _ABOUT = msgspec.json.Decoder(About)
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+def _about(payload: msgspec.Raw) -> About:
+    """Read which job a report is about, though all else in it may be wrong."""
+    try:
+        return _ABOUT.decode(payload)
+    except msgspec.ValidationError:
+        return About(task_id=_NAMED.decode(payload).task_id)
 
 
 class Queues:
@@ -77,7 +90,7 @@ class Queues:
 
         Raises MsgspecError where it is not told which job it is about.
         """
-        about = _ABOUT.decode(envelope.payload)
+        about = _about(envelope.payload)
         if about.is_state and envelope.key == "PROGRESS_UPDATE":
             if about.task_id in self._states:
                 self._statistics.merged += 1

@@ -112,7 +112,7 @@ def _record_areas(connection: Connection, job_id: int, update: ProgressUpdate) -
 def _complete(connection: Connection, job_id: int, report: LedgerReport) -> None:
     place = jobs.place_of(connection, job_id)
     if report.reason and report.reason not in set(GapReason):
-        raise BadMessage(f"{report.reason!r} is no reason for a gap")
+        raise BadMessage(f"{report.reason[:64]!r} is no reason for a gap")
     reason = GapReason(report.reason) if report.reason else None
     entry = ledger.Entry(report.expected, report.expected_by, reason, report.detail)
     ledger.close_row(connection, place.area_id, place.resource, entry)

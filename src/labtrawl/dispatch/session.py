@@ -217,6 +217,8 @@ class Session:
                 arrival = await self._admit()
                 await self._welcome(arrival)
             await self._listen(arrival.first)
+        except PeerGone as error:
+            log.info("left_early", peer=self.pid, why=str(error))
         except (TimeoutError, LabtrawlError, msgspec.MsgspecError) as error:
             why = str(error) or "no word in time"
             count(self._board.desk.statistics.rejected, why)
@@ -242,6 +244,8 @@ class Session:
         peer = self._connection.peer()
         try:
             return await (admission.call() if self._dialled else admission.answer(peer))
+        except PeerGone:
+            raise
         except ProtocolError as error:
             refusal = wire.Rejected(reason=str(error), retryable=True)
             self.send("command", "rejected", refusal)
@@ -258,6 +262,9 @@ class Session:
     async def _welcome(self, arrival: Arrival) -> None:
         """Take over from an older connection, free what is not held any more, answer."""
         board, name = self._board, arrival.name
+        if not self._connection.open:
+            raise PeerGone("it went away before it was known; its words are old")
+        self.pid = arrival.pid or self.pid
         if (older := board.sessions.get(name)) is not None:
             await older.end("a newer connection took its place")
         released = await board.desk.store.write(lambda c: _take_over(c, arrival))
@@ -283,6 +290,8 @@ class Session:
             self._group = group
             while (envelope := await self._next()) is not None:
                 self._take(envelope, group)
+                if self._inbox.empty():  # nobody else says that a read ended
+                    self._answers.flush()
             self._group = None
             # What was only asked for is not wanted any more; reports in hand are finished.
             self._queues.cancel_requests()

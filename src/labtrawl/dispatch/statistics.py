@@ -6,11 +6,13 @@ from typing import Any
 
 # What peers say is counted by their own words: only so many different ones are kept apart.
 MOST_KINDS = 100
+LONGEST_KIND = 64
 OTHER = "other"
 
 
 def count(counter: Counter[str], kind: str) -> None:
     """Count one of a kind that a peer named."""
+    kind = kind[:LONGEST_KIND]
     counter[kind if kind in counter or len(counter) < MOST_KINDS else OTHER] += 1
 
 

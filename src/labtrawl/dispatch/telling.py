@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from labtrawl.dataset.layout import parse_segment_name
 from labtrawl.dispatch import planner, reports
 from labtrawl.dispatch.desk import Desk
-from labtrawl.dispatch.handout import task_number
+from labtrawl.dispatch.handout import LONGEST_ID, task_number
 from labtrawl.domain.failure import GapReason
 from labtrawl.errors import BadMessage, LeaseLost
 from labtrawl.protocol import messages as wire
@@ -24,7 +24,7 @@ async def progress_update(desk: Desk, caller: Caller, envelope: wire.Envelope) -
     """Apply a report: once, in order, under its lease. State is shown, events are committed."""
     update = _progress.decode(envelope.payload)
     if not update.epoch:
-        return await _told_without_lease(desk, caller, update)
+        return await _told_without_lease(desk, caller, envelope.id, update)
     job_id = task_number(update.task_id)
     _check_names(update, job_id)
     origin = _origin(caller, envelope, update.epoch)
@@ -68,7 +68,8 @@ async def _count(desk: Desk, work: reports.Once) -> bool:
 def _origin(caller: Caller, envelope: wire.Envelope, epoch: int) -> jobs.Origin:
     """What tells a message from a later one: only ids that grow can be compared."""
     if envelope.id is None or not is_message_id(envelope.id):
-        raise BadMessage(f"{envelope.id!r} is no id: a report is applied once by its ULID")
+        said = (envelope.id or "")[:64]
+        raise BadMessage(f"{said!r} is no id: a report is applied once by its ULID")
     return jobs.Origin(caller.name, envelope.id, epoch)
 
 
@@ -77,39 +78,54 @@ def _check_names(update: wire.ProgressUpdate, job_id: int) -> None:
     for segment in update.segments:
         place = parse_segment_name(segment.name)
         if place is None or (place.job_id, place.fence) != (job_id, update.epoch):
-            raise BadMessage(f"{segment.name!r} is no segment of job {job_id}, {update.epoch}")
+            said = segment.name[:200]
+            raise BadMessage(f"{said!r} is no segment of job {job_id}, {update.epoch}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Untracked:
-    """A report without an epoch: known by its job and its timestamp (protocol, guarantee 1)."""
+    """A report without an epoch, known by what `_identity` says."""
 
     caller: Caller
+    known_as: str
     job_id: int
     update: wire.ProgressUpdate
     delay: reports.Delay
     lease_seconds: float
 
     def apply(self, connection: Connection) -> bool:
-        """Do what it says, once; LeaseLost where another has the job in hand."""
+        """Do what it says, once; LeaseLost where another has the job in hand.
+
+        A repeat stays one though its job has ended meanwhile.
+        """
+        if not messages.record_once(connection, self.caller.name, self.known_as):
+            return False
         lease = leases.lease_of(connection, self.job_id)
         if lease.holder != self.caller.name and not self.caller.is_admin:
             raise LeaseLost(f"job {self.job_id} is not in the hands of {self.caller.name}")
-        known = f"PROGRESS_{self.job_id}_{self.update.timestamp}"
-        if not messages.record_once(connection, self.caller.name, known):
-            return False
         if self.caller.dialect == 1:
             leases.prolong(connection, lease.holder, self.lease_seconds)
         reports.effect(connection, self.job_id, lease.fence, self.update, self.delay)
         return True
 
 
-async def _told_without_lease(desk: Desk, caller: Caller, update: wire.ProgressUpdate) -> Reply:
+def _identity(message_id: str | None, update: wire.ProgressUpdate) -> str:
+    """Return what tells a report without an epoch from others (protocol, guarantee 1)."""
+    known = message_id or f"PROGRESS_{update.task_id}_{update.timestamp}"
+    if len(known) > LONGEST_ID:
+        raise BadMessage(f"an id or timestamp is longer than {LONGEST_ID} characters")
+    return known
+
+
+async def _told_without_lease(
+    desk: Desk, caller: Caller, message_id: str | None, update: wire.ProgressUpdate
+) -> Reply:
     """Take a report that names no epoch: from who has the job in hand, or from an admin."""
     if update.segments or update.cursor is not None:
         raise BadMessage("what commits segments or a cursor names the epoch of its lease")
     told = _Untracked(
         caller,
+        _identity(message_id, update),
         task_number(update.task_id),
         _kept_elsewhere(update) if caller.dialect == 1 else update,
         reports.Delay(desk.retry, desk.jitter()),
@@ -117,7 +133,13 @@ async def _told_without_lease(desk: Desk, caller: Caller, update: wire.ProgressU
     )
     is_new = await _count(desk, told.apply)
     desk.budget.prolong_charge(update.task_id, desk.clock.now_ms())
-    return Reply("message", "ACK", wire.Ack(results={update.task_id: {"new": is_new}}))
+    return _taken(message_id, update.task_id, {"new": is_new})
+
+
+def _taken(message_id: str | None, task_id: str, result: dict[str, int]) -> Reply:
+    """Acknowledge what named no epoch: by its id, where it has one."""
+    ids = [message_id] if message_id else []
+    return Reply("message", "ACK", wire.Ack(ids=ids, results={task_id: dict(result)}))
 
 
 def _kept_elsewhere(update: wire.ProgressUpdate) -> wire.ProgressUpdate:
@@ -138,7 +160,7 @@ async def jobs_discovered(desk: Desk, caller: Caller, envelope: wire.Envelope) -
     found = msgspec.json.decode(envelope.payload, type=wire.JobsDiscovered)
     job_id = task_number(found.task_id)
     if not found.epoch:
-        return await _discovered_without_lease(desk, caller, found)
+        return await _discovered_without_lease(desk, caller, envelope.id, found)
     origin = _origin(caller, envelope, found.epoch)
 
     def store(connection: Connection) -> int | None:
@@ -160,7 +182,7 @@ def _plan(connection: Connection, job_id: int, found: wire.JobsDiscovered) -> in
 
 
 async def _discovered_without_lease(
-    desk: Desk, caller: Caller, found: wire.JobsDiscovered
+    desk: Desk, caller: Caller, message_id: str | None, found: wire.JobsDiscovered
 ) -> Reply:
     """Queueing is the same however often it is asked for: it needs no record of its own."""
     job_id = task_number(found.task_id)
@@ -172,7 +194,7 @@ async def _discovered_without_lease(
         return _plan(connection, job_id, found)
 
     new = await desk.store.write(store)
-    return Reply("message", "ACK", wire.Ack(results={found.task_id: {"new": new}}))
+    return _taken(message_id, found.task_id, {"new": new})
 
 
 def _acked(task_id: str, message_id: str, result: dict[str, int]) -> Reply:

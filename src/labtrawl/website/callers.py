@@ -118,12 +118,12 @@ class Reception:
         """Return who calls; notes that a session or a token is in use."""
         cookie = request.cookies.get(self._site.cookie, "")
         bearer, name = bearer_of(request), request.headers.get(NAMED, "")
-        peer = request.scope.get(PEER)
+        is_over_socket = is_authorized_socket_request(request.scope)
         if not (cookie or bearer):
-            return _local(peer) if isinstance(peer, Peer) else NOBODY
+            return _local(request.scope[PEER]) if is_over_socket else NOBODY
         found = await self._look_up(cookie, bearer, name)
-        if isinstance(peer, Peer):
-            return self._over_socket(peer, bearer, name, found)
+        if is_over_socket:
+            return self._over_socket(request.scope[PEER], bearer, name, found)
         if found.session is not None:
             return _signed_in(found.session)
         return self._by_token(bearer, name, found) or NOBODY

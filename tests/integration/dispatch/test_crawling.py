@@ -125,7 +125,7 @@ async def _asked(peer: RawPeer) -> int:
     return len((await _told(peer, "jobs_available"))[1])
 
 
-@pytest.mark.seed("S1.30")
+@pytest.mark.seed("S1.30", "S2.61")
 async def test_resumed_crawlers_get_what_waited_at_once(tmp_path: Path) -> None:
     async with website(tmp_path) as site, site.serving() as manager, raw_peer(site.path) as peer:
         await _crawler(site, peer)

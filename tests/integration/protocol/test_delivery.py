@@ -295,6 +295,7 @@ async def test_state_is_dropped_and_counted_while_nobody_is_there(tmp_path: Path
         assert client.dropped == 3
 
 
+@pytest.mark.seed("S2.25")
 async def test_two_crawlers_beside_each_other_do_not_mix(tmp_path: Path) -> None:
     async with website(tmp_path) as site, site.serving():
         await site.plant(10)

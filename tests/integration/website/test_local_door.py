@@ -43,7 +43,7 @@ async def asked_by(uid: int, path: Path) -> bytes:
     return said
 
 
-@pytest.mark.seed("S2.40", "S2.72", "S2.83")
+@pytest.mark.seed("S2.17", "S2.40", "S2.72", "S2.83")
 async def test_own_process_is_authorised_and_told_in_the_log(stranger: Client) -> None:
     logs.set_up(Logs(level="info"))
     with capture_logs() as written:

@@ -126,7 +126,7 @@ def test_table_names_every_route() -> None:
     assert sorted(TABLE) == sorted(AUDIENCE)
 
 
-@pytest.mark.seed("S2.29", "S2.31", "S2.33", "S2.34", "S2.35", "S2.36", "S2.37", "S2.82")
+@pytest.mark.seed("S2.29", "S2.31", "S2.33", "S2.34", "S2.35", "S2.36", "S2.37", "S2.82", "S2.114")
 async def test_every_route_lets_in_whom_the_table_says(stranger: Client) -> None:
     await stranger.write(world.one_job)
     known = await everybody(stranger)

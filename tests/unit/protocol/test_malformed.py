@@ -120,6 +120,7 @@ class _Counting(Decoder):
         return found
 
 
+@pytest.mark.seed("S2.89", "S2.118")
 def test_half_a_mebibyte_in_reads_of_four_kibibytes_is_examined_once() -> None:
     data = encode(
         Envelope(origin="o", type="m", key="k", payload=msgspec.Raw(b'"%s"' % (b"x" * (512 << 10))))
