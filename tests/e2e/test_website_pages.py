@@ -26,6 +26,7 @@ FULL = {
     "area": "/areas/20",
     "coverage": "/coverage",
     "no area matches": "/coverage?path=nothing-is-called-so",
+    "settings": "/settings",
     "not found": "/nothing/here",
     "invalid": "/jobs?state=asleep",
     "signed in already": "/sign-in",

@@ -3,6 +3,7 @@
 They work while the website runs: one short transaction each.
 """
 
+import asyncio
 import getpass
 import os
 from collections.abc import Callable
@@ -47,6 +48,12 @@ async def audited(settings: Settings, action: str, change: Change[T]) -> T:
         done = await store.write(both)
         await audit.keep(store, audit.head_path(settings.data_dir))
     return done
+
+
+def note(settings: Settings, action: str, target: str, outcome: str) -> None:
+    """Write down what was done outside the database; nothing where there is none yet."""
+    if database_path(settings.data_dir).is_file():
+        asyncio.run(audited(settings, action, lambda _connection: (None, target, outcome)))
 
 
 def _user() -> str:

@@ -115,7 +115,7 @@ def _own_settings(settings: Settings) -> Settings:
     flags: dict[str, object] = {"data_dir": settings.data_dir / "demo"}
     own = read_settings(None, flags)
     kept = {"logs": settings.logs, "website": settings.website, "crawler": settings.crawler}
-    return replace(own, named=settings.named, scope=config.Scope(), **kept)
+    return replace(own, named=settings.named, scope=config.Scope(), file=None, **kept)
 
 
 def _keep_look(data_dir: Path, look: Look) -> None:

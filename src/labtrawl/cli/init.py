@@ -19,6 +19,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from labtrawl.cli.audited import note
 from labtrawl.cli.oauth_sign_in import REDIRECT_URI, SignIn, read_secret
 from labtrawl.cli.origins import application_of, http_to, user_agent
 from labtrawl.cli.settings_file import Access, Draft, tokens_of
@@ -146,6 +147,8 @@ def connect(wish: Wish, is_terminal: bool, console: Console, clock: Clock) -> No
     )
     for path in draft.write(found.access, overwrite=wish.force):
         console.print(Text(f"Wrote {path}"), soft_wrap=True)
+    who = f"connected @{account.username} ({account.user_id})"
+    note(settings, "init", found.instance.url, who)
     console.print("The token is stored encrypted only. Go on with: labtrawl start")
 
 

@@ -20,6 +20,12 @@ from labtrawl.config import (
 from labtrawl.errors import ConfigError
 from labtrawl.supervisor.process import Program
 
+FIXED = ("data_dir", "runtime_dir", "credentials", "socket", "auth_socket", "website")
+"""What cannot change while children hold the listeners and the data folder."""
+
+_UNREAD_BY_WEBSITE: tuple[type[msgspec.Struct], ...] = (Segment, Scope, Crawler, Breaker)
+_UNREAD_BY_CRAWLER: tuple[type[msgspec.Struct], ...] = (Website, Dedup, Flood, Budget)
+
 
 def programs_of(settings: Settings, extra: tuple[Program, ...] = ()) -> list[Program]:
     """Return website and crawlers, after the extra programs; ConfigError without an account."""
@@ -35,7 +41,7 @@ def website_program(settings: Settings, after: tuple[str, ...] = ()) -> Program:
         name="website",
         argv=child_arguments("website"),
         config=config.dump(settings),
-        matters=_without(settings, Segment, Scope, Crawler, Breaker),
+        matters=_without(settings, *_UNREAD_BY_WEBSITE),
         gives_credentials=True,
         listeners=("web", "http") if settings.socket.role == "dial" else ("web", "api", "http"),
         after=after,
@@ -49,13 +55,15 @@ def crawler_program(settings: Settings, number: int) -> Program:
         for each in settings.instances
     )
     where = Website(host=settings.website.host, port=settings.website.port)
-    own = replace(settings, accounts=(), instances=instances, website=where)
+    own = replace(
+        settings, accounts=(), instances=instances, website=where, file=None, overrides={}
+    )
     of_many = replace(own, crawler=replace(own.crawler, count=Crawler().count))
     return Program(
         name=f"crawler-{number}",
         argv=child_arguments("crawler"),
         config=config.dump(own),
-        matters=_without(of_many, Website, Dedup, Flood, Budget),
+        matters=_without(of_many, *_UNREAD_BY_CRAWLER),
         needs_credentials=True,
         listeners=("api",) if settings.socket.role == "dial" else (),
         after=("website",),
@@ -71,8 +79,26 @@ def named_program(name: str, settings: Settings) -> Program:
 
 def _without(settings: Settings, *tables: type[msgspec.Struct]) -> bytes:
     """Return the settings as a program reads them: without the tables that it never looks at."""
-    unread = {each.__name__.lower(): each() for each in tables}
-    return config.dump(replace(settings, named=(), **unread))
+    unread = {_table_of(each): each() for each in tables}
+    return config.dump(replace(settings, named=(), file=None, overrides={}, **unread))
+
+
+def _table_of(struct: type[msgspec.Struct]) -> str:
+    return struct.__name__.lower()
+
+
+def is_fixed(name: str) -> bool:
+    """Say whether a setting (dotted name) cannot change while it runs."""
+    return name.partition(".")[0] in FIXED
+
+
+def restarts(name: str) -> tuple[str, ...]:
+    """Return which programs a reload restarts for a setting that changed: website, crawlers."""
+    table = name.partition(".")[0]
+    if name == "crawler.count":
+        return ()
+    readers = {"website": _UNREAD_BY_WEBSITE, "crawlers": _UNREAD_BY_CRAWLER}
+    return tuple(who for who, unread in readers.items() if table not in map(_table_of, unread))
 
 
 def child_arguments(program: str) -> tuple[str, ...]:

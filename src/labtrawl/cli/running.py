@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from labtrawl import config, logs
 from labtrawl.cli.options import Source
-from labtrawl.cli.programs import crawler_program, named_program, website_program
+from labtrawl.cli.programs import FIXED, crawler_program, named_program, website_program
 from labtrawl.cli.signals import obey_signals
 from labtrawl.cli.sockets import Sockets
 from labtrawl.clock import system_clock
@@ -35,8 +35,6 @@ _PATIENCE_SECONDS = 15.0
 _IDLE_SECONDS = 15.0
 
 Beside = Callable[[Supervisor, str], Awaitable[None]]
-# What cannot change while children hold the listeners and the data folder.
-_FIXED = ("data_dir", "runtime_dir", "credentials", "socket", "auth_socket", "website")
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +285,7 @@ class Run:
 
 def _refuse_fixed(old: Settings, new: Settings) -> None:
     """Refuse what cannot change while it runs."""
-    for name in _FIXED:
+    for name in FIXED:
         if getattr(old, name) != getattr(new, name):
             what = f"{name}.*" if name in {"socket", "auth_socket", "website"} else name
             raise ConfigError(

@@ -5,8 +5,10 @@ import json
 import os
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from labtrawl.cli.settings_blocks import Blocks
 from labtrawl.config import Instance, Settings, load
@@ -89,7 +91,7 @@ class Draft:
             if is_fresh:
                 key.unlink(missing_ok=True)
             if isinstance(error, OSError):
-                raise _failure(error, self.config) from None
+                raise failure(error, self.config) from None
             raise
         return [key, self.config] if is_fresh else [self.config]
 
@@ -185,10 +187,18 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def put_file(path: Path, text: str, *, may_replace: bool, advice: str = "") -> None:
+def put_file(
+    path: Path,
+    text: str,
+    *,
+    may_replace: bool,
+    advice: str = "",
+    flags: Mapping[str, object] = MappingProxyType({}),
+) -> None:
     """Put a file of settings in its place in one step, after proving that labtrawl reads it.
 
-    ConfigError, with the advice, where it does not, or where a file is there and must stay.
+    ConfigError, with the advice, where it does not (`flags` set over it), or where a file is there
+    and must stay.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -198,7 +208,7 @@ def put_file(path: Path, text: str, *, may_replace: bool, advice: str = "") -> N
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        _check_readable(path, draft, advice)
+        _check_readable(path, draft, advice, flags)
         if may_replace:
             draft.replace(path)
         else:
@@ -217,14 +227,15 @@ def _place(draft: Path, path: Path) -> None:
         ) from None
 
 
-def _check_readable(path: Path, draft: Path, advice: str) -> None:
+def _check_readable(path: Path, draft: Path, advice: str, flags: Mapping[str, object]) -> None:
     try:
-        load(draft, {}, {})
+        load(draft, {}, flags)
     except ConfigError as error:
         raise ConfigError(str(error).replace(str(draft), str(path)) + advice) from None
 
 
-def _failure(error: OSError, path: Path) -> Exception:
+def failure(error: OSError, path: Path) -> Exception:
+    """Return DiskFull or ConfigError for a file of settings that could not be written."""
     where = error.filename or path
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"no room to write {where}: free some space, then run the same again")

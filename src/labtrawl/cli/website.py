@@ -15,6 +15,7 @@ import msgspec
 import uvloop
 
 from labtrawl import config, logs
+from labtrawl.cli.settings_desk import FileDesk, reload_of
 from labtrawl.cli.sign_ins import SignIns
 from labtrawl.cli.tasks import background
 from labtrawl.clock import Clock, system_clock
@@ -188,7 +189,7 @@ class Wiring:
             clock=self._clock,
             crawlers=self._crawlers,
             problems=self._sign_ins.problems,
-            notices=self._sign_ins.notices,
+            notices=self._notices,
             ready=lambda: not self._child.stopping.is_set(),
             contact=self._settings.contact,
             base_url=url,
@@ -197,11 +198,21 @@ class Wiring:
             audit_keys=self._keys,
             data_dir=self._settings.data_dir,
             sockets={"crawlers": options.path, "http": options.http_path},
+            settings=FileDesk(
+                self._settings, reload_of(self._settings.data_dir, self._child.stopping)
+            ),
             name=options.process_id,
             heartbeat_seconds=self._settings.heartbeat.seconds,
             accepts_legacy=options.legacy_peers == "accept",
             shared_token_sha256=self._shared_token(),
         )
+
+    def _notices(self) -> list[str]:
+        """Say what works and could be safer."""
+        if self._settings.socket.legacy_peers == "refuse":
+            return list(self._sign_ins.notices())
+        told = "Crawlers of earlier systems may speak without a proof (socket.legacy_peers)."
+        return [*self._sign_ins.notices(), told]
 
     def _crawling(self) -> Crawling:
         options = self._settings.socket

@@ -6,7 +6,7 @@ channel. Everybody may import the structs; only `cli` calls `load`.
 
 from labtrawl.config.connections import Account, Instance
 from labtrawl.config.layers import CONTROL_VARIABLE
-from labtrawl.config.load import defaults, load
+from labtrawl.config.load import defaults, from_words, load
 from labtrawl.config.settings import (
     AuthSocket,
     Breaker,
@@ -52,6 +52,7 @@ __all__ = [
     "Website",
     "defaults",
     "dump",
+    "from_words",
     "load",
     "restore",
 ]

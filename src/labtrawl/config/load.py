@@ -2,11 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from labtrawl.config.checks import MAX_SOCKET_PATH, check
 from labtrawl.config.layers import (
@@ -33,6 +34,7 @@ def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, obje
     """
     folder = Path.cwd()
     given = {**read_environment(environ, folder), **read_flags(flags, folder)}
+    overrides = {name: each.place for name, each in given.items()}
     data_dir = _data_dir(given, folder)
     found = find_file(path, folder, data_dir)
     tables: dict[str, list[dict[str, Given]]] = {name: [] for name in TABLES}
@@ -40,7 +42,16 @@ def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, obje
         file = read_file(found)
         given, tables = {**file.values, **given}, file.tables
         _check_place(found, path, data_dir, _data_dir(given, folder))
-    return _build(given, tables, environ, folder)
+    settings = _build(given, tables, environ, folder)
+    return replace(settings, file=found, overrides=overrides)
+
+
+def from_words(name: str, words: str | Sequence[str]) -> object:
+    """Return the value that a text means for a setting, or texts for one that is a list.
+
+    ConfigError, one sentence, for what the loader would not take; KeyError for no setting.
+    """
+    return _convert(BY_NAME[name], Given(words, name, Path.cwd(), is_text=True))
 
 
 def defaults(data_dir: Path, values: Mapping[str, object] | None = None) -> Settings:

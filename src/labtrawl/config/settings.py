@@ -294,7 +294,11 @@ class AuthSocket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings; `named` lists those that the user set (dotted names), the rest are defaults."""
+    """All settings, and where they came from.
+
+    `named` lists those that the user set (dotted names), the rest are defaults. `file` is the one
+    that was read, and `overrides` has the place of each that environment or flag set over it.
+    """
 
     data_dir: Annotated[
         Path, about("Everything that labtrawl keeps lies below it.", default="data.private")
@@ -333,6 +337,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     instances: tuple[Instance, ...] = ()
     accounts: tuple[Account, ...] = ()
     named: tuple[str, ...] = ()
+    file: Path | None = None
+    overrides: dict[str, str] = {}
 
 
 def dump(settings: Settings) -> bytes:

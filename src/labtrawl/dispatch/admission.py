@@ -162,9 +162,12 @@ class Admission:
         return Arrival(caller, owner=LEGACY, first=first)
 
     async def _first(self) -> wire.Envelope:
-        return await self._word(self.patience.first_seconds)
+        """Return the first word; who leaves without one only looked who is here."""
+        return await self._word(self.patience.first_seconds, PeerGone)
 
-    async def _word(self, seconds: float) -> wire.Envelope:
+    async def _word(
+        self, seconds: float, gone: type[ProtocolError] = ProtocolError
+    ) -> wire.Envelope:
         """Return what the peer says next; ProtocolError where nothing comes in time."""
         try:
             async with asyncio.timeout(seconds):
@@ -172,7 +175,7 @@ class Admission:
         except TimeoutError:
             raise ProtocolError(f"no word within {seconds:g} s") from None
         if envelope is None:
-            raise PeerGone("it went away without a word")
+            raise gone("it went away without a word")
         return envelope
 
 

@@ -80,8 +80,8 @@ class Crawling:
             "activeJobs": beat.active_jobs,
             "totalProcessed": beat.total_processed,
             "memoryUsage": beat.memory_usage,
-            "uptime": beat.uptime,
-            "requestsPerMinute": beat.requests_per_minute,
+            "uptime": round(beat.uptime, 1),
+            "requestsPerMinute": round(beat.requests_per_minute),
             "wanted": str(wanted),
         }
 
@@ -176,9 +176,11 @@ class Crawling:
             return []
         return self.manager.send_command(action, crawler, job_id)
 
-    async def hear(self, name: str, heartbeat: wire.Heartbeat) -> None:
-        """Take the sign of life of a crawler that came by HTTP."""
-        self.manager.hear(name, heartbeat)
+    async def hear(
+        self, name: str, heartbeat: wire.Heartbeat, register: wire.Register | None = None
+    ) -> None:
+        """Take the sign of life of a crawler that came by HTTP, and what it said of itself."""
+        self.manager.hear(name, heartbeat, register)
 
     def child_of(self, token_sha256: str) -> str | None:
         """Return the name of the supervised crawler whose per-start token has this hash."""

@@ -14,7 +14,7 @@ from labtrawl.errors import BadMessage, ConfigError, GitLabError
 from labtrawl.gitlab.limits import REST
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol.exchange import Caller, Reply
-from labtrawl.store import commands, leases
+from labtrawl.store import commands, jobs, leases
 from labtrawl.store.commands import Wanted
 from labtrawl.store.engine import Connection
 
@@ -23,6 +23,8 @@ log = logs.get("backend.direct-communication-manager")
 # How long an empty answer is kept back: a job that appears meanwhile starts at once.
 HOLD_SECONDS = 2.0
 MOST_JOBS = 100
+# How long a renewal waits for a newer token; a crawler waits 5 s for its answer.
+TOKEN_SECONDS = 0.5
 # Digits of the largest number of a job that fits the database (2^63).
 LONGEST_NUMBER = 18
 # Characters of a name that a peer gives a message; it is kept in the database.
@@ -50,7 +52,8 @@ async def request_jobs(desk: Desk, caller: Caller, envelope: wire.Envelope) -> R
     limit = min(asked.limit, MOST_JOBS)
     claim = _Claim(caller.name, claim_id, limit, asked.resource, seconds, caller.dialect == 1)
     claimed = await _claim(desk, claim) if limit > 0 else []
-    tasks = [await _task(desk, caller, job) for job in claimed]
+    tokens = await _tokens(desk, caller, {job.account_id for job in claimed})
+    tasks = [await _task(desk, caller, job, tokens[job.account_id]) for job in claimed]
     return Reply("jobResponse", "jobs_available", [task for task in tasks if task is not None])
 
 
@@ -113,21 +116,33 @@ async def _woken(ticket: asyncio.Event, seconds: float) -> bool:
     return True
 
 
-async def _token(desk: Desk, caller: Caller, account_id: int) -> str:
-    """Return the token of a task: none where the crawler has it in its environment."""
+_Token = str | ConfigError | GitLabError
+"""What an account has: a token, "" where its crawler knows it, or the reason why there is none."""
+
+
+async def _token(desk: Desk, caller: Caller, account_id: int) -> _Token:
     if desk.is_handed_over(caller.name, account_id):
         return ""
-    return (await desk.credentials.access_token(account_id)).reveal()
-
-
-async def _task(desk: Desk, caller: Caller, job: leases.ClaimedJob) -> wire.Task | None:
-    """Build what a crawler gets; a job without a usable token waits for one, its neighbours go on."""
     try:
-        token = await _token(desk, caller, job.account_id)
+        return (await desk.credentials.access_token(account_id)).reveal()
     except (ConfigError, GitLabError) as error:
-        said = str(error)
-        log.error("token_unusable", account=job.account_id, error=said)
-        await desk.store.write(lambda c: reports.without_credential(c, job.job_id, said))
+        log.error("token_unusable", account=account_id, error=str(error))
+        return error
+
+
+async def _tokens(desk: Desk, caller: Caller, accounts: set[int]) -> dict[int, _Token]:
+    """Ask once for each account, for all of them at a time: one may have to wait for its GitLab."""
+    found = await asyncio.gather(*(_token(desk, caller, each) for each in accounts))
+    return dict(zip(accounts, found, strict=True))
+
+
+async def _task(
+    desk: Desk, caller: Caller, job: leases.ClaimedJob, token: _Token
+) -> wire.Task | None:
+    """Build what a crawler gets; a job without a usable token waits for one, its neighbours go on."""
+    if not isinstance(token, str):
+        said = str(token)
+        await desk.store.write(lambda c: _put_off(c, caller.name, job, said))
         return None
     return wire.Task(
         task_id=str(job.job_id),
@@ -149,6 +164,12 @@ async def _task(desk: Desk, caller: Caller, job: leases.ClaimedJob) -> wire.Task
         processed_items=job.processed_items,
         rate_limits=wire.RateLimits(max_requests_per_minute=_charged(desk, caller, job)),
     )
+
+
+def _put_off(connection: Connection, holder: str, job: leases.ClaimedJob, why: str) -> None:
+    """Let a job wait for a token, unless it is another's by now: asking for the token took time."""
+    if jobs.is_held_by(connection, job.job_id, holder, job.fence):
+        reports.without_credential(connection, job.job_id, why)
 
 
 def _segments(job: leases.ClaimedJob) -> wire.Segments:
@@ -179,13 +200,27 @@ async def renew_leases(desk: Desk, caller: Caller, envelope: wire.Envelope) -> R
         return wanted, leases.renew(connection, caller.name, held, desk.lease_seconds)
 
     wanted, renewed = await desk.store.write(renew)
-    answers = [await _renewed(desk, caller, one, wanted) for one in renewed]
+    accounts = {one.account_id for one in renewed if one.account_id is not None}
+    tokens = await _tokens_in_time(desk, caller, accounts)
+    answers = [_renewed(one, wanted, tokens) for one in renewed]
     return Reply("jobResponse", "leases_renewed", wire.LeasesRenewed(leases=answers))
 
 
-async def _renewed(
-    desk: Desk, caller: Caller, renewal: leases.Renewal, wanted: Wanted
-) -> wire.RenewedLease:
+async def _tokens_in_time(desk: Desk, caller: Caller, accounts: set[int]) -> dict[int, str]:
+    """Return the tokens that can be had at once: a lease goes on with the one that the crawler has.
+
+    A GitLab that answers slowly must not keep a crawler from hearing that its leases live.
+    """
+    asked = {each: asyncio.ensure_future(_token(desk, caller, each)) for each in accounts}
+    if asked:
+        _, late = await asyncio.wait(asked.values(), timeout=TOKEN_SECONDS)
+        for one in late:
+            one.cancel()
+    done = {each: one.result() for each, one in asked.items() if one.done()}
+    return {each: token for each, token in done.items() if isinstance(token, str)}
+
+
+def _renewed(renewal: leases.Renewal, wanted: Wanted, tokens: dict[int, str]) -> wire.RenewedLease:
     task_id = str(renewal.job_id)
     if renewal.account_id is None:
         gone = "cancel" if renewal.wanted == "cancel" else "run"
@@ -194,14 +229,5 @@ async def _renewed(
         task_id=task_id,
         expires_at=renewal.expires_at,
         wanted="pause" if wanted is Wanted.PAUSE else renewal.wanted,
-        access_token=await _newest_token(desk, caller, renewal.account_id),
+        access_token=tokens.get(renewal.account_id) or None,
     )
-
-
-async def _newest_token(desk: Desk, caller: Caller, account_id: int) -> str | None:
-    """None where it cannot be read: the lease goes on with the token that the crawler has."""
-    try:
-        return await _token(desk, caller, account_id) or None
-    except (ConfigError, GitLabError) as error:
-        log.error("token_unusable", account=account_id, error=str(error))
-        return None

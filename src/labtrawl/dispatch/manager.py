@@ -20,6 +20,11 @@ from labtrawl.store.engine import Connection as Database
 
 log = logs.get("backend.direct-communication-manager")
 
+# How long a crawler that came by HTTP is remembered after its last word.
+FORGOTTEN_SECONDS = 3600.0
+# Characters of what a crawler says of itself.
+MOST_SAID = 128
+
 
 class DirectCommunicationManager:
     """Takes connections, proves them, hands their messages to the handlers."""
@@ -69,11 +74,20 @@ class DirectCommunicationManager:
         """Say whether a crawler comes by HTTP, for want of a socket."""
         return name in self._heard and name not in self.sessions
 
-    def hear(self, name: str, heartbeat: wire.Heartbeat) -> None:
-        """Take the sign of life of a crawler that came by HTTP."""
+    def hear(
+        self, name: str, heartbeat: wire.Heartbeat, register: wire.Register | None = None
+    ) -> None:
+        """Take the sign of life of a crawler that came by HTTP, and what it said of itself."""
         now = asyncio.get_running_loop().time()
-        before = self._heard.get(name)
-        client = before.client if before else AuthorizedClient(name, 0, "", now)
+        said = register or wire.Register(id=name, protocol=wire.PROTOCOL)
+        client = AuthorizedClient(
+            name, said.pid, said.version[:MOST_SAID], now, said.hostname[:MOST_SAID], said.protocol
+        )
+        if register is None and name in self._heard:
+            client = self._heard[name].client
+        self._heard = {
+            each: one for each, one in self._heard.items() if one.heard_at > now - FORGOTTEN_SECONDS
+        }
         self._heard[name] = CrawlerStatus(client, heartbeat, now)
 
     def send_heartbeat(self, name: str | None = None) -> list[str]:

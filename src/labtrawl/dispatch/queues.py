@@ -11,6 +11,39 @@ from labtrawl.protocol import messages as wire
 
 # What one crawler may have under way; beyond it nothing more is taken from its inbox.
 MOST_AT_ONCE = 256
+# What one crawler may have waiting; beyond it nothing more is read from its socket.
+MOST_WAITING = 1000
+# Of each of both: messages may be as long as `socket.max_message_bytes`.
+MOST_BYTES = 64 * 1024 * 1024
+
+
+class Inbox(asyncio.Queue[wire.Envelope | None]):
+    """What came from one crawler and was not taken yet; None is its end."""
+
+    _bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be read."""
+        return self.qsize() >= MOST_WAITING or self._bytes >= MOST_BYTES
+
+    @property
+    def is_low(self) -> bool:
+        """Whether reading may go on."""
+        return self.qsize() < MOST_WAITING // 2 and self._bytes < MOST_BYTES // 2
+
+    def _put(self, item: wire.Envelope | None) -> None:
+        super()._put(item)
+        self._bytes += _size(item)
+
+    def _get(self) -> wire.Envelope | None:
+        item = super()._get()
+        self._bytes -= _size(item)
+        return item
+
+
+def _size(envelope: wire.Envelope | None) -> int:
+    return 0 if envelope is None else memoryview(envelope.payload).nbytes
 
 
 class About(wire.Record, frozen=True, kw_only=True):
@@ -53,6 +86,7 @@ class Queues:
         self._states: dict[str, wire.Envelope] = {}
         self._work: set[asyncio.Task[None]] = set()
         self._requests: set[asyncio.Task[None]] = set()
+        self._bytes = 0
 
     @property
     def waiting(self) -> int:
@@ -62,7 +96,7 @@ class Queues:
     @property
     def has_room(self) -> bool:
         """Whether one more may begin."""
-        return len(self._work) < MOST_AT_ONCE
+        return len(self._work) < MOST_AT_ONCE and self._bytes < MOST_BYTES
 
     async def room(self) -> None:
         """Wait until one more may begin."""
@@ -97,17 +131,28 @@ class Queues:
                 self._states[about.task_id] = envelope
                 return
             self._states[about.task_id] = envelope
-            self._chain(about.task_id, lambda: handle(self._states.pop(about.task_id)), group)
+            task = self._chain(
+                about.task_id, lambda: handle(self._states.pop(about.task_id)), group
+            )
         else:
-            self._chain(about.task_id, lambda: handle(envelope), group)
+            task = self._chain(about.task_id, lambda: handle(envelope), group)
+        self._weigh(task, _size(envelope))
 
     def _chain(
         self, job: str, work: Callable[[], Awaitable[None]], group: asyncio.TaskGroup
-    ) -> None:
+    ) -> asyncio.Task[None]:
         task = group.create_task(_after(self._tails.get(job), work))
         self._tails[job] = task
         self._begin(task)
         task.add_done_callback(lambda done: self._forget(job, done))
+        return task
+
+    def _weigh(self, task: asyncio.Task[None], size: int) -> None:
+        self._bytes += size
+        task.add_done_callback(lambda _: self._lighten(size))
+
+    def _lighten(self, size: int) -> None:
+        self._bytes -= size
 
     def _begin(self, task: asyncio.Task[None]) -> None:
         self._work.add(task)

@@ -17,7 +17,7 @@ from labtrawl.dispatch.flood import FloodLimits, Meter, Verdict
 from labtrawl.dispatch.handlers import HANDLERS, ORDERED, can_come_again, handle
 from labtrawl.dispatch.handout import task_number
 from labtrawl.dispatch.legacy import modern
-from labtrawl.dispatch.queues import Queues
+from labtrawl.dispatch.queues import Inbox, Queues
 from labtrawl.dispatch.statistics import count
 from labtrawl.dispatch.telling import take_state
 from labtrawl.errors import LabtrawlError, PeerGone, ProtocolError
@@ -35,8 +35,6 @@ log = logs.get("backend.direct-communication-manager")
 REGISTER_SECONDS = 4.0
 # A peer that sends more garbage than this is not worth listening to.
 MOST_BAD_FRAMES = 10
-# What one crawler may have waiting; beyond it nothing more is read from its socket.
-MOST_WAITING = 1000
 # The ancestors' crawlers beat every 30 s and were given 90 s.
 LEGACY_SILENCE_SECONDS = 90.0
 # Names that mean the website, whatever it is called.
@@ -88,7 +86,7 @@ class Session:
         self._board = board
         self._connection = connection
         self._dialled = dialled
-        self._inbox: asyncio.Queue[wire.Envelope | None] = asyncio.Queue()
+        self._inbox = Inbox()
         # Where work is begun; None until the peer is admitted, and when nothing more is taken.
         self._group: asyncio.TaskGroup | None = None
         self._names = WEBSITE_NAMES | {board.name}
@@ -119,7 +117,7 @@ class Session:
             self._take(envelope, self._group)
         else:
             self._inbox.put_nowait(envelope)
-        if self._inbox.qsize() >= MOST_WAITING:
+        if self._inbox.is_full:
             self._connection.pause_reading()
         verdict = self._meter.take(self._connection.received_at)
         if verdict is not Verdict.TAKE:
@@ -300,7 +298,7 @@ class Session:
         """Return the next message once the peer reads and its earlier ones are mostly done."""
         await self._connection.drained()
         await self._queues.room()
-        if self._inbox.qsize() < MOST_WAITING // 2 and not self._is_cooling:
+        if self._inbox.is_low and not self._is_cooling:
             self._connection.resume_reading()
         envelope = await self._inbox.get()
         return envelope if self._connection.open else None

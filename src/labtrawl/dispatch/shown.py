@@ -68,7 +68,12 @@ class Shown:
         """The database took a message of this lease just now."""
         if self._is_running:
             until = now + BELIEVED_SECONDS
+            self._forget(now)
             self._leases[job_id] = _Lease(origin.name, origin.fence, origin.message_id, until)
+
+    def _forget(self, now: float) -> None:
+        """Keep nothing of jobs that were not heard of for a while."""
+        self._leases = {job: one for job, one in self._leases.items() if one.believed_until >= now}
 
     @contextlib.asynccontextmanager
     async def running(self, store: Store, clock: Clock) -> AsyncIterator[None]:
@@ -110,8 +115,7 @@ class Shown:
             if isinstance(outcome, BaseException):
                 log.debug("state_not_shown", job=job_id, error=str(outcome))
                 del self._leases[job_id]
-        now = clock.monotonic()
-        self._leases = {job: one for job, one in self._leases.items() if one.believed_until >= now}
+        self._forget(clock.monotonic())
 
 
 async def _show(store: Store, job_id: int, origin: jobs.Origin, update: ProgressUpdate) -> None:

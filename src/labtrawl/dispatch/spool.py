@@ -57,10 +57,9 @@ class Spool:
     def take(self, account_id: int) -> Spooled | None:
         """Return the pair of an account, if one lies here; ConfigError where it does not open."""
         try:
-            text = self._path(account_id).read_text(encoding="ascii")
-        except FileNotFoundError:
-            return None
-        try:
+            text = _text_of(self._path(account_id))
+            if text is None:
+                return None
             plain = self.cipher().decrypt(text, _place(account_id))
             return msgspec.json.decode(plain.reveal(), type=Spooled)
         except (ConfigError, msgspec.MsgspecError):
@@ -83,9 +82,19 @@ class Spool:
 
 
 def keys_in(folder: Path) -> set[str]:
-    """Return the ids of the keys under which pairs lie in a folder."""
-    found = (key_id_in(each.read_text(encoding="ascii")) for each in folder.glob(_PATTERN))
-    return {each for each in found if each}
+    """Return the ids of the keys under which pairs lie in a folder; ConfigError if unreadable."""
+    texts = [_text_of(each) for each in folder.glob(_PATTERN)]
+    return {found for text in texts if text and (found := key_id_in(text))}
+
+
+def _text_of(path: Path) -> str | None:
+    """Return what a file holds, None where it is gone: its pair is in the database."""
+    try:
+        return path.read_bytes().decode("ascii", "replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _place(account_id: int) -> Place:

@@ -6,6 +6,7 @@ soon as that can be used.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -32,12 +33,20 @@ from labtrawl.protocol.messages import (
 
 log = logs.get("messaging.direct-client")
 
+# The socket is looked at after so long, and ever later while it speaks and takes nobody in.
 PROBE_SECONDS = 5.0
+LONGEST_PROBE_SECONDS = 300.0
+# A child may be faster than its supervisor's word about it: so often it says again who it is.
+INTRODUCTIONS = 6
+INTRODUCTION_SECONDS = 0.5
+# What may wait for answers, the window of events and some more; a state beyond it is dropped.
+MOST_UNDER_WAY = 100
 # So many failures of the socket in a row, and HTTP is tried.
 FAILURES = 3
 TASKS = "/api/internal2/tasks"
 # Answers that say nothing about the message: it is sent again on the next connection.
-COME_AGAIN = frozenset({401, 403, 429, 500, 502, 503, 504, 507})
+UNKNOWN = 401
+COME_AGAIN = frozenset({UNKNOWN, 403, 429, 500, 502, 503, 504, 507})
 ORDERED = {"PROGRESS_UPDATE": "progress", "JOBS_DISCOVERED": "discovered"}
 FORMS = {
     "heartbeat": "/api/internal2/heartbeat",
@@ -65,6 +74,10 @@ class _Refusal(msgspec.Struct, frozen=True):
     error: _Said = _Said()
 
 
+class NotKnownYet(PeerGone):
+    """The website does not know the token that it was shown."""
+
+
 class HttpLine:
     """One crawler's line over HTTP: messages in, answers out; reports about one job in order."""
 
@@ -87,8 +100,8 @@ class HttpLine:
         return "HttpLine(…)"
 
     def is_writable(self) -> bool:
-        """Say whether sending makes sense."""
-        return self.open
+        """Say whether the website takes what it is sent, or lets it pile up."""
+        return self.open and len(self._tasks) < MOST_UNDER_WAY
 
     def send(self, envelope: Envelope) -> None:
         """Send a message behind those about the same job; raises PeerGone after the end."""
@@ -98,12 +111,17 @@ class HttpLine:
             job = msgspec.json.decode(envelope.payload, type=Command).task_id or ""
             task = asyncio.create_task(self._in_turn(self._tails.get(job), envelope))
             self._tails[job] = task
+            task.add_done_callback(lambda done: self._forget(job, done))
         elif envelope.key in FORMS or envelope.key == "renew_leases":
             task = asyncio.create_task(self._exchange(envelope))
         else:
             return  # an ACK of a command: by HTTP there was none
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _forget(self, job: str, done: asyncio.Task[None]) -> None:
+        if self._tails.get(job) is done:
+            del self._tails[job]
 
     async def _in_turn(self, before: "asyncio.Task[None] | None", envelope: Envelope) -> None:
         if before is not None:
@@ -118,8 +136,8 @@ class HttpLine:
             log.warning("http_failed", key=envelope.key, error=str(error))
             self.close()
             return
+        self.received_at = asyncio.get_running_loop().time()
         if self.open and answer is not None:
-            self.received_at = asyncio.get_running_loop().time()
             self._listener.message_received(answer)
 
     async def _ask(self, envelope: Envelope) -> Envelope | None:
@@ -153,7 +171,8 @@ class HttpLine:
         headers = self._headers | ({"idempotency-key": message_id} if message_id else {})
         answer = await self._http.request(method, path, headers, body)
         if answer.status in COME_AGAIN:
-            raise PeerGone(f"the website answered {answer.status} to {method} {path}")
+            kind = NotKnownYet if answer.status == UNKNOWN else PeerGone
+            raise kind(f"the website answered {answer.status} to {method} {path}")
         return answer
 
     async def register(self, words: Introduction) -> Registered:
@@ -204,6 +223,8 @@ class FallBack:
     told: Callable[[bool], None]
     probe_seconds: float = PROBE_SECONDS
     _failed: int = 0
+    # How often the socket spoke and took nobody in, since it last did.
+    _in_vain: int = 0
     _probe: "asyncio.Task[None] | None" = field(default=None)
 
     async def meet(self, link: Link, words: Introduction) -> Registered:
@@ -213,27 +234,38 @@ class FallBack:
             return await self._by_http(link, words)
         self._failed += 1
         registered = await self.by_socket.meet(link, words)
-        self._failed = 0
+        self._failed = self._in_vain = 0
         self.told(False)
         return registered
 
     async def _by_http(self, link: Link, words: Introduction) -> Registered:
         line = HttpLine(self.http, self.token, words.dialler.name, link)
         link.attach(line)
-        registered = await line.register(words)
+        registered = await self._introduced(line, words)
         log.warning(
             "working_over_http", because="the socket cannot be used", then="it is tried again"
         )
         self.told(True)
         self._failed = 0
+        if self._probe is not None:
+            self._probe.cancel()
         self._probe = asyncio.create_task(self._until_socket(link), name="socket-probe")
         return registered
 
+    async def _introduced(self, line: HttpLine, words: Introduction) -> Registered:
+        for _ in range(INTRODUCTIONS):
+            with contextlib.suppress(NotKnownYet):
+                return await line.register(words)
+            await self.clock.sleep(INTRODUCTION_SECONDS)
+        return await line.register(words)
+
     async def _until_socket(self, link: Link) -> None:
         """End the line as soon as somebody listens on the socket again."""
+        pause = min(LONGEST_PROBE_SECONDS, self.probe_seconds * 2.0 ** min(self._in_vain, 10))
         while not link.ended.is_set():
-            await self.clock.sleep(self.probe_seconds)
-            if await self._listens():
+            await self.clock.sleep(pause)
+            if not link.ended.is_set() and await self._listens():
+                self._in_vain += 1
                 log.info("socket_is_back")
                 link.close()
                 return

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -139,6 +140,16 @@ def newest(connection: Connection, limit: int) -> list[AuditRow]:
     """Return the newest rows, the newest first."""
     rows = connection.exec_driver_sql(
         f"SELECT {COLUMNS} FROM audit ORDER BY id DESC LIMIT ?", (limit,)
+    ).all()
+    return [_row(row) for row in rows]
+
+
+def newest_of(connection: Connection, actions: Sequence[str], limit: int) -> list[AuditRow]:
+    """Return the newest rows of some actions, the newest first."""
+    places = ", ".join("?" * len(actions))
+    rows = connection.exec_driver_sql(
+        f"SELECT {COLUMNS} FROM audit WHERE action IN ({places}) ORDER BY id DESC LIMIT ?",
+        (*actions, limit),
     ).all()
     return [_row(row) for row in rows]
 

@@ -144,7 +144,8 @@ def register(connection: Connection, name: str, owner: str) -> None:
 def want(connection: Connection, name: str, wanted: Wanted) -> None:
     """Write down what a crawler, or every one, is to do; Missing for one that never came.
 
-    What is wanted of every crawler replaces what was wanted of single ones.
+    What is wanted of every crawler replaces what was wanted of single ones; Conflict where one is to
+    go on while all are to stop.
     """
     if name == EVERY_CRAWLER:
         connection.exec_driver_sql("UPDATE crawler SET wanted = 'run' WHERE name <> '*'")
@@ -154,6 +155,8 @@ def want(connection: Connection, name: str, wanted: Wanted) -> None:
     ).rowcount
     if not changed:
         raise Missing(f"no crawler {name} ever came; labtrawl status lists those that run")
+    if wanted is Wanted.RUN and (all_of_them := wanted_of(connection, name)) is not Wanted.RUN:
+        raise Conflict(f"every crawler is told to {all_of_them}: resume them all, not {name} alone")
 
 
 def wanted_of(connection: Connection, name: str) -> Wanted:

@@ -226,7 +226,9 @@ def store_failure(error: BaseException) -> LabtrawlError:
         return error
     if isinstance(error, DataError | OverflowError):
         # Whoever sent it would send the same again for ever.
-        return BadMessage("a number is too large, or a text of no form that the database cannot keep")
+        return BadMessage(
+            "a number is too large, or a text of no form that the database cannot keep"
+        )
     for cause in _causes(error):
         words = str(cause)
         if "disk is full" in words or "disk I/O error" in words or _state_of(cause) == DISK_FULL:

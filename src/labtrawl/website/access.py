@@ -29,6 +29,7 @@ Audience = frozenset[Who]
 
 PUBLIC: Audience = frozenset({Who.EVERYBODY})
 SIGNED_IN: Audience = frozenset({Who.ADMIN, Who.OPERATOR, Who.PARTICIPANT})
+ADMINS: Audience = frozenset({Who.ADMIN})
 PAGES: Audience = frozenset({Who.ADMIN, Who.OPERATOR})
 COMMANDS: Audience = frozenset({Who.SOCKET, Who.ADMIN, Who.TOKEN_ADMIN})
 READS: Audience = COMMANDS | {Who.TOKEN_READ}
@@ -52,6 +53,9 @@ AUDIENCE: dict[tuple[str, str], Audience] = {
     ("GET", "/areas/{area_id}"): PAGES,
     ("GET", "/coverage"): PAGES,
     ("GET", "/live"): PAGES,
+    ("GET", "/settings"): ADMINS,
+    ("POST", "/settings/apply"): ADMINS,
+    ("POST", "/settings/{setting}"): ADMINS,
     ("GET", "/api/internal/jobs/open"): TASK_READS,
     ("POST", "/api/internal/jobs/progress"): CRAWLERS,
     ("POST", "/api/internal/refresh-token"): CRAWLERS,

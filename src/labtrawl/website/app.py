@@ -14,7 +14,17 @@ from labtrawl.website.desk import Desk
 from labtrawl.website.failures import Failures
 from labtrawl.website.figures import Figures
 from labtrawl.website.live import Hub
-from labtrawl.website.pages import areas, coverage, health, job, jobs, live, overview, sign_in
+from labtrawl.website.pages import (
+    areas,
+    coverage,
+    health,
+    job,
+    jobs,
+    live,
+    overview,
+    settings,
+    sign_in,
+)
 from labtrawl.website.render import Renderer
 from labtrawl.website.security import Guard
 from labtrawl.website.site import Site
@@ -45,7 +55,7 @@ def build(site: Site) -> Website:
     failures = Failures(renderer)
     app = _app(desk, failures)
     health.add(app, desk, shipped)
-    for part in (sign_in, overview, jobs, job, areas, coverage, live):
+    for part in (sign_in, overview, jobs, job, areas, coverage, live, settings):
         part.add(app, desk)
     doors.add(app, desk)
     access.check(app)

@@ -30,6 +30,7 @@ MaybeId = Annotated[Change | None, Blank]
 MaybeState = Annotated[JobState | None, Blank]
 MaybeKind = Annotated[AreaKind | None, Blank]
 Word = Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_]*$")]
+SettingName = Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_.]*$")]
 PathPart = Annotated[str, BeforeValidator(_stripped), Field(max_length=255)]
 # As many as a page shows, with commas between them.
 Ids = Annotated[str, Field(pattern=r"^([0-9]{1,18}(,[0-9]{1,18}){0,199})?$")]
@@ -57,10 +58,15 @@ def _area_key(value: str | None) -> AreaKey | None:
 
 async def form_field(request: Request, name: str) -> str:
     """Return a field of a small urlencoded form; 413 where the body is larger than 4 KiB."""
+    return (await form_fields(request)).get(name, "")
+
+
+async def form_fields(request: Request) -> dict[str, str]:
+    """Return the fields of a small urlencoded form, each once; 413 above 4 KiB."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > FORM_BYTES:
             raise HTTPException(413)
-    fields = parse_qs(body.decode("utf-8", "replace"))
-    return fields.get(name, [""])[0]
+    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
+    return {name: values[0] for name, values in fields.items()}

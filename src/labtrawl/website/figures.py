@@ -1,8 +1,9 @@
 """The figures of the overview; sums over everything are kept a while, for all viewers together."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from labtrawl.store.commands import Wanted, wanted_of
 from labtrawl.store.pages.overview import Now, Totals, now, totals
 from labtrawl.website.site import CrawlerView, Site
 
@@ -43,6 +44,16 @@ class Overview:
         return sum(crawler.requests_per_minute for crawler in self.crawlers)
 
 
+def _stopped(wanted: Mapping[str, Wanted]) -> list[str]:
+    """Say why nothing is begun, where no crawler may begin anything."""
+    if not wanted or Wanted.RUN in wanted.values():
+        return []
+    return [
+        "Every crawler is paused or drained: nothing is begun until one is resumed"
+        " (POST /api/admin/crawler with the action resume)."
+    ]
+
+
 class Figures:
     """Reads the overview."""
 
@@ -54,10 +65,13 @@ class Figures:
     async def overview(self) -> Overview:
         """Return the figures as they are now."""
         milliseconds = self._site.clock.now_ms()
-        happening = await self._site.store.read(lambda connection: now(connection, milliseconds))
         crawlers, problems = self._site.crawlers(), self._site.problems()
-        notices = self._site.notices()
-        return Overview(await self._totals(), happening, crawlers, problems, notices)
+        happening, wanted = await self._site.store.read(
+            lambda c: (now(c, milliseconds), {one.name: wanted_of(c, one.name) for one in crawlers})
+        )
+        shown = [replace(one, wanted=wanted[one.name]) for one in crawlers]
+        notices = [*self._site.notices(), *_stopped(wanted)]
+        return Overview(await self._totals(), happening, shown, problems, notices)
 
     async def _totals(self) -> Totals:
         monotonic = self._site.clock.monotonic

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,9 @@ from labtrawl.website.assets import Asset
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 NOTHING = "\N{EN DASH}"
+
+# Set at the door for each request: the frame of every page, of failures too, depends on it.
+FOR_ADMIN: ContextVar[bool] = ContextVar("for_admin", default=False)
 
 
 def clean(value: object) -> object:
@@ -101,6 +105,7 @@ class Renderer:
             "asset": lambda name: f"/static/{name}?v={assets[name].version}",
             "contact": contact,
             "version": __version__,
+            "for_admin": FOR_ADMIN.get,
             "address_with_state": address_with_state,
             "states": words.STATES,
             "holds": words.HOLDS,

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 from labtrawl.clock import Clock
 from labtrawl.protocol.exchange import Exchange
-from labtrawl.protocol.messages import Heartbeat
+from labtrawl.protocol.messages import Heartbeat, Register
 from labtrawl.store.audit import Keys
 from labtrawl.store.engine import Store
+from labtrawl.website.sheet import SettingsDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class CrawlerView:
     active_jobs: int
     last_heartbeat_at: datetime | None
     requests_per_minute: int
+    wanted: str = "run"
+    """What an admin wants of it: run, pause or drain."""
 
 
 class Crawling(Protocol):
@@ -47,8 +50,8 @@ class Crawling(Protocol):
         Returns {"crawlers": names, "jobs": how many}.
         """
 
-    async def hear(self, name: str, heartbeat: Heartbeat) -> None:
-        """Take a sign of life that came by HTTP."""
+    async def hear(self, name: str, heartbeat: Heartbeat, register: Register | None = None) -> None:
+        """Take a sign of life that came by HTTP, with what its crawler said when it registered."""
 
     def child_of(self, token_sha256: str) -> str | None:
         """Return the name of the supervised crawler whose token of this start has this hash."""
@@ -70,6 +73,7 @@ class Site:
     data_dir: Path
     sockets: Mapping[str, Path]
     """The sockets that other programs reach the website by, by what they are for."""
+    settings: SettingsDesk
     name: str = "copilot-study"
     """The website's name on the wire."""
     heartbeat_seconds: float = 5.0

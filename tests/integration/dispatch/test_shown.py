@@ -11,7 +11,7 @@ from labtrawl.dispatch.manager import DirectCommunicationManager
 from labtrawl.errors import LeaseLost
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol.exchange import Caller
-from labtrawl.store import leases
+from labtrawl.store import jobs, leases
 from labtrawl.store.engine import Connection
 from tests.integration.protocol.wire import Website, website
 
@@ -118,3 +118,12 @@ async def test_state_that_the_database_cannot_hold_costs_only_itself(tmp_path: P
             await _send(manager, _state(job, 1))
             await _send(manager, _state(job, 2, processedItems=2**63))
         assert await site.store.read(_shows(1, "page 1"))
+
+
+async def test_nothing_is_kept_of_jobs_that_tell_of_themselves_now_and_then(tmp_path: Path) -> None:
+    """Each asks the database, none leaves anything behind: there are as many as a website ever had."""
+    async with website(tmp_path) as site, site.serving() as manager:
+        shown = manager.board.desk.shown
+        for number in range(1, 101):
+            shown.confirm(number, jobs.Origin("crawler-1", f"{number:026d}", 1), number * 10.0)
+        assert len(shown._leases) == 1

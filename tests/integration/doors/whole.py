@@ -38,6 +38,7 @@ from labtrawl.website.serve import LocalDoor, serve
 from labtrawl.website.site import Site
 from tests.integration.protocol.wire import plant
 from tests.integration.website.keys import TestKeys
+from tests.integration.website.paper import no_file
 
 TOKEN = "token-of-the-child"
 RETRY = RetryPolicy(attempts=3, base_seconds=0.0, ceiling_seconds=0.0)
@@ -158,5 +159,6 @@ def _site(made: Whole, data_dir: Path) -> Site:
         audit_keys=lambda: keys,
         data_dir=data_dir,
         sockets={"crawlers": made.api, "http": made.http},
+        settings=no_file(),
         accepts_legacy=made.manager.board.accepts_legacy,
     )

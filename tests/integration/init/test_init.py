@@ -13,6 +13,9 @@ import pytest
 from labtrawl.cli.main import execute
 from labtrawl.config import Instance, load
 from labtrawl.domain.credential import Secret
+from labtrawl.store import audit
+from labtrawl.store.engine import database_path, open_snapshots
+from labtrawl.store.migrate import migrate
 from labtrawl.store.secrets import key_path
 from tests.integration.http.wire import listening, make_certificate, ok
 from tests.integration.init.gitlab import TOKEN, FakeGitLab, said
@@ -42,6 +45,20 @@ async def test_init_says_what_the_token_sees_and_writes_what_start_reads(tmp_pat
     assert stat.S_IMODE((tmp_path / "data.private").stat().st_mode) == 0o700
     agents = {line for head in wire.heads for line in head.split("\r\n") if "agent" in line.lower()}
     assert {agent.partition(" (")[2] for agent in agents} == {"contact: me@example.org)"}
+
+
+async def test_account_that_is_added_to_a_database_is_in_its_audit_log(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data.private"
+    migrate(database_path(data_dir))
+    async with listening(FakeGitLab()) as wire:
+        ended = await init(tmp_path, wire, *ALLOW)
+        url = wire.base()
+    assert (ended.code, ended.err) == (0, "")
+    with open_snapshots(database_path(data_dir)) as database:
+        (row,) = database.read_now(lambda c: audit.newest(c, 9))
+    assert (row.entry.tier, row.entry.action) == ("command_line", "init")
+    assert (row.entry.target, row.entry.outcome) == (url, "connected @ada (7)")
+    assert audit.remembered_in(audit.head_path(data_dir)) == audit.Head(row.id, row.mac)
 
 
 async def test_init_never_shows_or_keeps_the_token_in_clear(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from labtrawl.protocol.client import Chance, DirectCommunicationClient
 from labtrawl.protocol.meeting import AwaitCall, Dialler
 from tests.integration.protocol.wire import TOKEN, Website, settled, website
 
+CHILD = 4_000_000
+
 
 @dataclass(slots=True)
 class Place:
@@ -66,11 +68,13 @@ async def _renew(client: DirectCommunicationClient) -> str:
 async def test_website_dials_the_crawler_and_both_ends_are_proved(tmp_path: Path) -> None:
     with _place() as place:
         async with website(tmp_path) as site, _dialling(site, place.path) as manager:
-            site.announce("crawler-1")
+            # Whoever made the socket listen is at its other end, for the kernel: that is not the child.
+            site.announce("crawler-1", pid=CHILD)
             client = place.crawler()
             async with client.running():
                 assert await _renew(client) == "leases_renewed"
-                assert [one.name for one in manager.get_authorized_clients()] == ["crawler-1"]
+                (known,) = manager.get_authorized_clients()
+                assert (known.name, known.pid) == ("crawler-1", CHILD)
             async with place.crawler().running():  # the next process of the same crawler
                 await settled(lambda: manager.board.desk.statistics.reconnects > 0)
 

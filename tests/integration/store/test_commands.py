@@ -113,6 +113,15 @@ async def test_wish_for_every_crawler_replaces_that_for_one(database: Database) 
             await opened.write(lambda c: commands.want(c, "c", Wanted.PAUSE))
 
 
+async def test_one_crawler_cannot_be_resumed_while_all_are_to_stop(database: Database) -> None:
+    """Nothing would come of it; the wish that counts is the one for all of them."""
+    async with store(database) as opened:
+        await opened.write(partial(_register, "a"))
+        await opened.write(lambda c: commands.want(c, EVERY_CRAWLER, Wanted.PAUSE))
+        with pytest.raises(Conflict, match="every crawler is told to pause: resume them all"):
+            await opened.write(lambda c: commands.want(c, "a", Wanted.RUN))
+
+
 async def test_name_of_a_crawler_belongs_to_the_credential_that_came_first(
     database: Database,
 ) -> None:

@@ -23,6 +23,8 @@ from labtrawl.store.tokens import TokenScope
 from labtrawl.supervisor.listeners import bind_unix
 from labtrawl.website.app import build
 from labtrawl.website.serve import LocalDoor, serve
+from labtrawl.website.sheet import SettingsDesk
+from tests.integration.website.paper import no_file
 from tests.integration.website.running import Surroundings, site_of
 
 T = TypeVar("T")
@@ -169,7 +171,15 @@ def short_folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def stranger(tmp_path: Path, short_folder: Path) -> AsyncIterator[Client]:
+def settings() -> SettingsDesk:
+    """The settings of the site; a module that changes them has its own."""
+    return no_file()
+
+
+@pytest.fixture
+async def stranger(
+    tmp_path: Path, short_folder: Path, settings: SettingsDesk
+) -> AsyncIterator[Client]:
     """A client without a session."""
     path = tmp_path / "labtrawl.sqlite"
     await asyncio.to_thread(migrate, path)
@@ -181,6 +191,7 @@ async def stranger(tmp_path: Path, short_folder: Path) -> AsyncIterator[Client]:
         async with open_store(path) as store:
             sockets = {"http": short_folder / "http.sock"}
             around = Surroundings(base_url=url, data_dir=tmp_path, sockets=sockets)
+            around.settings = settings
             stopping, door = asyncio.Event(), LocalDoor(local)
             site = build(site_of(store, around))
             serving = asyncio.create_task(serve(site, sock, stopping, local=door))

@@ -22,6 +22,7 @@ from labtrawl.website.serve import LocalDoor, serve
 from labtrawl.website.site import Site
 from tests.integration.protocol.wire import TOKEN, Website, website
 from tests.integration.website.conftest import Client
+from tests.integration.website.paper import no_file
 from tests.integration.website.running import Surroundings
 
 SHARED = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -101,6 +102,7 @@ async def house(data_dir: Path, **settings: Any) -> AsyncIterator[House]:
                     audit_keys=keys,
                     data_dir=data_dir,
                     sockets=sockets,
+                    settings=no_file(),
                     accepts_legacy=site.accepts_legacy,
                     shared_token_sha256=hashlib.sha256(SHARED.encode()).hexdigest(),
                 )

@@ -16,14 +16,16 @@ from sqlalchemy import Connection
 from labtrawl.clock import system_clock
 from labtrawl.errors import Missing
 from labtrawl.protocol.exchange import Caller, Reply
-from labtrawl.protocol.messages import Ack, Envelope, Heartbeat
+from labtrawl.protocol.messages import Ack, Envelope, Heartbeat, Register
 from labtrawl.store.engine import Store, open_store
 from labtrawl.store.migrate import migrate
 from labtrawl.store.sessions import create_link, create_session
 from labtrawl.website.app import build
 from labtrawl.website.serve import serve
+from labtrawl.website.sheet import SettingsDesk
 from labtrawl.website.site import CrawlerView, Site
 from tests.integration.website.keys import TestKeys
+from tests.integration.website.paper import Paper, no_file
 
 T = TypeVar("T")
 HEARTBEAT = datetime(2026, 11, 22, 9, 30, 12, tzinfo=UTC)
@@ -49,6 +51,7 @@ class Surroundings:
     heard: list[tuple[str, Heartbeat]] = field(default_factory=list)
     commands: list[tuple[str, str | None, int | None]] = field(default_factory=list)
     keys: TestKeys = field(default_factory=TestKeys)
+    settings: SettingsDesk = field(default_factory=no_file)
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -81,7 +84,7 @@ class Rest:
         self.around.commands.append((action, crawler, task_id))
         return {"crawlers": [crawler] if crawler else names, "jobs": int(task_id is not None)}
 
-    async def hear(self, name: str, heartbeat: Heartbeat) -> None:
+    async def hear(self, name: str, heartbeat: Heartbeat, register: Register | None = None) -> None:
         self.around.heard.append((name, heartbeat))
 
     def child_of(self, token_sha256: str) -> str | None:
@@ -102,6 +105,7 @@ def site_of(store: Store, around: Surroundings) -> Site:
         audit_keys=lambda: around.keys,
         data_dir=around.data_dir,
         sockets=around.sockets,
+        settings=around.settings,
         shared_token_sha256=around.shared_token_sha256,
     )
 
@@ -183,6 +187,7 @@ def running_site(path: Path) -> Iterator[RunningSite]:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
         around = Surroundings(base_url=f"http://127.0.0.1:{sock.getsockname()[1]}")
+        around.settings = Paper(path.parent / "labtrawl.toml").desk()
         started: Future[RunningSite] = Future()
         thread = threading.Thread(target=lambda: asyncio.run(_serve(path, sock, around, started)))
         thread.start()

@@ -5,7 +5,8 @@ import re
 import pytest
 from sqlalchemy import Connection
 
-from labtrawl.store import jobs
+from labtrawl.store import commands, jobs
+from labtrawl.store.commands import EVERY_CRAWLER, Wanted
 from tests.integration.website import world
 from tests.integration.website.conftest import Client
 
@@ -133,3 +134,19 @@ async def test_retry_of_a_list_that_another_job_reads_names_it(admin: Client) ->
     second = await admin.write(world.one_job)
     reply = await admin.post(f"/jobs/{first}/retry")
     assert (reply.status, f"Job {second} reads the same list" in reply.text) == (409, True)
+
+
+@pytest.mark.seed("S2.104")
+async def test_overview_says_which_crawlers_are_paused_and_why_nothing_begins(
+    admin: Client,
+) -> None:
+    def wish(connection: Connection) -> None:
+        commands.register(connection, "crawler-1", "supervisor")
+        commands.want(connection, EVERY_CRAWLER, Wanted.PAUSE)
+
+    before = await admin.get("/")
+    await admin.write(wish)
+    after = await admin.get("/")
+    told = ("Paused</span>", "Every crawler is paused or drained")
+    assert [words in before.text for words in told] == [False, False]
+    assert [words in after.text for words in told] == [True, True]

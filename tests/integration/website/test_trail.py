@@ -82,9 +82,7 @@ async def test_strangers_cannot_fill_the_audit_log(tmp_path: Path) -> None:
         assert kept == 60
 
 
-DETAILS = (
-    "SELECT action, outcome, detail FROM audit WHERE client NOT LIKE 'process%' ORDER BY id"
-)
+DETAILS = "SELECT action, outcome, detail FROM audit WHERE client NOT LIKE 'process%' ORDER BY id"
 
 
 async def test_commands_are_in_the_audit_log_with_what_they_say(tmp_path: Path) -> None:

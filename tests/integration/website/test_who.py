@@ -35,6 +35,9 @@ TABLE = {
     ("GET", "/areas/{area_id}"): PAGE,
     ("GET", "/coverage"): PAGE,
     ("GET", "/live"): PAGE,
+    ("GET", "/settings"): "a",
+    ("POST", "/settings/apply"): "a",
+    ("POST", "/settings/{setting}"): "a",
     ("GET", "/api/internal/jobs/open"): TASK_READ,
     ("POST", "/api/internal/jobs/progress"): CRAWL,
     ("POST", "/api/internal/refresh-token"): CRAWL,
@@ -59,6 +62,7 @@ TABLE = {
 }
 
 PLACES = {"{job_id}": "1", "{area_id}": "1", "{task_id}": "1", "{name:path}": "app.css"}
+PLACES |= {"{setting}": "crawler.count"}
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",

@@ -124,7 +124,7 @@ def test_username_in_the_comment_cannot_leave_it() -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_full_disk_is_said_in_one_sentence(number: int) -> None:
-    failure = settings_file._failure(OSError(number, "No space"), Path("/a/labtrawl.toml"))
+    failure = settings_file.failure(OSError(number, "No space"), Path("/a/labtrawl.toml"))
     assert isinstance(failure, DiskFull)
     assert str(failure) == (
         "no room to write /a/labtrawl.toml: free some space, then run the same again"
@@ -133,6 +133,6 @@ def test_full_disk_is_said_in_one_sentence(number: int) -> None:
 
 def test_other_failure_to_write_names_the_file_and_the_reason() -> None:
     error = PermissionError(errno.EACCES, "Permission denied", "/a/.draft")
-    failure = settings_file._failure(error, Path("/a/labtrawl.toml"))
+    failure = settings_file.failure(error, Path("/a/labtrawl.toml"))
     assert isinstance(failure, ConfigError)
     assert str(failure) == "/a/.draft cannot be written: Permission denied"

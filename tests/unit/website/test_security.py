@@ -45,5 +45,5 @@ def test_request_is_ours_by_fetch_metadata_or_origin(headers: dict[str, str], ow
 )
 def test_cookie_of_a_https_site_is_bound_to_its_host(base_url: str, cookie: str) -> None:
     nothing = cast("Any", None)
-    site = Site(nothing, nothing, lambda: (), lambda: True, "", base_url, *[nothing] * 5)
+    site = Site(nothing, nothing, lambda: (), lambda: True, "", base_url, *[nothing] * 6)
     assert site.cookie == cookie

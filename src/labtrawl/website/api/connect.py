@@ -58,7 +58,7 @@ async def _connect(desk: Desk, request: Request, register: Register) -> Response
     held = {(task_number(one.task_id), one.epoch) for one in register.holding}
     site = desk.site
     released = await site.store.write(lambda c: leases.release_unheld(c, register.id, held))
-    await site.crawling.hear(register.id, Heartbeat(timestamp=site.clock.now_ms()))
+    await site.crawling.hear(register.id, Heartbeat(timestamp=site.clock.now_ms()), register)
     registered = Registered(
         client_id=site.name,
         protocol=PROTOCOL,

@@ -78,9 +78,7 @@ def _add_task(app: FastAPI, desk: Desk) -> None:
     async def change(request: Request, task_id: str) -> Response:
         wanted = await asked(request, TaskChange)
         if visitor_of(request).may_command:
-            priority = None if wanted.priority is None else f"priority {wanted.priority}"
-            note_detail(request, priority, wanted.wanted)
-            return await _change(desk, task_number(task_id), wanted)
+            return await _change(desk, request, task_number(task_id), wanted)
         return await _renew(desk, request, task_number(task_id), wanted)
 
     @app.delete(TASK)
@@ -110,10 +108,11 @@ async def _add(desk: Desk, wanted: TaskWanted) -> Response:
     return answer(task_told(await store.write(lambda c: tasks.add(c, planned))), 201)
 
 
-async def _change(desk: Desk, job_id: int, change: TaskChange) -> Response:
+async def _change(desk: Desk, request: Request, job_id: int, change: TaskChange) -> Response:
     if (change.priority is None) == (change.wanted is None):
         raise BadMessage('a change names either a "priority" or what is "wanted"')
     priority = change.priority
+    note_detail(request, change.wanted or f"priority {priority}")
     if priority is not None:
         row = await desk.site.store.write(lambda c: tasks.prioritise(c, job_id, priority))
         return answer(task_told(row))
