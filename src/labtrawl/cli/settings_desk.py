@@ -51,6 +51,8 @@ class FileDesk:
         pinned = {*begun.overrides, *_PLACES}
         self._pinned = {name: _plain(value_of(begun, name)) for name in pinned}
         self._overrides = begun.overrides
+        # Pinned only so that they stay what they are: nobody set them.
+        self._unnamed = set(_PLACES) - set(begun.named)
         self._writing = threading.Lock()
 
     def read(self) -> Sheet:
@@ -86,11 +88,7 @@ class FileDesk:
     def _source(self, name: str, settings: Settings) -> str:
         if name in self._overrides:
             return self._overrides[name]
-        return "file" if name in settings.named and name not in self._unnamed() else "default"
-
-    def _unnamed(self) -> set[str]:
-        """The places that are only given again so that they stay what they are."""
-        return set(_PLACES) - set(self._running.named)
+        return "file" if name in settings.named and name not in self._unnamed else "default"
 
     def _locked(self, name: str) -> str:
         if name in self._overrides:

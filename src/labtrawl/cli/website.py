@@ -28,7 +28,7 @@ from labtrawl.dispatch.budget import Budget, Rules
 from labtrawl.dispatch.crawling import Crawling
 from labtrawl.dispatch.desk import Desk
 from labtrawl.dispatch.flood import FloodLimits
-from labtrawl.dispatch.handlers import handle
+from labtrawl.dispatch.handlers import exchange
 from labtrawl.dispatch.leasing import Leasing
 from labtrawl.dispatch.manager import DirectCommunicationManager
 from labtrawl.dispatch.session import CrawlerStatus, Rhythm, Switchboard
@@ -38,7 +38,7 @@ from labtrawl.store.audit import head_path, keep_head
 from labtrawl.store.engine import Store, database_path, open_store
 from labtrawl.store.migrate import migrate
 from labtrawl.store.secrets import KeyRing, key_path
-from labtrawl.store.tokens import token_hash
+from labtrawl.store.tokens import crawler_secrets, token_hash
 from labtrawl.supervisor.authentication import Credentials as Announcement
 from labtrawl.supervisor.authentication import (
     CredentialsUpdated,
@@ -84,7 +84,8 @@ class Wiring:
             settings.retry.ceiling_seconds,
         )
         self._auth = DirectSocketAuth(
-            allowed_users=frozenset(int(uid) for uid in settings.socket.allow_users)
+            allowed_users=frozenset(int(uid) for uid in settings.socket.allow_users),
+            token_secrets=lambda: store.read(crawler_secrets),
         )
         self._sign_ins = SignIns(settings, store, clock, self._announce)
         self._keys = KeyRing(key_path(settings.data_dir))
@@ -193,7 +194,7 @@ class Wiring:
             ready=lambda: not self._child.stopping.is_set(),
             contact=self._settings.contact,
             base_url=url,
-            exchange=partial(handle, self._desk),
+            exchange=partial(exchange, self._desk),
             crawling=self._crawling(),
             audit_keys=self._keys,
             data_dir=self._settings.data_dir,

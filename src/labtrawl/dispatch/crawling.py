@@ -151,6 +151,8 @@ class Crawling:
         """Cancel what a crawler, or any crawler, has in hand."""
 
         def cancel(connection: Connection) -> list[commands.Worked]:
+            if crawler is not None:
+                commands.check_known(connection, crawler)
             held = commands.held_by(connection, crawler or EVERY_CRAWLER)
             return [commands.cancel_job(connection, job_id) for job_id in held]
 

@@ -14,6 +14,7 @@ from labtrawl.dispatch.desk import Desk
 from labtrawl.dispatch.grants import request_budget
 from labtrawl.dispatch.handout import renew_leases, request_jobs, task_number
 from labtrawl.dispatch.refreshing import token_refresh_request
+from labtrawl.dispatch.statistics import count
 from labtrawl.dispatch.telling import jobs_discovered, progress_update
 from labtrawl.errors import (
     BadMessage,
@@ -62,6 +63,15 @@ async def handle(desk: Desk, caller: Caller, envelope: wire.Envelope) -> Reply |
     if envelope.key in ORDERED and not can_come_again(failure):
         await _break_off(desk, caller, envelope, str(failure))
     raise failure
+
+
+async def exchange(desk: Desk, caller: Caller, envelope: wire.Envelope) -> Reply | None:
+    """Do as `handle` for a door that counts nothing itself."""
+    count(desk.statistics.received, envelope.key)
+    reply = await handle(desk, caller, envelope)
+    if reply is not None:
+        count(desk.statistics.sent, reply.key)
+    return reply
 
 
 def _handler(key: str) -> Handler:

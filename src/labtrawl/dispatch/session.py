@@ -26,7 +26,7 @@ from labtrawl.protocol.codec import Refused
 from labtrawl.protocol.connection import Connection
 from labtrawl.protocol.exchange import Caller, Reply
 from labtrawl.protocol.ids import MessageIds
-from labtrawl.store import commands, leases
+from labtrawl.store import commands, leases, tokens
 from labtrawl.store.engine import Connection as Database
 
 log = logs.get("backend.direct-communication-manager")
@@ -391,7 +391,10 @@ class Session:
 
 def _take_over(connection: Database, arrival: Arrival) -> list[int]:
     """Note who came and free what it does not hold any more; a dialect-1 peer says nothing of it."""
-    commands.register(connection, arrival.name, arrival.owner)
+    if arrival.owner.startswith(tokens.OWNER):
+        tokens.take_name(connection, arrival.name, arrival.owner)
+    else:
+        commands.register(connection, arrival.name, arrival.owner)
     if arrival.caller.dialect == 1:
         return []
     held = {(task_number(task_id), epoch) for task_id, epoch in arrival.holding}

@@ -8,6 +8,8 @@ from typing import Any
 from labtrawl.protocol.messages import Ack, Envelope
 
 WINDOW = 64
+# Of their payloads together: above it nobody adds anything until some are acknowledged.
+MOST_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +22,37 @@ class Pending:
 
 
 class Outbox:
-    """The unacknowledged events of one origin, in the order sent; at most `WINDOW` of them.
+    """The unacknowledged events of one origin, in the order sent; bounded in number and bytes.
 
     Whoever sends when it is full waits: that stops the fetching, nothing is dropped.
     """
 
-    def __init__(self, window: int = WINDOW) -> None:
+    def __init__(self, window: int = WINDOW, most_bytes: int = MOST_BYTES) -> None:
         self._pending: OrderedDict[str, Pending] = OrderedDict()
         self._room = asyncio.Semaphore(window)
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._let_go = asyncio.Event()
 
     async def add(self, envelope: Envelope, task_id: str) -> asyncio.Future[dict[str, Any]]:
         """Keep a message; return the future of what the website answers."""
         if envelope.id is None:
             raise ValueError("an event needs an id")
         await self._room.acquire()
+        try:
+            await self._until_light()
+        except asyncio.CancelledError:
+            self._room.release()
+            raise
+        self._bytes += _size(envelope)
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._pending[envelope.id] = Pending(envelope, task_id, answer)
         return answer
+
+    async def _until_light(self) -> None:
+        while self._bytes >= self._most_bytes:
+            self._let_go.clear()
+            await self._let_go.wait()
 
     def acknowledge(self, ack: Ack) -> None:
         """Let go of what took effect."""
@@ -80,8 +96,14 @@ class Outbox:
     def _pop(self, message_id: str) -> Pending | None:
         pending = self._pending.pop(message_id, None)
         if pending is not None:
+            self._bytes -= _size(pending.envelope)
+            self._let_go.set()
             self._room.release()
         return pending
+
+
+def _size(envelope: Envelope) -> int:
+    return len(memoryview(envelope.payload))
 
 
 def _set_exception(answer: asyncio.Future[dict[str, Any]], error: Exception) -> None:

@@ -141,6 +141,13 @@ def register(connection: Connection, name: str, owner: str) -> None:
         )
 
 
+def check_known(connection: Connection, name: str) -> None:
+    """Raise Missing for a crawler that never came."""
+    row = connection.exec_driver_sql("SELECT 1 FROM crawler WHERE name = ?", (name,)).first()
+    if row is None:
+        raise Missing(f"no crawler {name} ever came; labtrawl status lists those that run")
+
+
 def want(connection: Connection, name: str, wanted: Wanted) -> None:
     """Write down what a crawler, or every one, is to do; Missing for one that never came.
 

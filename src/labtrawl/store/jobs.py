@@ -204,7 +204,7 @@ def hold_unseen(connection: Connection) -> int:
 
 
 def retry(connection: Connection, job_id: int) -> None:
-    """Queue a failed or cancelled job again, from its cursor.
+    """Queue a failed or cancelled job again, from its cursor; it waits where no account can read it.
 
     Conflict where it is neither, or where that (area, resource) has an open job by now.
     """
@@ -221,6 +221,7 @@ def retry(connection: Connection, job_id: int) -> None:
             f"job {job_id} is neither failed nor cancelled, or another job does its work by now;"
             " there is nothing to retry"
         )
+    hold_unseen(connection)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ RESERVED = re.compile(r"crawler-\d+|\*|external-crawler|web-server|copilot-study
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+OWNER = "token:"
+"""How the names of crawlers are marked that a token took."""
+
+
 class TokenScope(StrEnum):
     """What a token may be used for."""
 
@@ -64,7 +68,7 @@ class KnownToken:
     @property
     def owner(self) -> str:
         """How its names of crawlers are marked."""
-        return f"token:{self.id}"
+        return f"{OWNER}{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,15 @@ def find(connection: Connection, text: str) -> KnownToken | None:
         return None
     scopes = frozenset(TokenScope(scope) for scope in row[4].split())
     return KnownToken(row[1], row[2], row[3], scopes, bool(row[5]))
+
+
+def crawler_secrets(connection: Connection) -> list[tuple[str, str]]:
+    """Return owner and hash of each token that a crawler may prove itself with now."""
+    rows = connection.exec_driver_sql(
+        "SELECT id, token_sha256, scopes FROM api_token WHERE revoked_at IS NULL"
+        f" AND expires_at > {NOW_MS} ORDER BY id"
+    ).all()
+    return [(f"{OWNER}{row[0]}", row[1]) for row in rows if TokenScope.CRAWLER in row[2].split()]
 
 
 def touch(connection: Connection, token_id: int) -> None:

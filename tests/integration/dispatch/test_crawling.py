@@ -268,3 +268,9 @@ async def test_flooding_peer_is_slowed_and_closed_and_its_neighbour_is_not(tmp_p
         assert await neighbour.hear("leases_renewed") is not None
         cooldown = (await _crawling(manager).statistics())["cooldown"]
         assert (cooldown["begun"], cooldown["disconnected"]) == (1, 1)
+
+
+async def test_cancelling_what_an_unknown_crawler_has_is_refused(tmp_path: Path) -> None:
+    async with website(tmp_path) as site, site.serving() as manager:
+        with pytest.raises(Missing, match="no crawler x ever came"):
+            await _crawling(manager).command("cancel", "x")

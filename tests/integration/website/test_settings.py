@@ -162,7 +162,10 @@ async def test_refusal_stands_at_the_field_and_changes_nothing(
 ) -> None:
     reply = await save(admin, name, value, seen, why)
     assert (reply.status, sentence(reply)) == (status, f"Not saved: {said}.")
-    assert f'aria-describedby="wrong-{name} expects-{name}" aria-invalid="true"' in reply.text
+    assert (
+        f'aria-describedby="wrong-{name} expects-{name}" aria-invalid="true" autofocus'
+        in reply.text
+    )
     assert (paper.file.read_text(), await history(admin)) == (TEXT, [])
 
 
@@ -246,3 +249,11 @@ async def test_unknown_setting_is_not_found(admin: Client, paper: Paper) -> None
 
 def test_no_file_has_no_rows_to_wait_for() -> None:
     assert no_file().read().waiting == []
+
+
+async def test_apply_does_not_change_where_settings_come_from(admin: Client, paper: Paper) -> None:
+    before = [(row.name, row.source) for row in admin.around.settings.read().rows]
+    await admin.post("/settings/apply")
+    after = [(row.name, row.source) for row in admin.around.settings.read().rows]
+    assert after == before
+    assert dict(after)["runtime_dir"] == "default"

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from labtrawl.errors import BadMessage, LeaseLost
@@ -95,3 +96,20 @@ async def test_answer_nobody_waits_for_any_more_is_no_fault() -> None:
     answer.cancel()
     outbox.refuse(f"{0:026d}", BadMessage("no"))
     assert _left(outbox) == []
+
+
+@pytest.mark.seed("S2.58")
+async def test_outbox_that_is_full_of_bytes_lets_nobody_add_until_some_are_acknowledged() -> None:
+    def heavy(number: int) -> Envelope:
+        return msgspec.structs.replace(_event(number), payload=msgspec.Raw(b"1" * 600))
+
+    outbox = Outbox(most_bytes=1000)
+    _ = [await outbox.add(heavy(number), "1") for number in range(2)]
+    waiting = [asyncio.create_task(outbox.add(heavy(number), "1")) for number in (2, 3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    await asyncio.gather(waiting[0], return_exceptions=True)
+    assert _left(outbox) == [0, 1]
+    outbox.acknowledge(Ack(up_to={"1": f"{1:026d}"}))
+    _ = [await waiting[1]]
+    assert _left(outbox) == [3]

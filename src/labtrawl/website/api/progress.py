@@ -26,13 +26,21 @@ def add(app: FastAPI, desk: Desk) -> None:
     async def report(request: Request, task_id: str) -> Response:
         body = await body_of(request)
         _check_task(body, task_id)
+        check_id(request, body)
         return await exchanged(desk, request, "message", "PROGRESS_UPDATE", body)
 
     @app.post(f"{TASK}/discovered")
     async def discovered(request: Request, task_id: str) -> Response:
         body = await body_of(request)
         _check_task(body, task_id)
+        check_id(request, body)
         return await exchanged(desk, request, "message", "JOBS_DISCOVERED", body)
+
+
+def check_id(request: Request, body: bytes) -> None:
+    """Refuse a report under an epoch without an id, before it costs its job."""
+    if read(body, dict[str, Any]).get("epoch") and not request.headers.get("idempotency-key"):
+        raise BadMessage("a report under an epoch needs a ULID in the header Idempotency-Key")
 
 
 def _check_task(body: bytes, task_id: str) -> None:

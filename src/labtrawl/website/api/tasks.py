@@ -12,6 +12,7 @@ from labtrawl.gitlab import catalog
 from labtrawl.protocol import messages as wire
 from labtrawl.store import tasks
 from labtrawl.store.jobs import PlannedJob
+from labtrawl.website.api.progress import check_id
 from labtrawl.website.api.shapes import (
     TaskChange,
     TaskList,
@@ -89,6 +90,7 @@ def _add_task(app: FastAPI, desk: Desk) -> None:
             return await _command(desk, task_number(task_id), "cancel")
         crawler_of(request)
         back = read(body, TaskReturn)
+        check_id(request, body)
         update = wire.ProgressUpdate(
             task_id=str(task_number(task_id)),
             status="paused",
