@@ -42,10 +42,10 @@ def test_million_inputs_of_a_fuzzer_break_nothing_and_grow_nothing(
     command = (sys.executable, "-m", "tests.unit.protocol.malformed", str(MILLION))
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-3000:]
-    told = ran.stderr.strip().splitlines()[-1]
+    told = [line for line in ran.stderr.splitlines() if line.startswith("Done ")]
     with capsys.disabled():
         print(f"\n  atheris: {told}")
-    assert told.startswith(f"Done {MILLION} runs")
+    assert [line.split(" runs")[0] for line in told] == [f"Done {MILLION}"]
 
 
 @pytest.mark.proof
@@ -141,15 +141,18 @@ def test_half_a_mebibyte_in_reads_of_four_kibibytes_is_examined_once() -> None:
     ids=["one text", "many numbers"],
 )
 def test_four_times_the_size_takes_at_most_five_times_as_long(body: bytes) -> None:
-    def seconds(size: int) -> float:
-        inner = b"x" * size if b'"' in body else b"0," * (size // 2)
-        data = encode(Envelope(origin="o", type="m", key="k", payload=msgspec.Raw(body % inner)))
-        best = 1e9
-        for _ in range(7):
-            decoder, began = Decoder(), time.perf_counter()
-            for start in range(0, len(data), 4096):
-                decoder.feed(data[start : start + 4096])
-            best = min(best, time.perf_counter() - began)
-        return best
+    """By the processor's time and by turns: what else the machine does counts for neither."""
 
-    assert seconds(4 << 20) <= 5 * seconds(1 << 20)
+    def whole(size: int) -> bytes:
+        inner = b"x" * size if b'"' in body else b"0," * (size // 2)
+        return encode(Envelope(origin="o", type="m", key="k", payload=msgspec.Raw(body % inner)))
+
+    def seconds(data: bytes) -> float:
+        decoder, began = Decoder(), time.process_time()
+        for start in range(0, len(data), 4096):
+            decoder.feed(data[start : start + 4096])
+        return time.process_time() - began
+
+    small, large = whole(1 << 20), whole(4 << 20)
+    turns = [(seconds(small), seconds(large)) for _ in range(15)]
+    assert min(one for _, one in turns) <= 5 * min(one for one, _ in turns)
