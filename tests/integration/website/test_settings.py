@@ -14,8 +14,6 @@ from labtrawl.website.sheet import SettingsDesk
 from tests.integration.website.conftest import Client, Reply
 from tests.integration.website.paper import TEXT, TOKEN, Paper, no_file
 
-pytestmark = pytest.mark.seed("S2.105")
-
 
 @pytest.fixture
 def paper(tmp_path: Path) -> Paper:
@@ -45,6 +43,7 @@ def sentence(reply: Reply) -> str:
     return found[1].replace("&#39;", "'") if found else ""
 
 
+@pytest.mark.seed("S2.105")
 async def test_page_shows_every_setting_and_no_secret(admin: Client, paper: Paper) -> None:
     text = (await admin.get("/settings")).text
     shown = re.findall(r'<article class="setting" id="([^"]*)"', text)
@@ -55,6 +54,7 @@ async def test_page_shows_every_setting_and_no_secret(admin: Client, paper: Pape
     assert "crawler.count" in changeable
 
 
+@pytest.mark.seed("S2.105")
 async def test_change_is_in_the_file_with_its_comments_and_in_the_audit_log(
     admin: Client, paper: Paper
 ) -> None:
@@ -82,6 +82,7 @@ async def test_change_is_in_the_file_with_its_comments_and_in_the_audit_log(
     assert paper.reloading.asked == 0
 
 
+@pytest.mark.seed("S2.105")
 async def test_apply_asks_for_a_reload_and_tells_its_answer(admin: Client, paper: Paper) -> None:
     await save(admin, "crawler.count", "2", "1", "more")
     reply = await admin.post("/settings/apply")
@@ -91,6 +92,7 @@ async def test_apply_asks_for_a_reload_and_tells_its_answer(admin: Client, paper
     assert (await history(admin))[0].outcome == "crawler-2 added"
 
 
+@pytest.mark.seed("S2.105")
 async def test_refused_apply_is_told_and_what_is_saved_still_waits(
     admin: Client, paper: Paper
 ) -> None:
@@ -103,6 +105,7 @@ async def test_refused_apply_is_told_and_what_is_saved_still_waits(
     assert (await history(admin))[0].outcome.startswith("refused: ")
 
 
+@pytest.mark.seed("S2.105")
 @pytest.mark.parametrize(
     ("name", "value", "seen", "why", "status", "said"),
     [
@@ -169,6 +172,7 @@ async def test_refusal_stands_at_the_field_and_changes_nothing(
     assert (paper.file.read_text(), await history(admin)) == (TEXT, [])
 
 
+@pytest.mark.seed("S2.105")
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -202,6 +206,7 @@ async def test_list_has_a_text_a_line_and_the_default_comes_back(
     ]
 
 
+@pytest.mark.seed("S2.105")
 async def test_file_that_became_unusable_is_told_and_nothing_is_offered(
     admin: Client, paper: Paper
 ) -> None:
@@ -221,6 +226,7 @@ async def test_run_without_a_file_is_shown_and_cannot_be_changed(admin: Client) 
     assert tried.status == 422
 
 
+@pytest.mark.seed("S2.105")
 async def test_only_admins_see_it_and_the_link_to_it(admin: Client, paper: Paper) -> None:
     link = 'href="/settings"'
     assert link in (await admin.get("/")).text
@@ -237,6 +243,7 @@ async def test_only_admins_see_it_and_the_link_to_it(admin: Client, paper: Paper
     assert (paper.file.read_text(), paper.reloading.asked) == (TEXT, 0)
 
 
+@pytest.mark.seed("S2.105")
 async def test_page_of_another_site_cannot_change_a_setting(admin: Client, paper: Paper) -> None:
     fields = urlencode({"value": "2", "seen": "1", "because": "x"})
     reply = await admin.post("/settings/crawler.count", fields, Sec_Fetch_Site="cross-site")
