@@ -151,9 +151,14 @@ class Guard:
 
 def _not_for(visitor: Visitor) -> Failure:
     if Who.PARTICIPANT in visitor.roles:
-        return Failure(403, "not_allowed", "Not for participants", PARTICIPANT)
-    who = " and ".join(sorted(f"the role {role}" for role in visitor.roles)) or "this token"
+        return Failure(403, "no_pages_yet", "Not for participants", PARTICIPANT)
+    who = " and ".join(sorted(_called(role) for role in visitor.roles)) or "this token"
     return Failure(403, "not_allowed", "Not for you", NOT_FOR_YOU.format(who=who))
+
+
+def _called(who: Who) -> str:
+    kind, _, scope = who.partition(" ")
+    return f"a token of the scope {scope}" if scope else f"the role {kind}"
 
 
 async def _send_answer(asked: Asked, answer: ASGIApp, receive: Receive, send: "_Sender") -> None:
