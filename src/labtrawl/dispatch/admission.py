@@ -12,11 +12,14 @@ import msgspec
 
 from labtrawl import logs
 from labtrawl.dispatch.auth import DirectSocketAuth, Proved
+from labtrawl.dispatch.handout import task_number
 from labtrawl.errors import PeerGone, ProtocolError
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol import proof
 from labtrawl.protocol.connection import PeerIdentity
 from labtrawl.protocol.exchange import Caller
+from labtrawl.store import commands, leases, tokens
+from labtrawl.store.engine import Connection
 
 log = logs.get("auth.direct-socket")
 
@@ -185,3 +188,15 @@ def _registration(first: wire.Envelope) -> wire.Register | None:
         return None
     register = msgspec.json.decode(first.payload, type=wire.Register)
     return register if register.protocol >= wire.PROTOCOL else None
+
+
+def take_over(connection: Connection, arrival: Arrival) -> list[int]:
+    """Note who came and free what it does not hold any more; a dialect-1 peer says nothing of it."""
+    if arrival.owner.startswith(tokens.OWNER):
+        tokens.take_name(connection, arrival.name, arrival.owner)
+    else:
+        commands.register(connection, arrival.name, arrival.owner)
+    if arrival.caller.dialect == 1:
+        return []
+    held = {(task_number(task_id), epoch) for task_id, epoch in arrival.holding}
+    return leases.release_unheld(connection, arrival.name, held)

@@ -9,13 +9,12 @@ import msgspec
 from msgspec.structs import replace
 
 from labtrawl import logs
-from labtrawl.dispatch.admission import Admission, Arrival, Patience
+from labtrawl.dispatch.admission import Admission, Arrival, Patience, take_over
 from labtrawl.dispatch.answers import Answers
 from labtrawl.dispatch.auth import AuthorizedClient, DirectSocketAuth
 from labtrawl.dispatch.desk import Desk
 from labtrawl.dispatch.flood import FloodLimits, Meter, Verdict
 from labtrawl.dispatch.handlers import HANDLERS, ORDERED, can_come_again, handle
-from labtrawl.dispatch.handout import task_number
 from labtrawl.dispatch.legacy import modern
 from labtrawl.dispatch.queues import Inbox, Queues
 from labtrawl.dispatch.statistics import count
@@ -26,8 +25,6 @@ from labtrawl.protocol.codec import Refused
 from labtrawl.protocol.connection import Connection
 from labtrawl.protocol.exchange import Caller, Reply
 from labtrawl.protocol.ids import MessageIds
-from labtrawl.store import commands, leases, tokens
-from labtrawl.store.engine import Connection as Database
 
 log = logs.get("backend.direct-communication-manager")
 
@@ -265,7 +262,7 @@ class Session:
         self.pid = arrival.pid or self.pid
         if (older := board.sessions.get(name)) is not None:
             await older.end("a newer connection took its place")
-        released = await board.desk.store.write(lambda c: _take_over(c, arrival))
+        released = await board.desk.store.write(lambda c: take_over(c, arrival))
         # Another connection of this crawler may have come meanwhile: one of them stays, this one.
         if (older := board.sessions.get(name)) is not None:
             older.close("a newer connection took its place")
@@ -387,15 +384,3 @@ class Session:
             self._answers.jobs_error(envelope, str(error))
         else:
             self._answers.error(envelope.id, error.reason, str(error))
-
-
-def _take_over(connection: Database, arrival: Arrival) -> list[int]:
-    """Note who came and free what it does not hold any more; a dialect-1 peer says nothing of it."""
-    if arrival.owner.startswith(tokens.OWNER):
-        tokens.take_name(connection, arrival.name, arrival.owner)
-    else:
-        commands.register(connection, arrival.name, arrival.owner)
-    if arrival.caller.dialect == 1:
-        return []
-    held = {(task_number(task_id), epoch) for task_id, epoch in arrival.holding}
-    return leases.release_unheld(connection, arrival.name, held)

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -33,8 +34,8 @@ async def link_state(data_dir: Path, link: str) -> LinkState:
 
 
 async def test_admin_link_while_the_site_runs_prints_its_address(tmp_path: Path) -> None:
-    async with await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0) as server:
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
         await asyncio.to_thread(announce, tmp_path, url)
         result = await asyncio.to_thread(ask, tmp_path)
     assert (result.exit_code, result.stderr) == (0, "It signs in once, within 15 minutes.\n")
