@@ -70,9 +70,11 @@ class FileDesk:
 
     def _row(self, row: Setting, settings: Settings) -> SettingRow:
         kind = get_args(row.annotation)[0]
+        # What cannot change while it runs is what it turned out to be: a port may have moved.
+        shown = self._running if is_fixed(row.name) else settings
         return SettingRow(
             name=row.name,
-            value=in_words(value_of(settings, row.name)),
+            value=in_words(value_of(shown, row.name)),
             running=in_words(value_of(self._running, row.name)),
             default="" if row.default == "(none)" else row.default,
             unit=row.unit,

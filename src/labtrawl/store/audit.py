@@ -241,7 +241,7 @@ def _newest_since(connection: Connection, before: Head | None) -> Head:
         found = connection.exec_driver_sql(
             "SELECT mac FROM audit WHERE id = ?", (before.id,)
         ).scalar()
-        if found != before.mac:
+        if not hmac.compare_digest(str(found), before.mac):
             raise ConfigError(
                 f"row {before.id} of the audit log is not what it was: see labtrawl audit verify"
             )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from labtrawl.domain.credential import Secret
-from labtrawl.errors import DiskFull, StoreError
+from labtrawl.errors import BadMessage, DiskFull, StoreError
 from labtrawl.store import leases
 from labtrawl.store.engine import NOW_MS, Connection, open_engine, open_snapshots, open_store
 from labtrawl.store.migrate import migrate
@@ -83,9 +83,9 @@ async def test_full_disk_fails_the_whole_group_and_work_goes_on_when_there_is_ro
 
 async def test_value_that_is_refused_is_not_told(url: Secret) -> None:
     async with store(url) as db:
-        with pytest.raises(StoreError, match="InvalidTextRepresentation") as raised:
+        with pytest.raises(BadMessage) as raised:
             await db.read(lambda c: rows(c, "SELECT CAST('canary' AS INTEGER) AS number"))
-        assert "canary'" not in str(raised.value).split("[SQL")[0]
+        assert "canary" not in str(raised.value)
 
 
 async def test_writer_waits_for_the_other_writer_and_says_so_when_it_takes_too_long(

@@ -1,10 +1,12 @@
 """The page of settings of a labtrawl that runs: what is changed there is what runs afterwards."""
 
 import asyncio
+import contextlib
 import re
+import socket
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
@@ -75,8 +77,19 @@ async def test_setting_changed_on_the_page_is_what_runs(place: Folder) -> None:
 
 
 @pytest.mark.seed("S2.105")
+@contextlib.contextmanager
+def default_port_taken() -> Iterator[None]:
+    """Somebody listens on port 3000, as another program may: labtrawl's website moves on."""
+    with socket.socket() as other:
+        with contextlib.suppress(OSError):  # it is taken already: as good
+            other.bind(("127.0.0.1", 3000))
+            other.listen()
+        yield
+
+
 async def test_change_that_restarts_the_website_is_answered_before_it_goes(place: Folder) -> None:
-    await place.run("start", "--daemon")
+    with default_port_taken():
+        await place.run("start", "--daemon")
     browser = await signed_in(place)
     wish = {"value": "7", "seen": "5", "because": "a bad network"}
     await browser.open("/settings/retry.attempts", **wish)
