@@ -3,10 +3,9 @@
 import asyncio
 import contextlib
 import re
-import socket
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
@@ -34,6 +33,14 @@ class Browser:
     async def open(self, path: str, **fields: str) -> str:
         """Get a page, or send a form; the text of what comes back, refusals too."""
         return await asyncio.to_thread(self._open, path, fields)
+
+    async def open_again(self, path: str, wanted: str) -> str:
+        """Load a page until it is there: its website restarts, and says so."""
+        async with asyncio.timeout(60):
+            while True:
+                with contextlib.suppress(ConnectionError, urllib.error.URLError):
+                    if wanted in (page := await self.open(path)):
+                        return page
 
     def _open(self, path: str, fields: dict[str, str]) -> str:
         body = urlencode(fields).encode() if fields else None
@@ -77,28 +84,18 @@ async def test_setting_changed_on_the_page_is_what_runs(place: Folder) -> None:
 
 
 @pytest.mark.seed("S2.105")
-@contextlib.contextmanager
-def default_port_taken() -> Iterator[None]:
-    """Somebody listens on port 3000, as another program may: labtrawl's website moves on."""
-    with socket.socket() as other:
-        with contextlib.suppress(OSError):  # it is taken already: as good
-            other.bind(("127.0.0.1", 3000))
-            other.listen()
-        yield
-
-
 async def test_change_that_restarts_the_website_is_answered_before_it_goes(place: Folder) -> None:
-    with default_port_taken():
-        await place.run("start", "--daemon")
+    await place.run("start", "--daemon")
     browser = await signed_in(place)
     wish = {"value": "7", "seen": "5", "because": "a bad network"}
     await browser.open("/settings/retry.attempts", **wish)
     told = applied(await browser.open("/settings/apply", now="1"))
-    again = await browser.open("/settings")
+    again = await browser.open_again("/settings", 'aria-label="Apply"')
     assert told == [
         "the website itself restarts with the new settings; load the page again in a moment"
     ]
-    assert "Nothing that was saved waits to be applied" in again
+    waits = again.partition('aria-label="Apply"')[2].partition("<form")[0]
+    assert "Nothing that was saved waits to be applied" in waits, waits
     assert (await place.run("reload")) == (0, ["nothing changed"])
     _code, kept = await place.run("logs", "--json")
     assert [line for line in kept if "killed" in line] == []

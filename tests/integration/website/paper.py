@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from labtrawl import config
 from labtrawl.cli.settings_desk import FileDesk
 from labtrawl.errors import Conflict
@@ -56,10 +58,13 @@ class Paper:
         environment: Mapping[str, str] = ENVIRONMENT,
         flags: Mapping[str, object] = FLAGS,
         text: str = TEXT,
+        moved_to: int | None = None,
     ) -> FileDesk:
         self.file.write_text(text)
         self.file.chmod(0o600)
         begun = config.load(self.file, environment, flags)
+        if moved_to is not None:
+            begun = replace(begun, website=replace(begun.website, port=moved_to))
         # As the website gets them: over the control channel.
         return FileDesk(config.restore(config.dump(begun)), self.reloading)
 

@@ -264,3 +264,8 @@ async def test_apply_does_not_change_where_settings_come_from(admin: Client, pap
     after = [(row.name, row.source) for row in admin.around.settings.read().rows]
     assert after == before
     assert dict(after)["runtime_dir"] == "default"
+
+
+def test_port_that_moved_is_no_change_that_waits(paper: Paper) -> None:
+    """The default port may be taken at the start: what runs is what counts, and the file names none."""
+    assert [row.name for row in paper.desk(moved_to=3001).read().waiting] == []
