@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import tomlkit
+from msgspec.structs import replace
 from tomlkit.exceptions import TOMLKitError
 
 from labtrawl import config
@@ -54,6 +55,14 @@ class FileDesk:
         # Pinned only so that they stay what they are: nobody set them.
         self._unnamed = set(_PLACES) - set(begun.named)
         self._writing = threading.Lock()
+        self._running = self._as_set(begun)
+
+    def _as_set(self, begun: Settings) -> Settings:
+        """Return them with the form of logs that was set: all programs below write JSON lines."""
+        try:
+            return replace(begun, logs=replace(begun.logs, format=self._load().logs.format))
+        except ConfigError:
+            return begun
 
     def read(self) -> Sheet:
         """Return all settings as they are now; a file that cannot be read is told, not raised."""

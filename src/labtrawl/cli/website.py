@@ -212,7 +212,7 @@ class Wiring:
         """Say what works and could be safer."""
         if self._settings.socket.legacy_peers == "refuse":
             return list(self._sign_ins.notices())
-        told = "Crawlers of earlier systems may speak without a proof (socket.legacy_peers)."
+        told = "Crawlers of earlier systems may speak without a proof (socket.legacy_peers)"
         return [*self._sign_ins.notices(), told]
 
     def _crawling(self) -> Crawling:

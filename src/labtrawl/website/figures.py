@@ -21,6 +21,8 @@ class Overview:
     crawlers: Sequence[CrawlerView]
     problems: Sequence[str]
     notices: Sequence[str]
+    are_stopped: bool = False
+    """Whether every crawler is paused or drained."""
 
     @property
     def known(self) -> int:
@@ -44,14 +46,9 @@ class Overview:
         return sum(crawler.requests_per_minute for crawler in self.crawlers)
 
 
-def _stopped(wanted: Mapping[str, Wanted]) -> list[str]:
-    """Say why nothing is begun, where no crawler may begin anything."""
-    if not wanted or Wanted.RUN in wanted.values():
-        return []
-    return [
-        "Every crawler is paused or drained: nothing is begun until one is resumed"
-        " (POST /api/admin/crawler with the action resume)."
-    ]
+def _are_stopped(wanted: Mapping[str, Wanted]) -> bool:
+    """Say whether there are crawlers, and none of them may begin anything."""
+    return bool(wanted) and Wanted.RUN not in wanted.values()
 
 
 class Figures:
@@ -70,8 +67,9 @@ class Figures:
             lambda c: (now(c, milliseconds), {one.name: wanted_of(c, one.name) for one in crawlers})
         )
         shown = [replace(one, wanted=wanted[one.name]) for one in crawlers]
-        notices = [*self._site.notices(), *_stopped(wanted)]
-        return Overview(await self._totals(), happening, shown, problems, notices)
+        notices = self._site.notices()
+        stopped = _are_stopped(wanted)
+        return Overview(await self._totals(), happening, shown, problems, notices, stopped)
 
     async def _totals(self) -> Totals:
         monotonic = self._site.clock.monotonic

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -59,12 +60,14 @@ class Paper:
         flags: Mapping[str, object] = FLAGS,
         text: str = TEXT,
         moved_to: int | None = None,
+        logs_format: Literal["auto", "json"] = "auto",
     ) -> FileDesk:
         self.file.write_text(text)
         self.file.chmod(0o600)
         begun = config.load(self.file, environment, flags)
         if moved_to is not None:
             begun = replace(begun, website=replace(begun.website, port=moved_to))
+        begun = replace(begun, logs=replace(begun.logs, format=logs_format))
         # As the website gets them: over the control channel.
         return FileDesk(config.restore(config.dump(begun)), self.reloading)
 

@@ -269,3 +269,8 @@ async def test_apply_does_not_change_where_settings_come_from(admin: Client, pap
 def test_port_that_moved_is_no_change_that_waits(paper: Paper) -> None:
     """The default port may be taken at the start: what runs is what counts, and the file names none."""
     assert [row.name for row in paper.desk(moved_to=3001).read().waiting] == []
+
+
+def test_form_of_logs_that_programs_write_is_no_change_that_waits(paper: Paper) -> None:
+    """What a person sees follows the setting; website and crawlers write JSON lines always."""
+    assert [row.name for row in paper.desk(logs_format="json").read().waiting] == []
