@@ -68,5 +68,5 @@ def verify(settings: Settings) -> int:
     if verdict.problem:
         click.echo(f"the audit log is broken: {verdict.problem}", err=True)
         return 1
-    click.echo(f"the audit log is whole: {verdict.rows} rows")
+    click.echo(f"the audit log is whole: {verdict.rows} row{'' if verdict.rows == 1 else 's'}")
     return 0

@@ -127,6 +127,10 @@ def _under(cipher: "Cipher") -> "Change[tuple[int, int]]":
 
     def again(connection: "Connection") -> tuple[tuple[int, int], str, str]:
         changed, broken = renewals.encrypt_again(connection, cipher)
-        return (changed, broken), cipher.key_id, f"{changed} accounts encrypted again"
+        return (
+            (changed, broken),
+            cipher.key_id,
+            f"{changed} account{'' if changed == 1 else 's'} encrypted again",
+        )
 
     return again

@@ -210,7 +210,7 @@ async def test_rotation_is_in_the_audit_log_under_the_new_key(tmp_path: Path) ->
         (row,) = await store.read(lambda c: audit.newest(c, 9))
         assert await store.read(lambda c: audit.verify(c, cipher, head)) == audit.Verdict(1)
     assert (row.entry.tier, row.entry.action) == ("command_line", "keys rotate")
-    assert (row.entry.target, row.entry.outcome) == (done.key_id, "1 accounts encrypted again")
+    assert (row.entry.target, row.entry.outcome) == (done.key_id, "1 account encrypted again")
     assert row.mac.startswith(f"hmac:{done.key_id}:")
 
 
