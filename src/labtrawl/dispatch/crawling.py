@@ -31,7 +31,7 @@ class Action(StrEnum):
 
 
 _WANTED = {Action.PAUSE: Wanted.PAUSE, Action.RESUME: Wanted.RUN, Action.DRAIN: Wanted.DRAIN}
-_OF_A_JOB = {
+_OF_A_JOB: dict[Action, commands.JobCommand] = {
     Action.PAUSE: commands.pause_job,
     Action.RESUME: commands.resume_job,
     Action.CANCEL: commands.cancel_job,

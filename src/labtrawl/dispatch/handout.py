@@ -10,6 +10,7 @@ from labtrawl import logs
 from labtrawl.dataset.layout import SegmentPrefix
 from labtrawl.dispatch import reports
 from labtrawl.dispatch.desk import Desk
+from labtrawl.dispatch.legacy import task_in_full
 from labtrawl.errors import BadMessage, ConfigError, GitLabError
 from labtrawl.gitlab.limits import REST
 from labtrawl.protocol import messages as wire
@@ -53,8 +54,10 @@ async def request_jobs(desk: Desk, caller: Caller, envelope: wire.Envelope) -> R
     claim = _Claim(caller.name, claim_id, limit, asked.resource, seconds, caller.dialect == 1)
     claimed = await _claim(desk, claim) if limit > 0 else []
     tokens = await _tokens(desk, caller, {job.account_id for job in claimed})
-    tasks = [await _task(desk, caller, job, tokens[job.account_id]) for job in claimed]
-    return Reply("jobResponse", "jobs_available", [task for task in tasks if task is not None])
+    made = [await _task(desk, caller, job, tokens[job.account_id]) for job in claimed]
+    tasks = [task for task in made if task is not None]
+    body = [task_in_full(task) for task in tasks] if caller.dialect == 1 else tasks
+    return Reply("jobResponse", "jobs_available", body)
 
 
 @dataclass(frozen=True, slots=True)

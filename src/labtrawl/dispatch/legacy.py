@@ -5,12 +5,31 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from labtrawl.protocol.messages import Envelope
+from labtrawl.protocol.messages import Credentials, Envelope, OutputConfig, Task
 
 # Numbers that the ancestors write as texts.
 NUMBERS = frozenset({"gitlabId"})
 # Lists that they write as numbered objects: without any number an object says nothing of itself.
 LISTS = frozenset({"areas", "jobs"})
+
+
+def task_in_full(task: Task) -> dict[str, Any]:
+    """Return a task with every field that the ancestors' crawlers read, defaults too.
+
+    Dialect 2 leaves out what has its default; they would find nothing where they look.
+    """
+    said: dict[str, Any] = msgspec.to_builtins(task)
+    return said | {
+        "lastProcessedId": task.last_processed_id,
+        "customParameters": said.get("customParameters", {}),
+        "outputConfig": _in_full(task.output_config),
+        "credentials": _in_full(task.credentials),
+    }
+
+
+def _in_full(record: OutputConfig | Credentials) -> dict[str, Any]:
+    fields = msgspec.structs.fields(record)
+    return {field.encode_name: getattr(record, field.name) for field in fields}
 
 
 def modern(envelope: Envelope) -> Envelope:

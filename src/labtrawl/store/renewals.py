@@ -46,11 +46,6 @@ class StoredPair:
         """The access token and its place."""
         return StoredToken(self.token, self.instance_url, self.user_id)
 
-    @property
-    def stored_refresh_token(self) -> StoredToken:
-        """What renews it, and its place."""
-        return StoredToken(self.refresh_token, self.instance_url, self.user_id, "refresh_token")
-
 
 @dataclass(frozen=True, slots=True)
 class SealedPair:

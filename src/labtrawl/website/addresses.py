@@ -47,11 +47,6 @@ def live_jobs_address(wanted: JobFilter, ids: list[int], is_first: bool, since: 
     )
 
 
-def job_address(job_id: int, place: Place[int] = Place()) -> str:  # noqa: B008 - frozen
-    """Return the address of a job's page, with a page of its children."""
-    return _address(f"/jobs/{job_id}", {"after": place.after, "before": place.before})
-
-
 def live_job_address(job_id: int, place: Place[int], since: int) -> str:
     """Return the address of the stream of a job's page."""
     return _address(

@@ -1,11 +1,10 @@
 """The guard at the door: who calls, whether the route is for them, headers on every response."""
 
-from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labtrawl.errors import LabtrawlError
@@ -46,8 +45,6 @@ NOT_FOR_YOU = "This is not for {who}. Ask an admin if you need it."
 PARTICIPANT = (
     "Your pages are not there yet: signed in as a participant, all you can do here is sign out."
 )
-
-Endpoint = Callable[[Request, Receive, Send], Awaitable[None]]
 
 
 def is_own_request(request: HTTPConnection, base_url: str) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from labtrawl.dispatch.budget import Sight
 from labtrawl.dispatch.session import Rhythm
 from labtrawl.protocol import messages as wire
+from labtrawl.protocol.codec import Decoder
 from labtrawl.store.engine import Connection
 from tests.integration.protocol.wire import RawPeer, Website, raw_peer, website
 
@@ -90,8 +91,10 @@ async def test_recorded_crawler_is_served_by_the_website_that_dials_it(
         assert (task["taskId"], task["command"], task["credentials"]) == (
             str(job_id),
             "r0",
-            {"accessToken": "token"},
+            {"accessToken": "token", "tokenType": "bearer"},
         )
+        (theirs,) = _fields(recorded(gitlab_truth, "web")[0])
+        assert theirs - set(_paths(task)) == set()
         answered = msgspec.json.decode(token.payload)
         assert (answered["requestId"], "refreshToken" in answered) == ("tr-1", False)
         known = await site.store.read(_ledger)
@@ -100,6 +103,23 @@ async def test_recorded_crawler_is_served_by_the_website_that_dials_it(
             lambda c: c.exec_driver_sql("SELECT full_path FROM area ORDER BY id").scalars().all()
         )
         assert areas == ["g/p"]  # the project 7 was known under another path: it was renamed
+
+
+def _fields(read: str) -> list[set[str]]:
+    """The fields of each task in what the ancestors' website answered, those inside others too."""
+    (answer, *_) = Decoder().feed(read.encode())
+    assert isinstance(answer, wire.Envelope)
+    return [set(_paths(task)) for task in msgspec.json.decode(answer.payload)]
+
+
+def _paths(value: Any, before: str = "") -> list[str]:
+    if not isinstance(value, dict):
+        return []
+    return [
+        path
+        for key, inner in value.items()
+        for path in (f"{before}{key}", *_paths(inner, f"{before}{key}."))
+    ]
 
 
 def _ledger(connection: Connection) -> list[tuple[Any, ...]]:
