@@ -2,7 +2,7 @@
 # Names are relative throughout: the path of this folder may contain spaces.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev browser demo test prove prove-full proof check bench bench-ipc bench-supervisor screenshots lock docs clean
+.PHONY: help install dev browser demo test prove prove-full proof check bench bench-crawl bench-ipc bench-supervisor screenshots lock docs clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -52,6 +52,9 @@ check: dev ## format, lint, types, floors, generated documents; no tests
 
 bench: install ## time the crawl of the default world
 	@.venv/bin/python scripts/bench.py $(ARGS)
+
+bench-crawl: dev ## labtrawl beside the tools people use instead (ARGS="speed --quick")
+	@.venv/bin/python -m bench.crawl $(ARGS)
 
 bench-ipc: dev ## what a message between crawler and website costs, beside aiohttp and gRPC
 	@scripts/bootstrap.sh proof

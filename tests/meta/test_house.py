@@ -18,6 +18,7 @@ REASONS_FOR_LENGTH: dict[str, str] = {
     "src/labtrawl/sandbox/entities_code.py:release_body": FIELDS,
     "src/labtrawl/sandbox/entities_planning.py:issue_body": FIELDS,
     "src/labtrawl/sandbox/estate.py:finished": FIELDS,
+    "src/labtrawl/sandbox/graphql/nodes_items.py:_merge_request": FIELDS,
     "src/labtrawl/sandbox/history.py:_merge_request": FIELDS,
     "src/labtrawl/sandbox/imports/code.py:to_merge_request": FIELDS,
     "src/labtrawl/sandbox/imports/planning.py:to_issue": FIELDS,

@@ -10,6 +10,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,9 +18,11 @@ import msgspec
 
 from labtrawl.clock import system_clock
 from labtrawl.crawler.cursor import decode_cursor
+from labtrawl.crawler.known import Known, load
 from labtrawl.crawler.line import Line
-from labtrawl.crawler.lists import Reader
+from labtrawl.crawler.reader import Reader
 from labtrawl.crawler.run import JobRun
+from labtrawl.crawler.visit import Visit
 from labtrawl.dataset.disk import Disk
 from labtrawl.dataset.layout import SegmentPrefix, dataset_root
 from labtrawl.dataset.reader import read_segment
@@ -101,6 +104,18 @@ class Sim:
         answer: dict[str, Any] = msgspec.json.decode(reply.payload) if reply else {}
         return answer
 
+    async def ask(self, type_: str, key: str, payload: Record, _seconds: float) -> Envelope:
+        """Ask the website as a crawler does, and return its answer."""
+        envelope = Envelope(
+            origin="crawler-1",
+            type=type_,
+            key=key,
+            payload=msgspec.Raw(msgspec.json.encode(payload)),
+        )
+        reply = await HANDLERS[key](self.desk, Caller("crawler-1"), envelope)
+        assert reply is not None
+        return Envelope(origin="website", type=reply.type, key=reply.key, payload=reply.payload)
+
     def run(
         self,
         claimed: leases.ClaimedJob,
@@ -136,13 +151,15 @@ class Sim:
         )
         root = dataset_root(self.data_dir)
         return JobRun(
-            reader=Reader(gitlab, resource, PROJECT, "19.3.0", (17, 0)),
+            reader=Reader(gitlab, resource, PROJECT, "19.3.0", (17, 0), _instant(claimed.since)),
             sink=Sink(disk, root, prefix, claimed.next_segment, limits),
             line=line,
             policy_name="as_is",
             clock=clock,
             checkpoint_seconds=0.0,
             stopping=lambda: False,
+            visit=Visit(claimed.mode),
+            known=Known(lambda: load(self.ask, str(claimed.job_id), claimed.fence, root)),
             cursor=decode_cursor(claimed.cursor),
         )
 
@@ -168,6 +185,10 @@ class Sim:
             ]
 
         return await self.store.read(dump)
+
+
+def _instant(since: int | None) -> datetime | None:
+    return None if since is None else datetime.fromtimestamp(since / 1000, UTC)
 
 
 @contextlib.asynccontextmanager

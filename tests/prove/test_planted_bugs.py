@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 DATASET = "tests/prove/test_invariants_dataset.py"
 MESSAGES = "tests/prove/test_invariants_messages.py"
 CODEC = "tests/prove/test_invariants_codec.py"
+VISITS = "tests/prove/test_invariants_visits.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +31,42 @@ class Bug:
 
 BUGS = [
     Bug(
+        "a sweep goes on where it was cut off",
+        "crawler/visit.py",
+        "        if self.mode == SWEEP or cursor.passes:\n",
+        "        if cursor.passes:\n",
+        f"{VISITS}::test_visits_with_crashes_end_with_what_gitlab_has",
+    ),
+    Bug(
+        "page numbers instead of instants",
+        "crawler/paging.py",
+        "    return BY_CREATION if resource.windowed and reader.since is None else None\n",
+        "    return None\n",
+        f"{VISITS}::test_list_that_changes_while_it_is_read_loses_nothing",
+    ),
+    Bug(
+        "what is known is written again",
+        "crawler/known.py",
+        "            if before != content:\n",
+        "            if True:\n",
+        f"{VISITS}::test_unchanged_visit_writes_no_segment",
+    ),
+    Bug(
         "cursor before data",
         "crawler/run.py",
-        """        segment = await self._close_segment()
-        await self.line.checkpoint(self.cursor.encode(), segment, self._figures())
+        """        closed = await self._close_segment()
+        await self.line.checkpoint(self.cursor.encode(), closed, self._figures())
 """,
         """        await self.line.checkpoint(self.cursor.encode(), None, self._figures())
-        segment = await self._close_segment()
-        await self.line.checkpoint(self.cursor.encode(), segment, self._figures())
+        closed = await self._close_segment()
+        await self.line.checkpoint(self.cursor.encode(), closed, self._figures())
 """,
         f"{DATASET}::test_crash_before_every_event_loses_nothing_and_doubles_nothing",
     ),
     Bug(
         "no fsync of the file",
         "dataset/sink.py",
-        "        self._disk.sync(self._handle)\n",
+        "        self._disk.sync(self._opened())\n",
         "",
         f"{DATASET}::test_power_cut_at_every_disk_operation_loses_nothing_and_doubles_nothing",
     ),

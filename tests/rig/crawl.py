@@ -21,10 +21,12 @@ from labtrawl.dataset.layout import dataset_root
 from labtrawl.dataset.sink import SegmentLimits
 from labtrawl.dispatch import planner
 from labtrawl.dispatch.auth import DirectSocketAuth
+from labtrawl.dispatch.budget import Budget
 from labtrawl.dispatch.credentials import Credentials
 from labtrawl.dispatch.desk import Desk
 from labtrawl.dispatch.leasing import Leasing
 from labtrawl.dispatch.manager import DirectCommunicationManager
+from labtrawl.dispatch.pot import Rules
 from labtrawl.dispatch.session import Rhythm, Switchboard
 from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
@@ -198,7 +200,8 @@ def _rig(
     lease_seconds: float,
     credentials: Credentials,
 ) -> Rig:
-    desk = Desk(store, credentials, RETRY, lease_seconds, system_clock())
+    budget = Budget(Rules(first_wait_ms=50))
+    desk = Desk(store, credentials, RETRY, lease_seconds, system_clock(), budget=budget)
     board = Switchboard(
         "copilot-study", desk, DirectSocketAuth(), Rhythm(1.0, 5.0), CHANCE.nonce, CHANCE.bits
     )

@@ -56,6 +56,7 @@ async def run_crawler() -> None:
             meeting = await _meeting(child, settings, stack)
             engine, purse = _engine(child, settings, doors, meeting)
             engine.token_of = _token_of(settings)
+            engine.concurrency = lambda: max((door.concurrency for door in doors.values()), default=0)
             await stack.enter_async_context(engine.client.running())
             await stack.enter_async_context(purse.running())
             await child.ready()
@@ -87,7 +88,7 @@ async def _pass_on(asked: asyncio.Event, stopping: asyncio.Event) -> None:
 
 async def _open_doors(settings: Settings, stack: contextlib.AsyncExitStack) -> dict[str, Http]:
     """Open one door for each instance, by its URL."""
-    limits = Limits(connections=settings.crawler.requests)
+    limits = Limits(connections=settings.crawler.requests, is_adaptive=True)
     agent = user_agent(settings)
     return {
         instance.url: await stack.enter_async_context(open_http(http_to(instance), limits, agent))

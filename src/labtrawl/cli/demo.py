@@ -142,7 +142,9 @@ def _connected(settings: Settings, world: World) -> Settings:
     token = open_cipher(key).encrypt(Secret(main.token), account_place(url, main.user_id))
     sandbox = Instance(name="sandbox", url=url, address_allow=("127.0.0.1/32",))
     account = Account(instance="sandbox", token=token, user_id=main.user_id)
-    return replace(settings, instances=(sandbox,), accounts=(account,))
+    # What the demo shows is one reading of everything.
+    once = config.Timetable(every_hours=0)
+    return replace(settings, instances=(sandbox,), accounts=(account,), schedule=once)
 
 
 class _Demo:

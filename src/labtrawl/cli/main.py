@@ -49,6 +49,7 @@ _COMMANDS = {
     ),
     **_SUPERVISOR,
     "dataset": Row("labtrawl.cli.dataset:dataset", "List, print and verify what was collected."),
+    "ledger": Row("labtrawl.cli.ledger:ledger", "Say how much is there, and why not more."),
     "admin": Row("labtrawl.cli.admin:admin", "Print a sign-in link, and other care."),
     "token": Row("labtrawl.cli.token:token", "Make, list and revoke API tokens."),
     "audit": Row("labtrawl.cli.audit:audit", "List the audit log and verify that it is whole."),

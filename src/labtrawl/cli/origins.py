@@ -17,7 +17,7 @@ def http_to(instance: Instance) -> Origin:
 
 def user_agent(settings: Settings) -> str:
     """Return how we introduce ourselves: GitLab's administrators can find out whom to ask."""
-    contact = f" (contact: {settings.contact})" if settings.contact else ""
+    contact = f" (+{settings.contact})" if settings.contact else ""
     return f"labtrawl/{version('labtrawl')}{contact}"
 
 

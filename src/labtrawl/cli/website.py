@@ -24,19 +24,24 @@ from labtrawl.dataset.disk import LocalDisk
 from labtrawl.dataset.layout import dataset_root
 from labtrawl.dispatch import grants
 from labtrawl.dispatch.auth import DirectSocketAuth
-from labtrawl.dispatch.budget import Budget, Rules
+from labtrawl.dispatch.budget import Budget
 from labtrawl.dispatch.crawling import Crawling
 from labtrawl.dispatch.desk import Desk
 from labtrawl.dispatch.flood import FloodLimits
 from labtrawl.dispatch.handlers import exchange
 from labtrawl.dispatch.leasing import Leasing
 from labtrawl.dispatch.manager import DirectCommunicationManager
+from labtrawl.dispatch.pot import Rules
+from labtrawl.dispatch.quiet import QuietHours
 from labtrawl.dispatch.session import CrawlerStatus, Rhythm, Switchboard
+from labtrawl.dispatch.timetable import schedule_of
 from labtrawl.domain.failure import RetryPolicy
+from labtrawl.domain.quiet import parse_window
 from labtrawl.protocol.server import listening
 from labtrawl.store.audit import head_path, keep_head
 from labtrawl.store.engine import Store, database_path, open_store
 from labtrawl.store.migrate import migrate
+from labtrawl.store.quiet import let_go
 from labtrawl.store.secrets import KeyRing, key_path
 from labtrawl.store.tokens import crawler_secrets, token_hash
 from labtrawl.supervisor.authentication import Credentials as Announcement
@@ -103,6 +108,8 @@ class Wiring:
             self._clock,
             legacy_lease_seconds=lease.legacy_seconds,
             budget=Budget(self._budget_rules()),
+            schedule=schedule_of(self._settings.schedule),
+            quiet=_quiet_hours(self._settings),
             is_handed_over=self._is_handed_over,
         )
 
@@ -112,7 +119,10 @@ class Wiring:
     def _budget_rules(self) -> Rules:
         budget = self._settings.budget
         return Rules(
-            budget.requests_per_minute, budget.reserved_share, int(budget.grant_seconds * 1000)
+            budget.requests_per_minute,
+            budget.reserved_share,
+            int(budget.grant_seconds * 1000),
+            int(budget.first_wait_seconds * 1000),
         )
 
     def _switchboard(self) -> Switchboard:
@@ -135,6 +145,7 @@ class Wiring:
         web = self._child.listener("web")
         url = self._url(web.getsockname())
         await grants.restore(self._desk.budget, self._store)
+        await self._store.write(let_go)
         async with (
             self._sign_ins.renewals.running(),
             self._manager.running(),
@@ -245,6 +256,7 @@ class Wiring:
             root,
             lambda: shutil.disk_usage(self._settings.data_dir).free,
             self._settings.dedup.keep_hours,
+            self._desk.schedule,
         )
 
     async def _follow_peers(self) -> None:
@@ -259,6 +271,18 @@ class Wiring:
         self, announcement: Announcement | CredentialsUpdated | CredentialsWithdrawn
     ) -> None:
         await announce_credentials(Path(self._child.begin.auth_socket), announcement)
+
+
+def _quiet_hours(settings: Settings) -> QuietHours:
+    """Return the quiet hours of each instance: those of all, and its own."""
+    return QuietHours(
+        {
+            instance.url: [
+                parse_window(text) for text in (*settings.budget.quiet_hours, *instance.quiet_hours)
+            ]
+            for instance in settings.instances
+        }
+    )
 
 
 def _view(status: CrawlerStatus, clock: Clock) -> CrawlerView:

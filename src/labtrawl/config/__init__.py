@@ -27,6 +27,7 @@ from labtrawl.config.settings import (
     restore,
 )
 from labtrawl.config.table import SETTINGS, TABLES, Setting
+from labtrawl.config.timetable import Timetable
 
 __all__ = [
     "CONTROL_VARIABLE",
@@ -49,6 +50,7 @@ __all__ = [
     "Setting",
     "Settings",
     "Socket",
+    "Timetable",
     "Website",
     "defaults",
     "dump",

@@ -3,11 +3,15 @@
 import ipaddress
 import os
 from collections import Counter
+from datetime import datetime
 from urllib.parse import urlsplit
+
+from cronsim import CronSim, CronSimError
 
 from labtrawl.config.connections import Account, Instance
 from labtrawl.config.settings import Settings
 from labtrawl.domain.credential import Secret
+from labtrawl.domain.quiet import parse_window
 from labtrawl.errors import ConfigError
 
 MAX_SOCKET_PATH = 107
@@ -38,6 +42,8 @@ def check(settings: Settings) -> None:
     _check_proxies(settings.website.trusted_proxies)
     _check_role(settings)
     _check_environment(settings)
+    _check_quiet_hours("budget.quiet_hours", settings.budget.quiet_hours)
+    _check_cron(settings.schedule.cron)
     _check_instances(settings.instances)
     for account in settings.accounts:
         _check_account(account, {each.name: each for each in settings.instances})
@@ -49,6 +55,25 @@ def _check_times(settings: Settings) -> None:
         raise ConfigError("lease.renew_seconds must be less than lease.seconds; a third is good")
     if settings.heartbeat.seconds >= settings.heartbeat.silence_seconds:
         raise ConfigError("heartbeat.seconds must be less than heartbeat.silence_seconds")
+
+
+def _check_quiet_hours(what: str, texts: tuple[str, ...]) -> None:
+    for text in texts:
+        try:
+            parse_window(text)
+        except ValueError as error:
+            raise ConfigError(f"{what}: {error}") from None
+
+
+def _check_cron(cron: str) -> None:
+    if not cron:
+        return
+    try:
+        CronSim(cron, datetime(2000, 1, 1))  # noqa: DTZ001 - only its words are looked at
+    except CronSimError as error:
+        raise ConfigError(
+            f"schedule.cron is no cron expression ({error}); one looks like 30 2 * * mon-fri"
+        ) from None
 
 
 def _check_users_of_socket(users: tuple[str, ...]) -> None:
@@ -123,6 +148,7 @@ def _check_instances(instances: tuple[Instance, ...]) -> None:
             raise ConfigError(f"each [[instances]] needs a name of its own; {name!r} is not one")
     for instance in instances:
         _check_url(instance)
+        _check_quiet_hours(f"quiet_hours of {instance.name!r}", instance.quiet_hours)
         if instance.client_secret and not instance.client_secret.startswith(ENCRYPTED):
             raise ConfigError(
                 f"the client_secret of {instance.name!r} is written in clear; remove it, make a new "

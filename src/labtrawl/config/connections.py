@@ -26,6 +26,13 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
             "everything else must be a public address with https."
         ),
     ] = ()
+    quiet_hours: Annotated[
+        tuple[str, ...],
+        about(
+            "Times in which no crawler asks anything of it, like 08:00-18:00 Europe/Stockholm or "
+            "Mon,Wed-Fri 22:00-06:00 UTC; they add to budget.quiet_hours."
+        ),
+    ] = ()
     client_id: Annotated[
         str,
         about("The id of labtrawl's OAuth application there; empty where tokens are used."),

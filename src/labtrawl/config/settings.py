@@ -11,6 +11,7 @@ import msgspec
 
 from labtrawl.config.about import about
 from labtrawl.config.connections import Account, Instance
+from labtrawl.config.timetable import Timetable
 from labtrawl.domain.credential import Secret
 
 MEBIBYTE = 1024 * 1024
@@ -185,8 +186,15 @@ class Crawler(msgspec.Struct, frozen=True, kw_only=True):
     count: Annotated[int, about("How many crawler processes run.", ge=0, le=64)] = 1
     jobs: Annotated[int, about("How many jobs a crawler works on at once.", ge=1, le=256)] = 8
     requests: Annotated[
-        int, about("How many requests of a crawler are under way at once.", ge=1, le=256)
-    ] = 16
+        int,
+        about(
+            "The most requests of a crawler that are under way to one GitLab at once. How many they "
+            "are follows GitLab's answers: more while they come fast, fewer when they fail or slow "
+            "down.",
+            ge=1,
+            le=256,
+        ),
+    ] = 32
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,12 +221,29 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
         float,
         about(
             "How long a crawler may use what it was granted: so long it goes on without the "
-            "website, and so much of each minute is given up for it.",
+            "website. Crawlers tell what they sent of it; what none tells of counts so much longer.",
             unit="s",
             ge=2,
             le=60,
         ),
     ] = 5.0
+    first_wait_seconds: Annotated[
+        float,
+        about(
+            "How long an account rests when GitLab refuses and does not say for how long; it "
+            "doubles with each time in a row up to a day, and begins anew after 30 quiet minutes.",
+            unit="s",
+            gt=0,
+            le=86_400,
+        ),
+    ] = 60.0
+    quiet_hours: Annotated[
+        tuple[str, ...],
+        about(
+            "Times in which no crawler asks anything of any GitLab, like "
+            "Mon-Fri 08:00-18:00 Europe/Stockholm; each GitLab can have more of its own."
+        ),
+    ] = ()
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -333,6 +358,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     segment: Segment = Segment()
     scope: Scope = Scope()
     retry: Retry = Retry()
+    schedule: Timetable = Timetable()
     logs: Logs = Logs()
     instances: tuple[Instance, ...] = ()
     accounts: tuple[Account, ...] = ()

@@ -3,31 +3,64 @@
 import msgspec
 
 
+class Window(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", array_like=True):
+    """A part of a list by time of creation: what comes from `query` on, to its end.
+
+    `query` is the next page to ask for; `since` and `until` (ISO 8601) are the bounds that the
+    ledger tells, an empty `until` has no end. `before` are the ids that the next page shows again.
+    """
+
+    since: str
+    until: str
+    query: str
+    items: int = 0
+    ended: bool = False
+    before: tuple[int | str, ...] = ()
+
+
 class Cursor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """A place in a list, or in the list of lists.
 
     `query` is the page to ask for next; None before the first. `before` are the ids of the page
-    before it, where rows may move while they are read. `ended` says that nothing is left.
+    before it, where rows may move while they are read. `ended` says that nothing is left. A long
+    list is read in `windows` at once, each with a place of its own.
 
     In a list of lists `query` is the page in hand, `parent` the last row of it whose own list is
     finished, `child` the row whose list goes on at `child_query`, `parents` how many rows there are.
 
     `expected` is the highest total that GitLab gave, `changed` says that the list was not the same
-    all the time, `gone` counts the rows whose own lists had vanished.
+    all the time, `gone` counts the rows whose own lists had vanished, `passes` how often a list that
+    did not stand still was read from its beginning.
+
+    `started_at` is GitLab's own time of the visit's first answer (ms): everything older was read.
+    `written` counts the records that the visit committed.
+
+    By GraphQL a list of lists is read in blocks of iids: `block` is the first iid that is not
+    committed, `top` the highest when the visit began, `seen` counts the items that were there, and
+    `after` is GitLab's own cursor of the page to ask for next.
     """
 
     query: str | None = None
     before: tuple[int | str, ...] = ()
-    parent: int | None = None
-    child: int | None = None
+    parent: int | str | None = None
+    child: int | str | None = None
     child_query: str | None = None
     parents: int | None = None
     stage: str = ""
     items: int = 0
     expected: int | None = None
+    expected_by: str = ""
     changed: bool = False
     gone: int = 0
     ended: bool = False
+    windows: tuple[Window, ...] = ()
+    passes: int = 0
+    started_at: int | None = None
+    written: int = 0
+    block: int = 0
+    top: int | None = None
+    seen: int = 0
+    after: str | None = None
 
     def encode(self) -> str:
         """Return it as text for the wire and the database."""

@@ -11,10 +11,12 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from msgspec.structs import replace
 
 from labtrawl.crawler.cursor import Cursor
-from labtrawl.crawler.line import Figures, Line
+from labtrawl.crawler.line import Ending, Figures, Line
 from labtrawl.crawler.purse import Stopped
+from labtrawl.crawler.visit import Visit
 from labtrawl.domain.area import AreaKind
 from labtrawl.errors import Forbidden, GitLabError, NotFound, RateLimited, UnexpectedReply
 from labtrawl.gitlab.catalog import FEATURES, gap_of, resources_of
@@ -70,9 +72,9 @@ class Discovery:
                 if not await self._read(listing):
                     await self.line.give_back(self._figures())
                     return
-            done = Cursor(stage="done", items=self.cursor.items, ended=True)
-            ledger = LedgerReport(expected_by="end of list")
-            await self.line.complete(done.encode(), None, self._figures(), ledger)
+            done = replace(self.cursor, stage="done", query=None, ended=True)
+            ending = Ending(LedgerReport(expected_by="end of list"), Visit().watermark(done))
+            await self.line.complete(done.encode(), None, self._figures(), ending)
         except Stopped:
             await self.line.give_back(self._figures())
         except GitLabError as error:
@@ -140,7 +142,7 @@ class Discovery:
             page = await (self.gitlab.single if single else self.gitlab.page)(listing.path, query)
             await self._report(listing, page)
             query = page.next_query
-            self.cursor = Cursor(stage=listing.stage, query=query, items=self.cursor.items)
+            self.cursor = replace(self.cursor, stage=listing.stage, query=query)
             if query is not None:
                 await self.line.checkpoint(self.cursor.encode(), None, self._figures())
             self.line.check()
@@ -149,12 +151,15 @@ class Discovery:
     async def _report(self, listing: Listing, page: Page) -> None:
         found = [_area(listing.kind, row, self.username) for row in _decode(page)]
         areas = [area for area in found if self.scope.holds(area.full_path)]
-        self.cursor = Cursor(items=self.cursor.items + len(areas))
+        self.cursor = Cursor(items=self.cursor.items + len(areas), started_at=self._started_at())
         if areas:
             await self.line.areas(areas, self._figures())
         jobs = [job for area in areas for job in jobs_of(area)]
         for start in range(0, len(jobs), PART):
             await self.line.jobs(jobs[start : start + PART])
+
+    def _started_at(self) -> int | None:
+        return self.cursor.started_at or self.gitlab.tally.first_served_at
 
     def _figures(self) -> Figures:
         tally = self.gitlab.tally
@@ -162,7 +167,10 @@ class Discovery:
 
 
 def jobs_of(area: DiscoveredArea) -> list[DiscoveredJob]:
-    """Propose a job for each list of an area that can hold something."""
+    """Propose a job for each list of an area that can hold something.
+
+    Watches are none: before there is an earlier reading, nothing has changed since.
+    """
     return [
         DiscoveredJob(
             command=resource.name,
@@ -172,7 +180,7 @@ def jobs_of(area: DiscoveredArea) -> list[DiscoveredJob]:
             priority=resource.priority,
         )
         for resource in resources_of(AreaKind(area.type))
-        if gap_of(resource, area.features, area.empty_repository) is None
+        if not resource.watches and gap_of(resource, area.features, area.empty_repository) is None
     ]
 
 

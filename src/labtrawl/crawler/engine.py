@@ -39,6 +39,8 @@ PAUSE_SECONDS = 0.5
 # Of a lease's length: how long a crawler works on without having renewed it, and how often it looks.
 TRUST = 0.8
 LOOK = 0.05
+# Jobs that wait for the website's word, for each that may be read.
+SETTLING = 2
 
 _TASKS = msgspec.json.Decoder(list[Task])
 _RENEWED = msgspec.json.Decoder(LeasesRenewed)
@@ -54,7 +56,15 @@ class Running:
     dropped: bool = False
     # It comes to the end of its page, checkpoints, and gives itself back.
     paused: bool = False
+    # All is read and sent; what is left is the website's word that it is durable.
+    is_settling: bool = False
     runner: asyncio.Task[None] | None = None
+    settles: Callable[[], None] = lambda: None
+
+    def settle(self) -> None:
+        """Say that the job needs nothing but an answer: another may be read meanwhile."""
+        self.is_settling = True
+        self.settles()
 
 
 RunTask = Callable[[Running], Awaitable[None]]
@@ -91,6 +101,8 @@ class Engine:
     memory_bytes: Callable[[], int]
     requests: Callable[[], int]
     token_of: Callable[[Task], Secret] = token_in
+    # How many requests may be under way at once by now.
+    concurrency: Callable[[], int] = lambda: 0
     running: dict[str, Running] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
@@ -165,7 +177,7 @@ class Engine:
     async def _claim_all(self, group: asyncio.TaskGroup) -> None:
         while True:
             self._room.clear()
-            room = self.pace.jobs - len(self.running)
+            room = self._free()
             if room <= 0:
                 await self._room.wait()
                 continue
@@ -174,6 +186,12 @@ class Engine:
                 self._start(task, group)
             if not tasks:
                 await self.clock.sleep(PAUSE_SECONDS)
+
+    def _free(self) -> int:
+        """Return how many more jobs may be read; those that wait for an answer alone are bounded."""
+        settling = sum(running.is_settling for running in self.running.values())
+        beside = min(settling, SETTLING * self.pace.jobs)
+        return self.pace.jobs + beside - len(self.running)
 
     async def _claim(self, limit: int) -> list[Task]:
         """Ask for jobs; what was not answered is asked again under its id, so no lease is lost."""
@@ -196,7 +214,7 @@ class Engine:
             return
         if before is not None:
             self._drop(before)
-        running = Running(task, self.token_of(task), self.clock.monotonic())
+        running = Running(task, self.token_of(task), self.clock.monotonic(), settles=self._room.set)
         self.running[task.task_id] = running
         running.runner = group.create_task(self._run(running, before), name=f"job-{task.task_id}")
         # Not at the end of the run itself: one that is dropped before it began has none.
@@ -320,6 +338,7 @@ class Engine:
             memory_usage=self.memory_bytes(),
             uptime=self.clock.monotonic() - self._started_at,
             requests_per_minute=(minute[-1][1] - minute[0][1]) * 60 / elapsed,
+            concurrency=self.concurrency(),
             breaker=self.client.circuit,
             breaker_opened=self.client.circuit_opened,
             queued=self.client.unsent,

@@ -3,7 +3,7 @@
 from labtrawl.crawler.cursor import Cursor
 from labtrawl.domain.failure import GapReason
 from labtrawl.gitlab.catalog import Resource
-from labtrawl.protocol.messages import LedgerReport
+from labtrawl.protocol.messages import LedgerReport, LedgerWindow
 
 
 def report_of(resource: Resource, cursor: Cursor) -> LedgerReport:
@@ -14,9 +14,13 @@ def report_of(resource: Resource, cursor: Cursor) -> LedgerReport:
     reason, detail = _why_less(resource, cursor)
     return LedgerReport(
         expected=cursor.expected,
-        expected_by="end of list" if cursor.expected is None else "x-total",
+        expected_by="end of list" if cursor.expected is None else cursor.expected_by or "x-total",
         reason=reason,
         detail=detail,
+        windows=[
+            LedgerWindow(since=one.since, until=one.until, collected=one.items)
+            for one in cursor.windows
+        ],
     )
 
 

@@ -31,6 +31,31 @@ class Figures:
     retries: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A closed segment, and how many of its records are of objects that were not known before.
+
+    `added` is None where all are; `removed` counts the tombstones.
+    """
+
+    segment: Segment
+    added: int | None = None
+    removed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What a finished job says of itself.
+
+    `ledger` is None where a part of the list was read only; `watermark` is the instant of the server
+    (ms) up to which everything was read, `changed` how many records the visit wrote.
+    """
+
+    ledger: LedgerReport | None = None
+    watermark: int | None = None
+    changed: int = 0
+
+
 @dataclass(slots=True)
 class Line:
     """Reports of one leased job. Events are not dropped; `settle` says when they all took effect."""
@@ -40,20 +65,27 @@ class Line:
     send_event: SendEvent
     send_state: SendState
     now_ms: Callable[[], int]
+    # Called when the job's last event is on its way.
+    settles: Callable[[], None] = lambda: None
     told: Figures = field(default_factory=Figures)
     _answers: list[Answer] = field(default_factory=list)
 
-    async def checkpoint(self, cursor: str, segment: Segment | None, figures: Figures) -> None:
+    async def checkpoint(self, cursor: str, closed: Closed | None, figures: Figures) -> None:
         """Commit a closed segment and the cursor behind it, in one transaction."""
-        await self._event(self._progress("processing", figures, cursor=cursor, **_named(segment)))
+        await self._event(self._progress("processing", figures, cursor=cursor, **_named(closed)))
 
     async def complete(
-        self, cursor: str, segment: Segment | None, figures: Figures, ledger: LedgerReport
+        self, cursor: str, closed: Closed | None, figures: Figures, ending: Ending
     ) -> None:
         """Commit the last segment and end the job; returns when that is durable."""
-        await self._event(
-            self._progress("completed", figures, cursor=cursor, ledger=ledger, **_named(segment))
-        )
+        told = {
+            "ledger": ending.ledger,
+            "watermark": ending.watermark,
+            "changed": ending.changed,
+            **_named(closed),
+        }
+        await self._event(self._progress("completed", figures, cursor=cursor, **told))
+        self.settles()
         await self.settle()
 
     async def fail(self, report: ProgressUpdate) -> None:
@@ -134,10 +166,16 @@ class Line:
         )
 
 
-def _named(segment: Segment | None) -> dict[str, list[SegmentReport]]:
-    if segment is None:
+def _named(closed: Closed | None) -> dict[str, list[SegmentReport]]:
+    if closed is None:
         return {}
+    segment = closed.segment
     report = SegmentReport(
-        name=segment.name, length=segment.length, sha256=segment.sha256, records=segment.records
+        name=segment.name,
+        length=segment.length,
+        sha256=segment.sha256,
+        records=segment.records,
+        added=closed.added,
+        removed=closed.removed,
     )
     return {"segments": [report]}

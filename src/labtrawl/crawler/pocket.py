@@ -24,6 +24,12 @@ class Pocket:
     ask_after: float = 0.0
     limits: Limits | None = None
     is_refusal_untold: bool = False
+    # Whether GitLab said for how long.
+    is_wait_known: bool = False
+    # Why nothing was granted, in the website's words.
+    why: str = ""
+    # Requests sent in all.
+    total: int = 0
     _stock: deque[tuple[float, int]] = field(default_factory=deque)
     _is_heard: bool = False
     _is_short: bool = False
@@ -32,14 +38,20 @@ class Pocket:
     _wanted: int = 0
     _pace: float = 0.0
 
+    def may_spend(self, now: float) -> bool:
+        """Say whether there is the right to one request, which has not lapsed."""
+        is_frozen = self.is_refusal_untold or now < self.frozen_until
+        return not is_frozen and self.in_hand(now) > 0
+
     def spend(self, now: float) -> bool:
-        """Take the right to one request, where there is one that has not lapsed."""
-        if now < self.frozen_until or not self.in_hand(now):
+        """Take the right to one request, where there is one."""
+        if not self.may_spend(now):
             return False
         ends_at, requests = self._stock.popleft()
         if requests > 1:
             self._stock.appendleft((ends_at, requests - 1))
         self._spent += 1
+        self.total += 1
         return True
 
     def in_hand(self, now: float) -> int:
@@ -51,14 +63,17 @@ class Pocket:
     def put(self, requests: int, ends_at: float, now: float) -> None:
         """Take in a grant."""
         self._is_short = requests < self._wanted
-        if requests > 0 and ends_at > now:
+        self.why = ""
+        # What was granted before the website heard of a refusal is void.
+        if requests > 0 and ends_at > now and not self.is_refusal_untold:
             self._stock.append((ends_at, requests))
             # An answer that took longer may end sooner than the one before it.
             self._stock = deque(sorted(self._stock, key=itemgetter(0)))
 
-    def wait(self, until: float, ends_at: float) -> None:
+    def wait(self, until: float, ends_at: float, why: str = "") -> None:
         """Ask no more before `until`; what is in hand ends at `ends_at` at the latest."""
         self._is_short = True
+        self.why = why
         self.ask_after = until
         self._stock = deque((min(ends_at, ends), requests) for ends, requests in self._stock)
 
@@ -66,6 +81,12 @@ class Pocket:
         """GitLab refuses: what is in hand is void, and nothing is sent before `until`."""
         self._stock.clear()
         self.frozen_until = max(self.frozen_until, until)
+
+    def stop(self) -> None:
+        """GitLab refuses and does not say for how long: the website does, when it has heard."""
+        self._stock.clear()
+        if not self.is_refusal_untold:
+            self.is_refusal_untold, self.is_wait_known = True, False
 
     def hear(self, limits: Limits | None) -> None:
         """Learn from the headers of an answer, or that they tell no limit."""
@@ -83,6 +104,10 @@ class Pocket:
             return now
         wants = self.is_low(now) or self.waiting > self.in_hand(now)
         return max(now, self.ready_at()) if wants else math.inf
+
+    def is_used(self) -> bool:
+        """Say whether any was spent since it was asked for last."""
+        return self._spent > 0
 
     def is_low(self, now: float) -> bool:
         """Say whether half of what should be in hand is gone."""

@@ -17,7 +17,7 @@ from labtrawl import logs
 from labtrawl.clock import Clock
 from labtrawl.crawler.pocket import Pocket
 from labtrawl.errors import LabtrawlError, ProtocolError, RateLimited, StoreError
-from labtrawl.gitlab.limits import Limits
+from labtrawl.gitlab.limits import REST, Limits
 from labtrawl.protocol.messages import (
     BudgetGranted,
     BudgetSeen,
@@ -41,7 +41,10 @@ TELL_SECONDS = 1.0
 LOG_SECONDS = 60.0
 # A longer wait is the job's: it goes back, and is due again when there is budget.
 LONGEST_WAIT_SECONDS = 120.0
-LONGEST_FREEZE_SECONDS = 3600.0
+LONGEST_FREEZE_SECONDS = 86_400.0
+# One page that is no answer says something of its path; so many in a row, of the whole account.
+BLOCKED_IN_A_ROW = 3
+WAITS = "waits for budget"
 
 Ask = Callable[[str, str, Record, float], Awaitable[Envelope]]
 """Type, key, payload and seconds: `DirectCommunicationClient.request`."""
@@ -57,12 +60,11 @@ class Stopped(LabtrawlError):
 
 @dataclass(frozen=True, slots=True)
 class Spender:
-    """On whose behalf requests go out; `waits` is told once when it takes long."""
+    """On whose behalf requests go out; `waits` is told once, and why, when it takes long."""
 
     account_id: str
-    class_: str
     stopping: Callable[[], bool]
-    waits: Callable[[], None]
+    waits: Callable[[str], None]
 
 
 class Purse:
@@ -72,6 +74,7 @@ class Purse:
         self._ask_website = ask
         self._clock = clock
         self._pockets: dict[tuple[str, str], Pocket] = {}
+        self._blocked: dict[str, int] = {}
         self._woken = asyncio.Event()
         self._changed = asyncio.Event()
         self._asked_at = -math.inf
@@ -90,63 +93,90 @@ class Purse:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def take(self, spender: Spender) -> None:
-        """Wait for the right to send one request.
+    async def take(self, spender: Spender, class_: str = REST) -> None:
+        """Wait for the right to send one request of a class, which counts in the general one too.
 
         Raises RateLimited where that takes too long to hold a job for, Stopped where the crawler
         stops meanwhile.
         """
-        pocket = self._pocket(spender.account_id, spender.class_)
+        pockets = self._counting(spender.account_id, class_)
         now = self._clock.monotonic()
-        if not pocket.spend(now):
-            await self._wait(pocket, spender)
-        elif max(now, self._asked_at + PAUSE_SECONDS) < self._looks_at and pocket.is_low(now):
+        if not _spend(pockets, now):
+            await self._wait(pockets, spender)
+        elif max(now, self._asked_at + PAUSE_SECONDS) < self._looks_at and any(
+            pocket.is_low(now) for pocket in pockets
+        ):
             self._woken.set()
 
-    def told(self, spender: Spender, limits: Limits | None) -> None:
+    def told(self, spender: Spender, class_: str, limits: Limits | None) -> None:
         """Hear what the headers of an answer say; it goes along with the next request."""
-        self._pocket(spender.account_id, spender.class_).hear(limits)
+        self._blocked.pop(spender.account_id, None)
+        for pocket in self._counting(spender.account_id, class_)[1:]:
+            pocket.hear(None)
+        self._pocket(spender.account_id, REST).hear(limits)
 
-    def refused(self, spender: Spender, seconds: float) -> None:
-        """Hear that GitLab asks to wait: the website is told at once, for all crawlers."""
-        pocket = self._pocket(spender.account_id, spender.class_)
-        until = self._clock.monotonic() + min(seconds, LONGEST_FREEZE_SECONDS)
-        if until - pocket.frozen_until > PAUSE_SECONDS:
-            pocket.is_refusal_untold = True
-            self._woken.set()
-        pocket.freeze(until)
+    def refused(self, spender: Spender, class_: str, seconds: float | None) -> None:
+        """Hear that GitLab asks to wait: the website is told at once, for all crawlers.
+
+        Without `seconds` nothing more is sent until the website said how long.
+        """
+        pocket = self._pocket(spender.account_id, class_)
+        if seconds is None:
+            pocket.stop()
+        else:
+            until = self._clock.monotonic() + min(seconds, LONGEST_FREEZE_SECONDS)
+            if until - pocket.frozen_until > PAUSE_SECONDS:
+                pocket.is_refusal_untold = pocket.is_wait_known = True
+            pocket.freeze(until)
+        self._woken.set()
+
+    def blocked(self, spender: Spender) -> None:
+        """Hear that something else than GitLab's API answered; often in a row it is a refusal."""
+        times = self._blocked.get(spender.account_id, 0) + 1
+        self._blocked[spender.account_id] = times % BLOCKED_IN_A_ROW
+        if times == BLOCKED_IN_A_ROW:
+            self.refused(spender, REST, None)
 
     def _pocket(self, account_id: str, class_: str) -> Pocket:
         return self._pockets.setdefault((account_id, class_), Pocket())
 
-    async def _wait(self, pocket: Pocket, spender: Spender) -> None:
+    def _counting(self, account_id: str, class_: str) -> list[Pocket]:
+        """Where a request of a class counts; the general one first."""
+        classes = [REST] if class_ == REST else [REST, class_]
+        return [self._pocket(account_id, each) for each in classes]
+
+    async def _wait(self, pockets: list[Pocket], spender: Spender) -> None:
         began_at = self._clock.monotonic()
         is_told = False
-        pocket.waiting += 1
+        for pocket in pockets:
+            pocket.waiting += 1
         try:
-            while not pocket.spend(self._clock.monotonic()):
-                self._check(pocket, spender)
+            while not _spend(pockets, self._clock.monotonic()):
+                self._check(pockets, spender)
                 if not is_told and self._clock.monotonic() - began_at >= TELL_SECONDS:
                     is_told = True
-                    self._tell(spender)
+                    self._tell(pockets, spender)
                 self._woken.set()
                 await _until(self._changed, LOOK_SECONDS)
         finally:
-            pocket.waiting -= 1
+            for pocket in pockets:
+                pocket.waiting -= 1
 
-    def _check(self, pocket: Pocket, spender: Spender) -> None:
+    def _check(self, pockets: list[Pocket], spender: Spender) -> None:
+        pocket = max(pockets, key=Pocket.ready_at)
         seconds = pocket.ready_at() - self._clock.monotonic()
         if spender.stopping():
             raise Stopped("the crawler stops while the job waits for budget")
         if seconds > LONGEST_WAIT_SECONDS:
-            raise RateLimited(f"the budget of the account is spent for {seconds:.0f} s", seconds)
+            spent = f"the budget of the account is spent for {seconds:.0f} s"
+            raise RateLimited(pocket.why or spent, seconds)
 
-    def _tell(self, spender: Spender) -> None:
-        spender.waits()
+    def _tell(self, pockets: list[Pocket], spender: Spender) -> None:
+        spender.waits(max(pockets, key=Pocket.ready_at).why or WAITS)
         now = self._clock.monotonic()
         if now - self._logged_at >= LOG_SECONDS:
             self._logged_at = now
-            log.info("waits_for_budget", account=spender.account_id, kind=spender.class_)
+            log.info("waits_for_budget", account=spender.account_id)
 
     async def _keep_filled(self) -> None:
         while True:
@@ -168,7 +198,7 @@ class Purse:
     async def _ask(self) -> None:
         """Ask for what is wanted and tell what was seen; without an answer, both again later."""
         now = self._asked_at = self._clock.monotonic()
-        due = {key: one for key, one in self._pockets.items() if one.due_at(now) <= now}
+        due = {key: one for key, one in self._pockets.items() if _is_due(one, now)}
         message = RequestBudget(want=_wanted(due, now), seen=_seen(due, now))
         refused = [one for one in due.values() if one.is_refusal_untold]
         for pocket in refused:
@@ -205,12 +235,31 @@ class Purse:
             if grant.requests > 0:
                 pocket.put(grant.requests, here(grant.expires_at), now)
             elif grant.not_before:
-                pocket.wait(here(grant.not_before), here(grant.expires_at))
+                pocket.wait(here(grant.not_before), here(grant.expires_at), grant.reason)
+
+
+def _spend(pockets: list[Pocket], now: float) -> bool:
+    """Take one request from all of them, or from none."""
+    if not all(pocket.may_spend(now) for pocket in pockets):
+        return False
+    for pocket in pockets:
+        pocket.spend(now)
+    return True
+
+
+def _is_due(pocket: Pocket, now: float) -> bool:
+    """Say whether to ask for a pocket now that somebody asks: what was used is filled up as well.
+
+    So all the classes of a request are filled by one message, not each by its own.
+    """
+    return pocket.due_at(now) <= now or (pocket.is_used() and pocket.ready_at() <= now)
 
 
 def _wanted(due: dict[tuple[str, str], Pocket], now: float) -> list[BudgetWanted]:
     return [
-        BudgetWanted(account_id=account_id, class_=class_, requests=pocket.want(now))
+        BudgetWanted(
+            account_id=account_id, class_=class_, requests=pocket.want(now), spent=pocket.total
+        )
         for (account_id, class_), pocket in due.items()
     ]
 
@@ -219,9 +268,10 @@ def _seen(due: dict[tuple[str, str], Pocket], now: float) -> list[BudgetSeen]:
     """What is known of each, told anew each time: the website may have been started since."""
     seen = []
     for (account_id, class_), pocket in due.items():
-        wait = max(pocket.frozen_until - now, 0.0) if pocket.is_refusal_untold else None
+        is_refused = pocket.is_refusal_untold
+        wait = max(pocket.frozen_until - now, 0.0) if is_refused and pocket.is_wait_known else None
         limits = pocket.limits or Limits(None, None, None)
-        if wait is None and pocket.limits is None:
+        if not is_refused and pocket.limits is None:
             continue
         seen.append(
             BudgetSeen(
@@ -231,6 +281,7 @@ def _seen(due: dict[tuple[str, str], Pocket], now: float) -> list[BudgetSeen]:
                 remaining=limits.remaining,
                 reset_at=limits.reset_at,
                 retry_after_seconds=wait,
+                refused=is_refused,
             )
         )
     return seen

@@ -6,18 +6,29 @@ the cursor moves only in the transaction that names the segment.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from msgspec.structs import replace
 
 from labtrawl.clock import Clock
 from labtrawl.crawler.cursor import Cursor
+from labtrawl.crawler.known import Known
 from labtrawl.crawler.ledger import report_of
-from labtrawl.crawler.line import Figures, Line
-from labtrawl.crawler.lists import Batch, Reader
+from labtrawl.crawler.line import Closed, Ending, Figures, Line
+from labtrawl.crawler.lists import batches
 from labtrawl.crawler.purse import Stopped
+from labtrawl.crawler.reader import Batch, Reader
+from labtrawl.crawler.visit import Visit, tombstones
 from labtrawl.dataset import policy
-from labtrawl.dataset.sink import Segment, Sink
+from labtrawl.dataset.policy import GatedRecord
+from labtrawl.dataset.sink import Sink
 from labtrawl.domain.failure import GapReason
 from labtrawl.errors import DatasetError, GitLabError, NotFound, RateLimited
+
+T = TypeVar("T")
 
 TELL_SECONDS = 0.25
 
@@ -33,41 +44,92 @@ class JobRun:
     clock: Clock
     checkpoint_seconds: float
     stopping: Callable[[], bool]
+    visit: Visit
+    known: Known
     cursor: Cursor = field(default_factory=Cursor)
     _committed: Cursor = field(default_factory=Cursor)
     _committed_at: float = 0.0
     _told_at: float = 0.0
+    _is_at_disk: bool = False
 
     async def run(self) -> None:
         """Run to the end of the list, or give the job back when the crawler stops."""
-        self._committed = self.cursor
+        self.cursor = self._committed = self.visit.begin(self.cursor)
         self._committed_at = self.clock.monotonic()
         try:
-            async for batch in self.reader.batches(self.cursor):
-                await self._take(batch)
-                if self.stopping() and not batch.cursor.ended:
-                    await self._give_back()
-                    break
-            else:
+            if await self._read_until_it_stands():
                 await self._complete()
+            else:
+                await self._give_back()
         except Stopped:
             await self._give_back()
         except (GitLabError, DatasetError) as error:
             await self._fail(error)
         finally:
             # What no checkpoint named belongs to nobody.
-            await asyncio.to_thread(self.sink.abandon)
+            if self._is_at_disk or not self.sink.is_idle:
+                await asyncio.to_thread(self.sink.abandon)
+
+    async def _read_until_it_stands(self) -> bool:
+        """Read the list, again where it moved or misses something; False when the crawler stops."""
+        while await self._read():
+            missing = await self._missing()
+            if not self.visit.is_to_be_read_again(self.cursor, missing):
+                await self._bury(self.visit.gone(missing))
+                return True
+            await self._checkpoint()
+            self.cursor = self.visit.again(self.cursor)
+            self.known.look_again()
+        return False
+
+    async def _read(self) -> bool:
+        async with aclosing(batches(self.reader, self.cursor)) as read:
+            async for batch in read:
+                await self._take(batch)
+                if self.stopping() and not batch.cursor.ended:
+                    return False
+        return True
+
+    async def _missing(self) -> set[int | str]:
+        return await self.known.missing() if self.visit.looks_for_missing(self.cursor) else set()
 
     async def _take(self, batch: Batch) -> None:
         name = self.reader.resource.name
         gated = [policy.apply(self.policy_name, name, record) for record in batch.records]
-        if gated:
-            await asyncio.to_thread(self.sink.write, gated)
-        self.cursor = batch.cursor
+        if self.visit.compares(self.cursor):
+            gated = await self.known.fresh(gated)
+        await self._write(gated)
+        self.cursor = replace(
+            batch.cursor,
+            started_at=self.cursor.started_at or self.reader.gitlab.tally.first_served_at,
+            written=self.cursor.written + len(gated),
+        )
         self.line.check()
         if not batch.cursor.ended and self._is_due():
             await self._checkpoint()
         self._tell()
+
+    async def _write(self, gated: list[GatedRecord]) -> None:
+        if self.sink.is_in_memory(gated):
+            self.sink.write(gated)
+        else:
+            await self._at_disk(partial(self.sink.write, gated))
+
+    async def _at_disk(self, call: Callable[[], T]) -> T:
+        """Let the sink wait for the disk in a thread; cut off, it may still be at it."""
+        self._is_at_disk = True
+        done = await asyncio.to_thread(call)
+        self._is_at_disk = False
+        return done
+
+    async def _bury(self, ids: set[int | str]) -> None:
+        """Write down that known objects are no longer there, where a whole reading missed them."""
+        name, now = self.reader.resource.name, self.clock.now()
+        state = self.visit.state_of_missing(has_met_any=self.known.has_met_any)
+        buried = tombstones(self.reader, sorted(ids, key=str), state, now)
+        await self._write([policy.apply(self.policy_name, name, record) for record in buried])
+        self.known.bury(ids)
+        self.cursor = replace(self.cursor, written=self.cursor.written + len(ids))
 
     def _is_due(self) -> bool:
         """A segment is full or old, or many pages without a record would have to be read again."""
@@ -75,18 +137,27 @@ class JobRun:
         return self.sink.due or age >= self.checkpoint_seconds
 
     async def _checkpoint(self) -> None:
-        segment = await self._close_segment()
-        await self.line.checkpoint(self.cursor.encode(), segment, self._figures())
+        closed = await self._close_segment()
+        await self.line.checkpoint(self.cursor.encode(), closed, self._figures())
         self._committed = self.cursor
         self._committed_at = self.clock.monotonic()
 
-    async def _close_segment(self) -> Segment | None:
-        return await asyncio.to_thread(self.sink.close_segment)
+    async def _close_segment(self) -> Closed | None:
+        segment = None if self.sink.is_idle else await self._at_disk(self.sink.close_segment)
+        if segment is None:
+            return None
+        if not self.visit.compares(self.cursor):
+            return Closed(segment)
+        return Closed(segment, *self.known.counted())
 
     async def _complete(self) -> None:
-        segment = await self._close_segment()
-        ledger = report_of(self.reader.resource, self.cursor)
-        await self.line.complete(self.cursor.encode(), segment, self._figures(), ledger)
+        closed = await self._close_segment()
+        ending = Ending(
+            report_of(self.reader.resource, self.cursor) if self.visit.is_whole else None,
+            self.visit.watermark(self.cursor),
+            self.cursor.written,
+        )
+        await self.line.complete(self.cursor.encode(), closed, self._figures(), ending)
 
     async def _give_back(self) -> None:
         await self._checkpoint()

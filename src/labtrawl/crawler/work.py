@@ -5,6 +5,7 @@ Everything of a job is made here for that job alone: no token, cursor or tally i
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from labtrawl import logs
@@ -12,19 +13,22 @@ from labtrawl.clock import Clock
 from labtrawl.crawler.cursor import decode_cursor
 from labtrawl.crawler.discovery import Discovery, Scope
 from labtrawl.crawler.engine import Running
+from labtrawl.crawler.known import Known, load
 from labtrawl.crawler.line import Figures, Line, SendEvent, SendState
-from labtrawl.crawler.lists import Reader
 from labtrawl.crawler.purse import Ask, Purse, Spender
+from labtrawl.crawler.reader import Reader
 from labtrawl.crawler.run import JobRun
 from labtrawl.crawler.token import ask_newer
+from labtrawl.crawler.visit import CHANGES, Visit
+from labtrawl.crawler.watch import Watch
 from labtrawl.dataset.disk import Disk
 from labtrawl.dataset.layout import SegmentPrefix, parse_segment_prefix
-from labtrawl.dataset.sink import SegmentLimits, Sink
+from labtrawl.dataset.sink import Folders, SegmentLimits, Sink
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.errors import BadMessage, LabtrawlError, LeaseLost
 from labtrawl.gitlab import catalog
 from labtrawl.gitlab.client import GitLab, Tally
-from labtrawl.gitlab.limits import REST, Meter
+from labtrawl.gitlab.limits import Meter
 from labtrawl.http import Http
 from labtrawl.protocol.messages import Task
 
@@ -49,6 +53,8 @@ class Tools:
     clock: Clock
     jitter: Callable[[], float]
     stopping: Callable[[], bool]
+    # Requests of one list that may be under way at once.
+    width: int = 8
 
 
 @dataclass(slots=True)
@@ -62,6 +68,7 @@ class Worker:
     ask: Ask
     _tallies: dict[str, Tally] = field(default_factory=dict)
     _finished: int = 0
+    _folders: Folders = field(default_factory=Folders)
 
     def requests(self) -> int:
         """Return how many requests went out so far."""
@@ -70,7 +77,7 @@ class Worker:
     async def run(self, running: Running) -> None:
         """Run one task to its end; an unforeseen fault ends this job, never its neighbours."""
         task = running.task
-        line = self._line(task)
+        line = self._line(running)
         tally = self._tallies[task.task_id] = Tally()
         try:
             await self._run(running, line, tally)
@@ -85,13 +92,15 @@ class Worker:
         finally:
             self._finished += self._tallies.pop(task.task_id).requests
 
-    def _line(self, task: Task) -> Line:
+    def _line(self, running: Running) -> Line:
+        task = running.task
         return Line(
             task.task_id,
             task.lease.epoch,
             self.send_event,
             self.send_state,
             self.tools.clock.now_ms,
+            running.settle,
             told=Figures(task.processed_items),
         )
 
@@ -120,44 +129,79 @@ class Worker:
             discovery = Discovery(gitlab, line, self.tools.scope, stopping, cursor, task.full_path)
             await discovery.run()
         else:
-            await self._job_run(task, gitlab, line, stopping).run()
+            await self._read(task, gitlab, line, stopping)
 
     def _meter(self, account_id: str, line: Line, stopping: Callable[[], bool]) -> Meter:
-        def waits() -> None:
-            line.tell_wait("waits for budget")
-
-        spender = Spender(account_id, REST, stopping, waits)
+        spender = Spender(account_id, stopping, line.tell_wait)
         return Meter(
-            take=lambda: self.purse.take(spender),
-            told=lambda limits: self.purse.told(spender, limits),
-            refused=lambda seconds: self.purse.refused(spender, seconds),
+            take=lambda class_: self.purse.take(spender, class_),
+            told=lambda class_, limits: self.purse.told(spender, class_, limits),
+            refused=lambda class_, seconds: self.purse.refused(spender, class_, seconds),
+            blocked=lambda: self.purse.blocked(spender),
         )
 
-    def _job_run(
+    async def _read(
         self, task: Task, gitlab: GitLab, line: Line, stopping: Callable[[], bool]
-    ) -> JobRun:
+    ) -> None:
         prefix = prefix_of(task)
         resource = catalog.find(prefix.area_kind, task.command)
         if resource is None:
             raise BadMessage(f"this crawler knows no resource {task.command!r}; update it")
-        version = catalog.version_of(task.gitlab_version)
+        reader = Reader(
+            gitlab,
+            resource,
+            prefix.gitlab_id,
+            task.gitlab_version,
+            catalog.version_of(task.gitlab_version),
+            since_of(task),
+            self.tools.width,
+        )
+        visit = Visit(task.mode, task.missing, is_flat=not resource.parent)
+        if resource.watches:
+            await Watch(reader, line, stopping, visit).run()
+        else:
+            await self._job_run(task, prefix, reader, line, stopping, visit).run()
+
+    def _job_run(
+        self,
+        task: Task,
+        prefix: SegmentPrefix,
+        reader: Reader,
+        line: Line,
+        stopping: Callable[[], bool],
+        visit: Visit,
+    ) -> JobRun:
+        tools = self.tools
         return JobRun(
-            reader=Reader(gitlab, resource, prefix.gitlab_id, task.gitlab_version, version),
+            reader=reader,
             sink=Sink(
-                self.tools.disk,
-                self.tools.dataset_root,
+                tools.disk,
+                tools.dataset_root,
                 prefix,
                 task.segments.next,
-                self.tools.segment,
-                self.tools.clock.monotonic,
+                tools.segment,
+                tools.clock.monotonic,
+                self._folders,
             ),
             line=line,
             policy_name=task.policy,
-            clock=self.tools.clock,
-            checkpoint_seconds=self.tools.segment.max_seconds,
+            clock=tools.clock,
+            checkpoint_seconds=tools.segment.max_seconds,
             stopping=stopping,
+            visit=visit,
+            known=Known(lambda: load(self.ask, task.task_id, task.lease.epoch, tools.dataset_root)),
             cursor=decode_cursor(task.custom_parameters.resume_state),
         )
+
+
+def since_of(task: Task) -> datetime | None:
+    """Return the instant from which on changes are asked for; BadMessage for what is none."""
+    if task.mode != CHANGES or task.since is None:
+        return None
+    try:
+        return datetime.fromisoformat(task.since).astimezone(UTC)
+    except ValueError as error:
+        raise BadMessage(f"task {task.task_id} has no instant to begin at: {error}") from error
 
 
 def prefix_of(task: Task) -> SegmentPrefix:

@@ -5,21 +5,31 @@ the gate is a finished line: whole, valid JSON, one line long.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 
 from labtrawl.errors import ConfigError, DatasetError
 
+PRESENT: Final = "present"
+# What a whole reading that misses a known object can say of it: deleted, no longer to be seen with
+# the same token and scope, or nobody can tell which.
+GONE: Final = "gone"
+FORBIDDEN: Final = "forbidden"
+UNKNOWN: Final = "unknown"
+STATES: Final = frozenset({PRESENT, GONE, FORBIDDEN, UNKNOWN})
+NO_BODY: Final = b"{}"
+OBJECT: Final = ord("{")
 
-@dataclass(frozen=True, slots=True)
-class FetchedRecord:
+
+class FetchedRecord(msgspec.Struct, frozen=True):
     """An object of GitLab's as it came: `body` holds its JSON bytes, not decoded.
 
     `fetched_at` is an instant in ISO 8601, UTC; `request` the path and query that it came from,
-    `page_sha256` the hash of that page as received.
+    `page_sha256` the hash of that page as received. With another `state` than present it is a
+    tombstone: the object was there before and is no longer, and the body is `{}`.
     """
 
     id: int | str
@@ -29,10 +39,14 @@ class FetchedRecord:
     page_sha256: str
     gitlab_version: str
     body: msgspec.Raw | bytes
+    state: str = PRESENT
 
 
-class Record(msgspec.Struct, frozen=True):
-    """A line of a segment; the order of the fields is their order in the line."""
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line of a segment; the order of the fields is their order in the line.
+
+    `state` is left out of the line of an object that is present.
+    """
 
     id: int | str
     kind: str
@@ -42,6 +56,7 @@ class Record(msgspec.Struct, frozen=True):
     gitlab_version: str
     policy: str
     body: msgspec.Raw
+    state: str = PRESENT
 
 
 _GATE: Final = object()
@@ -50,13 +65,14 @@ _GATE: Final = object()
 class GatedRecord:
     """A record that passed the gate: `line` is its JSON line, newline included."""
 
-    __slots__ = ("id", "kind", "line")
+    __slots__ = ("body", "id", "kind", "line")
 
     def __init__(self, gate: object, record: Record, line: bytes) -> None:
         if gate is not _GATE:
             raise TypeError("a GatedRecord comes from dataset.policy.apply and nowhere else")
         self.id = record.id
         self.kind = record.kind
+        self.body = record.body
         self.line = line
 
 
@@ -102,11 +118,19 @@ def _check(record: FetchedRecord, body: bytes) -> None:
     """Refuse what no reader could take back."""
     if type(record.id) not in {int, str}:
         raise TypeError(f"its id is {record.id!r}, not a number or a text")
-    if datetime.fromisoformat(record.fetched_at).utcoffset() != timedelta(0):
+    if not _is_instant(record.fetched_at):
         raise ValueError(f"fetched_at {record.fetched_at!r} is no instant in UTC")
     str(body, "utf-8")  # the JSON decoder skips over texts without looking at their encoding
-    if not bytes(_VALUE.decode(body)).startswith(b"{"):
+    if memoryview(_VALUE.decode(body))[0] != OBJECT:
         raise ValueError("its body is no JSON object")
+    if record.state not in STATES or (record.state != PRESENT and body != NO_BODY):
+        raise ValueError(f"{record.state!r} with a body of {len(body)} bytes is no state of it")
+
+
+@lru_cache(maxsize=64)
+def _is_instant(text: str) -> bool:
+    """Say whether this is an instant in UTC; all records of a page have the same."""
+    return datetime.fromisoformat(text).utcoffset() == timedelta(0)
 
 
 def _record(record: FetchedRecord, policy: str, body: bytes) -> Record:
@@ -119,6 +143,7 @@ def _record(record: FetchedRecord, policy: str, body: bytes) -> Record:
         record.gitlab_version,
         policy,
         msgspec.Raw(body),
+        record.state,
     )
 
 

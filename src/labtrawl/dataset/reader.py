@@ -16,7 +16,7 @@ import msgspec
 import zstandard
 
 from labtrawl.dataset.layout import folder_of, segment_path
-from labtrawl.dataset.policy import Record, parse_line
+from labtrawl.dataset.policy import PRESENT, Record, parse_line
 from labtrawl.errors import CorruptSegment
 
 _BUFFER_BYTES: Final = 1 << 20
@@ -105,6 +105,21 @@ def newest(root: Path, rows: Iterable[SegmentRow]) -> Iterator[Record]:
                 yield record
 
 
+def present(root: Path, rows: Iterable[SegmentRow]) -> dict[int | str, bytes]:
+    """Return the content (`content_of`) of each object of one folder that is present, by its id.
+
+    The line that was committed last decides. Raises CorruptSegment.
+    """
+    found: dict[int | str, bytes] = {}
+    for row in rows:
+        for record in read_segment(root, row):
+            if record.state == PRESENT:
+                found[record.id] = content_of(record.body)
+            else:
+                found.pop(record.id, None)
+    return found
+
+
 def _numbered(root: Path, rows: Iterable[SegmentRow]) -> Iterator[tuple[int, Record]]:
     return enumerate(record for row in rows for record in read_segment(root, row))
 
@@ -123,8 +138,13 @@ def _identity(record: Record) -> bytes:
     return hashlib.blake2b(spoken, digest_size=16).digest()
 
 
+def content_of(body: msgspec.Raw) -> bytes:
+    """Return a hash of a body; equal for bodies that are equal byte for byte."""
+    return hashlib.blake2b(bytes(body), digest_size=16).digest()
+
+
 def _content(record: Record) -> bytes:
-    return hashlib.blake2b(bytes(record.body), digest_size=16).digest()
+    return content_of(record.body) + record.state.encode()
 
 
 def _rank(fetched_at: str, ordinal: int) -> int:

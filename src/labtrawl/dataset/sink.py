@@ -53,44 +53,83 @@ class Segment:
     records: int
 
 
-class _OpenSegment:
-    """The one unfinished file of a sink: raw lines wait here until they fill a frame."""
+class Folders:
+    """The folders that this process knows to last, shared by its sinks: each is synced once.
 
-    def __init__(self, disk: Disk, path: Path, name: str, begun_at: float) -> None:
+    Those that were there already are synced too: a crawler that died may have made them and never
+    have synced their parents.
+    """
+
+    def __init__(self) -> None:
+        self._lasting: set[Path] = set()
+        self._one_call = threading.Lock()
+
+    def make(self, disk: Disk, root: Path, folder: Path) -> None:
+        """Make the folders from the root down and let each entry last. Raises OSError."""
+        if folder in self._lasting:
+            return
+        inside = folder.relative_to(root).parents
+        with self._one_call:
+            for step in [root, *(root / part for part in reversed(inside[:-1])), folder]:
+                if step not in self._lasting:
+                    disk.make_folder(step)
+                    disk.sync_folder(step.parent)
+                    self._lasting.add(step)
+
+    def forget(self) -> None:
+        """Know nothing any more: the disk refused something, and may have lost folders."""
+        with self._one_call:
+            self._lasting.clear()
+
+
+class _OpenSegment:
+    """The one unfinished file of a sink: raw lines wait here until they fill a frame.
+
+    The file is created with its first frame: a short list needs one visit to the disk.
+    """
+
+    def __init__(self, disk: Disk, create: Callable[[], int], path: Path, name: str) -> None:
         self.name = name
-        self.begun_at = begun_at
         self.length = 0
         self.records = 0
+        self.raw_bytes = 0
         self._disk = disk
+        self._create = create
         self._path = path
         self._lines: list[bytes] = []
-        self._raw_bytes = 0
         self._hash = hashlib.sha256()
-        self._compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
-        self._handle = disk.create(path)
-        self._closed = False
+        self._handle: int | None = None
+        self._is_created = False
 
     def add(self, line: bytes, frame_bytes: int) -> None:
         self._lines.append(line)
-        self._raw_bytes += len(line)
+        self.raw_bytes += len(line)
         self.records += 1
-        if self._raw_bytes >= frame_bytes:
+        if self.raw_bytes >= frame_bytes:
             self._write_frame()
 
     def _write_frame(self) -> None:
+        handle = self._opened()
         if not self._lines:
             return
-        frame = self._compressor.compress(b"".join(self._lines))
+        compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
+        frame = compressor.compress(b"".join(self._lines))
         self._lines.clear()
-        self._raw_bytes = 0
-        self._disk.write(self._handle, frame)
+        self.raw_bytes = 0
+        self._disk.write(handle, frame)
         self._hash.update(frame)
         self.length += len(frame)
+
+    def _opened(self) -> int:
+        if self._handle is None:
+            self._handle = self._create()
+            self._is_created = True
+        return self._handle
 
     def finish(self) -> Segment:
         """Write what waits, then make the bytes last, then the name; in this order."""
         self._write_frame()
-        self._disk.sync(self._handle)
+        self._disk.sync(self._opened())
         self._close()
         self._disk.sync_folder(self._path.parent)
         return Segment(self.name, self.length, self._hash.hexdigest(), self.records)
@@ -99,14 +138,15 @@ class _OpenSegment:
         """Close and remove the file as far as the disk still allows; the sweep does the rest."""
         with suppress(OSError):
             self._close()
-        with suppress(OSError):
-            self._disk.remove(self._path)
+        if self._is_created:
+            with suppress(OSError):
+                self._disk.remove(self._path)
 
     def _close(self) -> None:
-        if not self._closed:
+        if self._handle is not None:
             # First, since a handle whose close failed is gone all the same.
-            self._closed = True
-            self._disk.close(self._handle)
+            handle, self._handle = self._handle, None
+            self._disk.close(handle)
 
 
 class Sink:
@@ -125,6 +165,7 @@ class Sink:
         first_number: int = 1,
         limits: SegmentLimits | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        folders: Folders | None = None,
     ) -> None:
         self._disk = disk
         self._root = root
@@ -133,8 +174,9 @@ class Sink:
         self._limits = limits or SegmentLimits()
         self._monotonic = monotonic
         self._frame_bytes = min(FRAME_BYTES, self._limits.max_bytes)
+        self._folders = folders or Folders()
         self._segment: _OpenSegment | None = None
-        self._folders_last = False
+        self._begun_at = 0.0
         self._over = False
         # Without it, a late write could reach a handle that is closed and belongs to another file.
         self._one_call = threading.Lock()
@@ -145,8 +187,18 @@ class Sink:
         segment = self._segment
         if segment is None:
             return False
-        age_seconds = self._monotonic() - segment.begun_at
+        age_seconds = self._monotonic() - self._begun_at
         return segment.length >= self._limits.max_bytes or age_seconds >= self._limits.max_seconds
+
+    def is_in_memory(self, records: Sequence[GatedRecord]) -> bool:
+        """Say whether `write` would only take these records in, and not wait for the disk."""
+        waiting = 0 if self._segment is None else self._segment.raw_bytes
+        return waiting + sum(len(record.line) for record in records) < self._frame_bytes
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing was written since the last closed segment: `abandon` would do nothing."""
+        return self._segment is None
 
     def write(self, records: Sequence[GatedRecord]) -> None:
         """Take records into the open segment; the first one begins it.
@@ -191,25 +243,14 @@ class Sink:
         name = self._place.name(self._next_number)
         self._next_number += 1
         path = segment_path(self._root, name)
-        self._make_folders(path.parent)
-        self._refuse_without_room(name)
-        self._segment = _OpenSegment(self._disk, path, name, self._monotonic())
+        self._begun_at = self._monotonic()
+        self._segment = _OpenSegment(self._disk, lambda: self._create(path, name), path, name)
         return self._segment
 
-    def _make_folders(self, folder: Path) -> None:
-        """Make the folders from the root down and let each entry last, once a sink.
-
-        Those that are there already are synced too: a crawler that died may have made them and
-        never have synced their parents.
-        """
-        if self._folders_last:
-            return
-        inside = folder.relative_to(self._root).parents
-        way = [self._root, *(self._root / part for part in reversed(inside[:-1])), folder]
-        for step in way:
-            self._disk.make_folder(step)
-            self._disk.sync_folder(step.parent)
-        self._folders_last = True
+    def _create(self, path: Path, name: str) -> int:
+        self._folders.make(self._disk, self._root, path.parent)
+        self._refuse_without_room(name)
+        return self._disk.create(path)
 
     def _refuse_without_room(self, name: str) -> None:
         free, least = self._disk.free_bytes(self._root), self._limits.min_free_bytes
@@ -232,6 +273,7 @@ class Sink:
         except OSError as error:
             name = self._segment.name if self._segment else self._place.name(self._next_number - 1)
             self._end()
+            self._folders.forget()
             raise disk_failure(error, f"write {name}") from error
         except BaseException:
             self._end()

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 
@@ -41,24 +42,27 @@ def _remember(
     newest: dict[tuple[int, int], tuple[datetime, SeenUser]], instance_id: int, record: Record
 ) -> None:
     instant = datetime.fromisoformat(record.fetched_at)
-    for number, username, name in _named(msgspec.json.decode(record.body)):
+    for number, username, name in named_in(msgspec.json.decode(record.body)):
         known = newest.get((instance_id, number))
         if known is None or instant >= known[0]:
             seen = SeenUser(instance_id, number, username, name, record.fetched_at)
             newest[instance_id, number] = (instant, seen)
 
 
-def _named(body: object) -> Iterator[tuple[int, str, str]]:
-    """Walk a decoded body, in any depth, for objects that are users."""
+_CONTAINERS: Final = frozenset({dict, list})
+
+
+def named_in(body: Any) -> Iterator[tuple[int, str, str]]:
+    """Walk a decoded object, in any depth, for those inside that are users: (id, username, name)."""
     waiting = [body]
     while waiting:
-        match waiting.pop():
-            case list() as items:
-                waiting.extend(items)
-            case dict() as fields:
-                match fields:
-                    case {"id": bool()}:
-                        pass
-                    case {"id": int(number), "username": str(username), "name": str(name)}:
+        each = waiting.pop()
+        if type(each) is dict:
+            match each:
+                case {"username": str(username), "name": str(name), "id": number}:
+                    if type(number) is int:
                         yield number, username, name
-                waiting.extend(fields.values())
+            inside = each.values()
+        else:
+            inside = each
+        waiting.extend(value for value in inside if type(value) in _CONTAINERS)

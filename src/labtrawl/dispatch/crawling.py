@@ -82,6 +82,7 @@ class Crawling:
             "memoryUsage": beat.memory_usage,
             "uptime": round(beat.uptime, 1),
             "requestsPerMinute": round(beat.requests_per_minute),
+            "concurrency": beat.concurrency,
             "wanted": str(wanted),
         }
 

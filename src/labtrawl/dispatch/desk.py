@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from labtrawl.clock import Clock
 from labtrawl.dispatch.budget import Budget
 from labtrawl.dispatch.credentials import Credentials
+from labtrawl.dispatch.quiet import QuietHours
 from labtrawl.dispatch.shown import Shown
 from labtrawl.dispatch.statistics import Statistics
 from labtrawl.domain.failure import RetryPolicy
+from labtrawl.domain.visit import Schedule
 from labtrawl.store.engine import Store
 
 
@@ -27,9 +29,13 @@ class Desk:
     legacy_lease_seconds: float = 300.0
     statistics: Statistics = field(default_factory=Statistics)
     budget: Budget = field(default_factory=Budget)
+    # When what was read is read again, and what is read at all.
+    schedule: Schedule = field(default_factory=Schedule)
+    quiet: QuietHours = field(default_factory=QuietHours)
     # Whether the crawler of this name has this account's token in its environment already.
     is_handed_over: Callable[[str, int], bool] = lambda _name, _account: False
     shown: Shown = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shown", Shown(self.statistics))
+        self.budget.rest_of = self.quiet.rest_of

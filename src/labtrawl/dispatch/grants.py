@@ -5,9 +5,11 @@ import math
 import msgspec
 
 from labtrawl import logs
-from labtrawl.dispatch.budget import LONGEST_WAIT_MS, Budget, Grant, Key, Learned, Sight
+from labtrawl.dispatch.budget import Budget, Key, Wanted
+from labtrawl.dispatch.curve import LONGEST_WAIT_MS
 from labtrawl.dispatch.desk import Desk
 from labtrawl.dispatch.handout import task_number
+from labtrawl.dispatch.pot import Grant, Learned, Sight
 from labtrawl.errors import BadMessage, Missing, StoreError
 from labtrawl.gitlab.limits import CLASSES, REST
 from labtrawl.protocol import messages as wire
@@ -17,8 +19,8 @@ from labtrawl.store.engine import Store
 
 log = logs.get("backend.budget")
 
-# A crawler has no more accounts than jobs, and `crawler.jobs` ends here.
-MOST_WANTS = 256
+# A crawler has no more accounts than jobs, and `crawler.jobs` ends there; each in every class.
+MOST_WANTS = 256 * len(CLASSES)
 
 
 async def restore(budget: Budget, store: Store) -> None:
@@ -34,9 +36,12 @@ async def request_budget(desk: Desk, caller: Caller, envelope: wire.Envelope) ->
     asked = msgspec.json.decode(envelope.payload, type=wire.RequestBudget)
     if max(len(asked.want), len(asked.seen)) > MOST_WANTS:
         raise BadMessage(f"a request for budget names at most {MOST_WANTS} accounts")
-    wanted = [(_key(one.account_id, one.class_), one.requests) for one in asked.want]
-    seen = [(_key(one.account_id, one.class_), _sight(one)) for one in asked.seen]
-    await _check_accounts(desk, {account for (account, _), _ in [*wanted, *seen]})
+    wanted = [
+        Wanted(_key(one.account_id, one.class_), one.requests, one.spent) for one in asked.want
+    ]
+    random = desk.jitter()
+    seen = [(_key(one.account_id, one.class_), _sight(one, random)) for one in asked.seen]
+    await _check_accounts(desk, {one.key[0] for one in wanted} | {key[0] for key, _ in seen})
     now = desk.clock.now_ms()
     grants = desk.budget.ask(caller.name, envelope.id or "", wanted, seen, now)
     await _keep(desk)
@@ -50,20 +55,23 @@ def _key(account_id: str, class_: str) -> Key:
     return task_number(account_id), class_ if class_ in CLASSES else REST
 
 
-def _sight(seen: wire.BudgetSeen) -> Sight:
+def _sight(seen: wire.BudgetSeen, random: float) -> Sight:
     wait = seen.retry_after_seconds
     # Cut here: an endless wait is a number in JSON (1e999), and none in milliseconds.
     wait_ms = None if wait is None else math.ceil(min(wait, LONGEST_WAIT_MS / 1000) * 1000)
-    return Sight(seen.limit, seen.remaining, seen.reset_at, wait_ms)
+    return Sight(seen.limit, seen.remaining, seen.reset_at, wait_ms, seen.refused, random)
 
 
 async def _check_accounts(desk: Desk, account_ids: set[int]) -> None:
     """Nothing is learned, or kept, for an account that there is not."""
     for account_id in account_ids:
-        if not desk.budget.knows(account_id) and not await desk.store.read(
-            lambda c, number=account_id: budgets.has_account(c, number)  # type: ignore[misc]
-        ):
-            raise Missing(f"there is no account {account_id}")
+        if not desk.quiet.knows(account_id):
+            url = await desk.store.read(
+                lambda c, number=account_id: budgets.instance_of(c, number)  # type: ignore[misc]
+            )
+            if url is None:
+                raise Missing(f"there is no account {account_id}")
+            desk.quiet.know(account_id, url)
 
 
 async def _keep(desk: Desk) -> None:
@@ -92,4 +100,5 @@ def _granted(wanted: wire.BudgetWanted, grant: Grant) -> wire.BudgetGrant:
         requests=grant.requests,
         not_before=grant.not_before,
         expires_at=grant.expires_at,
+        reason=grant.reason,
     )

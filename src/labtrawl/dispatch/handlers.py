@@ -13,6 +13,7 @@ from labtrawl.dispatch import reports
 from labtrawl.dispatch.desk import Desk
 from labtrawl.dispatch.grants import request_budget
 from labtrawl.dispatch.handout import renew_leases, request_jobs, task_number
+from labtrawl.dispatch.manifests import request_manifest
 from labtrawl.dispatch.refreshing import token_refresh_request
 from labtrawl.dispatch.statistics import count
 from labtrawl.dispatch.telling import jobs_discovered, progress_update
@@ -36,6 +37,7 @@ HANDLERS: dict[str, Handler] = {
     "request_jobs": request_jobs,
     "renew_leases": renew_leases,
     "request_budget": request_budget,
+    "request_manifest": request_manifest,
     "PROGRESS_UPDATE": progress_update,
     "JOBS_DISCOVERED": jobs_discovered,
     "TOKEN_REFRESH_REQUEST": token_refresh_request,

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import msgspec
 
 from labtrawl import logs
 from labtrawl.dataset.layout import SegmentPrefix
-from labtrawl.dispatch import reports
+from labtrawl.dispatch import quiet, reports
 from labtrawl.dispatch.desk import Desk
 from labtrawl.dispatch.legacy import task_in_full
 from labtrawl.errors import BadMessage, ConfigError, GitLabError
@@ -99,6 +100,7 @@ async def _claim(desk: Desk, wanted: _Claim) -> list[leases.ClaimedJob]:
     end = desk.clock.monotonic() + HOLD_SECONDS
     while True:
         ticket = desk.store.changes.ticket()
+        await quiet.put_off(desk.store, desk.quiet, desk.clock.now_ms())
         if await desk.store.read(wanted.may_find):
             claimed = await desk.store.write(wanted.make)
             if claimed:
@@ -165,8 +167,16 @@ async def _task(
         segments=_segments(job),
         gitlab_version=job.gitlab_version,
         processed_items=job.processed_items,
+        mode=job.mode,
+        since=None if job.since is None else _iso(job.since),
         rate_limits=wire.RateLimits(max_requests_per_minute=_charged(desk, caller, job)),
     )
+
+
+def _iso(ms: int) -> str:
+    """Write an instant as GitLab takes it in a query: a `+` there would be a blank."""
+    instant = datetime.fromtimestamp(ms / 1000, UTC)
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _put_off(connection: Connection, holder: str, job: leases.ClaimedJob, why: str) -> None:

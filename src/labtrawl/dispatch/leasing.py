@@ -1,8 +1,8 @@
-"""What time does to jobs: leases that ran out, retries that are due, disks that have room again."""
+"""What time does to jobs: leases that ran out, retries and visits that are due, disks with room."""
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from labtrawl import logs
@@ -11,8 +11,9 @@ from labtrawl.dataset.disk import Disk
 from labtrawl.dataset.sweep import list_segments, sweep
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.job import HoldReason
+from labtrawl.domain.visit import Schedule
 from labtrawl.errors import DatasetError, StoreError
-from labtrawl.store import jobs, leases, manifest, messages
+from labtrawl.store import jobs, leases, manifest, messages, visits
 from labtrawl.store.engine import Connection, Store
 
 log = logs.get("backend.leasing")
@@ -21,6 +22,8 @@ TICK_SECONDS = 0.5
 SWEEP_SECONDS = 60.0
 # Room that must be free before jobs held for the disk go on.
 FREE_BYTES = 64 * 1024 * 1024
+# Visits that one turn opens of each kind: the writer has others to serve.
+BATCH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class Leasing:
     dataset_root: Path
     free_bytes: Callable[[], int]
     keep_hours: float = 24.0
+    schedule: Schedule = field(default_factory=Schedule)
 
     async def run(self) -> None:
         """Look after time for ever; a failing database is tried again at the next tick."""
@@ -49,7 +53,13 @@ class Leasing:
             await self.clock.sleep(TICK_SECONDS)
 
     async def tick(self) -> None:
-        """Free expired leases, make due what waited, resume what the disk held."""
+        """Free expired leases, make due what waited, resume what the disk held, open visits."""
+        if self.schedule.is_on and await self.store.read(visits.has_due):
+            opened = await self.store.write(
+                lambda connection: visits.open_due(connection, self.schedule, BATCH)
+            )
+            if opened:
+                log.info("visits_due", jobs=opened)
         if not await self.store.read(leases.needs_care):
             return
         has_room = self.free_bytes() >= FREE_BYTES

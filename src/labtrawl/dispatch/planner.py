@@ -1,15 +1,18 @@
 """From what a crawler discovered to rows: areas, who sees them, ledger rows, jobs that nobody had."""
 
+from labtrawl.dispatch import visiting
 from labtrawl.domain.area import AreaKind, FoundArea
 from labtrawl.domain.job import HoldReason
+from labtrawl.domain.visit import Mode, Schedule
 from labtrawl.errors import BadMessage
 from labtrawl.gitlab import catalog
 from labtrawl.protocol.messages import DiscoveredArea, DiscoveredJob
-from labtrawl.store import accounts, areas, jobs, ledger
+from labtrawl.store import accounts, areas, jobs, ledger, visits
 from labtrawl.store.accounts import VerifiedAccount
 from labtrawl.store.engine import Connection
 
 DISCOVERY_PRIORITY = 10
+NO_SCHEDULE = Schedule()
 
 
 def plan_account(connection: Connection, account: VerifiedAccount) -> int:
@@ -35,9 +38,16 @@ def refuse_account(connection: Connection, source_sha256: str) -> None:
 
 
 def record_area(
-    connection: Connection, instance_id: int, account_id: int, found: DiscoveredArea
+    connection: Connection,
+    instance_id: int,
+    account_id: int,
+    found: DiscoveredArea,
+    schedule: Schedule = NO_SCHEDULE,
 ) -> None:
-    """Store an area, the account's role in it, and a ledger row for each of its resources."""
+    """Store an area, the account's role in it, and a ledger row for each of its resources.
+
+    What was read with a lower role, or before nobody saw the area, is opened to be read again.
+    """
     if found.type not in (AreaKind.GROUP, AreaKind.PROJECT):
         raise BadMessage(f"{found.type[:64]!r} is no kind of area that can be discovered")
     kind = AreaKind(found.type)
@@ -49,7 +59,12 @@ def record_area(
         ),
     )
     areas.grant(connection, area_id, account_id, found.role)
+    if areas.seen_again(connection, area_id):
+        visiting.seen_again(connection, area_id)
+    visiting.seen_with(connection, area_id, found.role, schedule)
     for resource in catalog.resources_of(kind):
+        if not (resource.kind and visiting.is_wanted(schedule, resource)):
+            continue
         ledger.open_row(connection, area_id, resource.name, None)
         reason = catalog.gap_of(resource, found.features, found.empty_repository)
         if reason is not None:
@@ -58,16 +73,28 @@ def record_area(
 
 
 def queue_job(
-    connection: Connection, instance_id: int, parent_id: int, found: DiscoveredJob
+    connection: Connection,
+    instance_id: int,
+    parent_id: int,
+    found: DiscoveredJob,
+    schedule: Schedule = NO_SCHEDULE,
 ) -> bool:
-    """Queue a proposed job unless that (area, resource) ever had one; say whether it is new."""
-    if catalog.find(found.area_type, found.command) is None:
+    """Queue a proposed job unless that (area, resource) ever had one; say whether it was queued.
+
+    A proposal in the mode "changes" opens a finished one again.
+    """
+    resource = catalog.find(found.area_type, found.command)
+    if resource is None or not visiting.is_wanted(schedule, resource):
         return False
     area_id = areas.find(connection, instance_id, found.area_type, found.gitlab_id)
     if area_id is None:
         return False
+    if resource.watches and visits.is_below(connection, area_id, resource.name):
+        return False  # the list of the group above tells of these changes too
+    if found.mode == Mode.CHANGES and jobs.is_known(connection, area_id, found.command):
+        return visits.tell(connection, area_id, found.command, None)
     new = jobs.PlannedJob(area_id, found.command, found.priority, parent_id)
     job_id = jobs.enqueue_first(connection, new)
-    if job_id is not None:
+    if job_id is not None and resource.kind:
         ledger.open_row(connection, area_id, found.command, job_id)
     return job_id is not None

@@ -3,29 +3,36 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from labtrawl.dispatch import planner
+from labtrawl.dispatch import planner, visiting
 from labtrawl.domain.failure import GapReason, RetryPolicy
 from labtrawl.domain.job import HoldReason
+from labtrawl.domain.visit import Mode, Schedule
 from labtrawl.errors import BadMessage, RateLimited
-from labtrawl.protocol.messages import LedgerReport, ProgressUpdate
+from labtrawl.protocol.messages import LedgerReport, ProgressUpdate, SegmentReport
 from labtrawl.store import accounts, jobs, leases, ledger, manifest
 from labtrawl.store.engine import Connection
 
 SHOWN = "processing"
+MOST_WINDOWS = 1000
 Once = Callable[[Connection], bool]
 """What has an effect at most once, and says whether this was the time."""
 # Failures that say something about GitLab, not about the attempt: no retry can mend them.
-# GitLab's own limits reset within the hour (doc/administration/settings, rate limits).
-LONGEST_WAIT_SECONDS = 3600.0
+# Whatever GitLab asks for: within a day one looks again.
+LONGEST_WAIT_SECONDS = 86_400.0
 PERMANENT = {reason.value for reason in GapReason} - {GapReason.FAILED}
 
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """How a failed attempt is put off: the policy, and a random number in 0 … 1."""
+    """When a job is worked on again.
+
+    A failed attempt is put off by the policy and a random number in 0 … 1; what has ended is
+    scheduled.
+    """
 
     policy: RetryPolicy
     random: float
+    schedule: Schedule = planner.NO_SCHEDULE
 
 
 def is_event(update: ProgressUpdate) -> bool:
@@ -69,9 +76,9 @@ def effect(
     """Do what a report says, to a job that is running under `fence`; it is known to be no repeat."""
     jobs.progress(connection, job_id, _progress(update))
     _commit_segments(connection, job_id, fence, update)
-    _record_areas(connection, job_id, update)
+    _record_areas(connection, job_id, update, delay.schedule)
     if update.status == "completed":
-        _complete(connection, job_id, update.ledger or LedgerReport())
+        _complete(connection, job_id, update, delay.schedule)
     elif update.status == "paused":
         leases.give_back(connection, job_id)
     elif update.status == "credential_expiry":
@@ -99,24 +106,53 @@ def _commit_segments(
     records = sum(one.records for one in new)
     if records:
         place = jobs.place_of(connection, job_id)
-        ledger.count(connection, place.area_id, place.resource, records)
+        objects = sum(_objects(one) for one in update.segments)
+        is_known = place.mode is Mode.CHANGES
+        ledger.count(connection, place.area_id, place.resource, objects, is_known)
+        jobs.count_changed(connection, job_id, records)
 
 
-def _record_areas(connection: Connection, job_id: int, update: ProgressUpdate) -> None:
+def _objects(segment: SegmentReport) -> int:
+    """Return how many more objects are there by a segment; BadMessage where it cannot be."""
+    added = segment.records if segment.added is None else segment.added
+    if min(added, segment.removed) < 0 or added + segment.removed > segment.records:
+        raise BadMessage(
+            f"{added} objects more and {segment.removed} fewer do not fit {segment.records} records"
+        )
+    return added - segment.removed
+
+
+def _record_areas(
+    connection: Connection, job_id: int, update: ProgressUpdate, schedule: Schedule
+) -> None:
     if update.areas:
         place = jobs.place_of(connection, job_id)
         for found in update.areas:
-            planner.record_area(connection, place.instance_id, place.account_id, found)
+            planner.record_area(connection, place.instance_id, place.account_id, found, schedule)
 
 
-def _complete(connection: Connection, job_id: int, report: LedgerReport) -> None:
+def _complete(
+    connection: Connection, job_id: int, update: ProgressUpdate, schedule: Schedule
+) -> None:
     place = jobs.place_of(connection, job_id)
+    report = update.ledger or LedgerReport()
     if report.reason and report.reason not in set(GapReason):
         raise BadMessage(f"{report.reason[:64]!r} is no reason for a gap")
     reason = GapReason(report.reason) if report.reason else None
     entry = ledger.Entry(report.expected, report.expected_by, reason, report.detail)
-    ledger.close_row(connection, place.area_id, place.resource, entry)
+    close = ledger.close_changes if place.mode is Mode.CHANGES else ledger.close_row
+    close(connection, place.area_id, place.resource, entry)
+    ledger.set_windows(connection, place.area_id, place.resource, _windows(report))
     jobs.complete(connection, job_id)
+    visiting.completed(connection, job_id, place, update, schedule)
+
+
+def _windows(report: LedgerReport) -> list[ledger.Window]:
+    if len(report.windows) > MOST_WINDOWS:
+        raise BadMessage(f"a list of {len(report.windows)} windows is longer than {MOST_WINDOWS}")
+    return [
+        ledger.Window(one.since, one.until, one.expected, one.collected) for one in report.windows
+    ]
 
 
 def _fail(connection: Connection, job_id: int, update: ProgressUpdate, delay: Delay) -> None:
@@ -136,6 +172,7 @@ def _fail(connection: Connection, job_id: int, update: ProgressUpdate, delay: De
         known = update.reason in PERMANENT
         reason = GapReason(update.reason) if known else GapReason.FAILED
         _end(connection, job_id, place, reason, update.error)
+        visiting.failed(connection, job_id, place, delay.schedule)
 
 
 def _wait_seconds(update: ProgressUpdate, otherwise: float) -> float:

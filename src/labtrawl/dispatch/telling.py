@@ -10,6 +10,7 @@ from labtrawl.dispatch import planner, reports
 from labtrawl.dispatch.desk import Desk
 from labtrawl.dispatch.handout import LONGEST_ID, task_number
 from labtrawl.domain.failure import GapReason
+from labtrawl.domain.visit import Schedule
 from labtrawl.errors import BadMessage, LeaseLost
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol.exchange import Caller, Reply
@@ -33,7 +34,7 @@ async def progress_update(desk: Desk, caller: Caller, envelope: wire.Envelope) -
             await _count(desk, lambda c: reports.show(c, job_id, origin, update))
             desk.shown.confirm(job_id, origin, desk.clock.monotonic())
         return Reply("message", "ACK", wire.Ack(ids=[origin.message_id]))
-    delay = reports.Delay(desk.retry, desk.jitter())
+    delay = reports.Delay(desk.retry, desk.jitter(), desk.schedule)
     await _count(desk, lambda c: reports.apply(c, job_id, origin, update, delay))
     return _acked(update.task_id, origin.message_id, {})
 
@@ -128,7 +129,7 @@ async def _told_without_lease(
         _identity(message_id, update),
         task_number(update.task_id),
         _kept_elsewhere(update) if caller.dialect == 1 else update,
-        reports.Delay(desk.retry, desk.jitter()),
+        reports.Delay(desk.retry, desk.jitter(), desk.schedule),
         desk.legacy_lease_seconds,
     )
     is_new = await _count(desk, told.apply)
@@ -166,7 +167,7 @@ async def jobs_discovered(desk: Desk, caller: Caller, envelope: wire.Envelope) -
     def store(connection: Connection) -> int | None:
         if jobs.was_applied(connection, job_id, origin):
             return None
-        new = _plan(connection, job_id, found)
+        new = _plan(connection, job_id, found, desk.schedule)
         jobs.mark_applied(connection, job_id, origin)
         return new
 
@@ -176,9 +177,13 @@ async def jobs_discovered(desk: Desk, caller: Caller, envelope: wire.Envelope) -
     return _acked(found.task_id, origin.message_id, {"new": new or 0})
 
 
-def _plan(connection: Connection, job_id: int, found: wire.JobsDiscovered) -> int:
+def _plan(
+    connection: Connection, job_id: int, found: wire.JobsDiscovered, schedule: Schedule
+) -> int:
     instance_id = jobs.place_of(connection, job_id).instance_id
-    return sum(planner.queue_job(connection, instance_id, job_id, one) for one in found.jobs)
+    return sum(
+        planner.queue_job(connection, instance_id, job_id, one, schedule) for one in found.jobs
+    )
 
 
 async def _discovered_without_lease(
@@ -191,7 +196,7 @@ async def _discovered_without_lease(
         lease = leases.lease_of(connection, job_id)
         if lease.holder != caller.name and not caller.is_admin:
             raise LeaseLost(f"job {job_id} is not in the hands of {caller.name}")
-        return _plan(connection, job_id, found)
+        return _plan(connection, job_id, found, desk.schedule)
 
     new = await desk.store.write(store)
     return _taken(message_id, found.task_id, {"new": new})

@@ -22,7 +22,8 @@ LEGAL_MOVES: dict[JobState, frozenset[JobState]] = {
         {JobState.QUEUED, JobState.HELD, JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED}
     ),
     JobState.HELD: frozenset({JobState.QUEUED, JobState.CANCELLED}),
-    JobState.COMPLETED: frozenset(),
+    # A list is one job for ever: it is opened again when it is due.
+    JobState.COMPLETED: frozenset({JobState.QUEUED}),
     JobState.FAILED: frozenset({JobState.QUEUED}),
     JobState.CANCELLED: frozenset({JobState.QUEUED}),
 }
@@ -34,6 +35,7 @@ class HoldReason(StrEnum):
     PAUSED = "paused"
     CREDENTIAL = "credential"
     DISK = "disk"
+    UNSEEN = "unseen"
 
 
 def may_move(before: JobState, after: JobState) -> bool:

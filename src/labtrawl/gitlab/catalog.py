@@ -1,10 +1,12 @@
 """The table of resources: adding one is adding a row.
 
-Paths are relative to `/api/v4`; `{id}` is the area's GitLab id, `{iid}` the parent's iid. Sources of
-the facts: GitLab 19.3, doc/api/*.md; each row names a trap where there is one.
+Paths are relative to `/api/v4`; `{id}` is the area's GitLab id, `{iid}` the parent's iid (a commit's
+hash, for what belongs to commits). Sources of the facts: GitLab 19.3, doc/api/*.md; each row names a trap where there is one.
 """
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
 from labtrawl.domain.area import AreaKind
 from labtrawl.domain.failure import GapReason
@@ -17,10 +19,16 @@ KEYSET_ISSUES_SINCE = (18, 3)
 class Resource:
     """A kind of data: where it is listed and what makes a row of it unique.
 
-    `natural_id` names the row's field, a number unless `text_id`; `local_id` says that it is unique
-    in its area only.
-    `feature` is the access level that switches it off; `counted` says that GitLab's total counts
-    exactly the rows that it shows. `parent` is the resource whose rows have a list of this each.
+    `natural_id` names the row's field (`user.id` one inside another; empty: there is one row and it
+    has none), a number unless `text_id`; `local_id` says that it is unique in its area only,
+    `item_id` in its parent only. `feature` is the access level that switches it off; `counted` says
+    that GitLab's total counts exactly the rows that it shows. `parent` is the resource whose rows
+    have a list of this each, named by `parent_key`.
+
+    `changes` is the query for what changed since `{since}`, or since the day before it, `{day}`;
+    without one every visit reads the whole list. `is_asked_for` says that it is collected only where
+    somebody names it. `watches` names the project resource that a group's list tells changes of.
+    Without a `path` only GraphQL has it.
     """
 
     name: str
@@ -29,32 +37,86 @@ class Resource:
     path: str
     query: str = ""
     keyset_query: str = ""
+    changes: str = ""
     natural_id: str = "id"
     text_id: bool = False
     local_id: bool = False
+    item_id: bool = False
     single: bool = False
     counted: bool = True
     feature: str = ""
     needs_repository: bool = False
     parent: str = ""
+    parent_key: str = "iid"
+    is_asked_for: bool = False
+    watches: str = ""
+    windowed: bool = False
+    statistics: str = ""
     priority: int = 0
 
 
 _GROUP = AreaKind.GROUP
 _PROJECT = AreaKind.PROJECT
-# Filtered by visibility after paging, so totals count rows that are never shown (lib/api/notes.rb).
 _STABLE = "order_by=created_at&sort=asc"
+_CHANGED = "updated_after={since}&order_by=updated_at&sort=asc"
+_ISSUES = "projects/{id}/issues/{iid}"
+_REQUESTS = "projects/{id}/merge_requests/{iid}"
+# One request for each issue or merge request: after everything that a list gives.
+_LAST = -1
 
-RESOURCES: tuple[Resource, ...] = (
-    Resource("group", _GROUP, "group", "groups/{id}", "with_projects=false", single=True),
-    Resource("members", _GROUP, "group_member", "groups/{id}/members", local_id=True),
-    Resource(
-        "inherited_members",
-        _GROUP,
-        "group_inherited_member",
-        "groups/{id}/members/all",
+
+def _members(kind: AreaKind, base: str, name: str) -> tuple[Resource, ...]:
+    """Direct members, and all with those inherited."""
+    return (
+        Resource("members", kind, f"{name}_member", f"{base}/members", local_id=True),
+        Resource(
+            "inherited_members",
+            kind,
+            f"{name}_inherited_member",
+            f"{base}/members/all",
+            local_id=True,
+        ),
+    )
+
+
+def _of_item(name: str, kind: str, path: str, **facts: Any) -> Resource:
+    """A list that each issue or each merge request has; its total counts what is not shown too.
+
+    Filtered by visibility after paging (lib/api/notes.rb).
+    """
+    parent, feature = ("issues", "issues_access_level")
+    if path.startswith(_REQUESTS):
+        parent, feature = ("merge_requests", "merge_requests_access_level")
+    told = {"parent": parent, "feature": feature, "counted": False, "priority": _LAST, **facts}
+    return Resource(name, _PROJECT, kind, path, **told)
+
+
+def _events_of_item(prefix: str, base: str) -> tuple[Resource, ...]:
+    """What happened to labels, state and milestone of an item (doc/api/resource_*_events.md)."""
+    return tuple(
+        _of_item(f"{prefix}_{what}_events", f"{what}_event", f"{base}/resource_{what}_events")
+        for what in ("label", "state", "milestone")
+    )
+
+
+def _of_repository(name: str, kind: str, last: str, **facts: Any) -> Resource:
+    """A list of a project's repository; names and hashes are unique in it only."""
+    return Resource(
+        name,
+        _PROJECT,
+        kind,
+        f"projects/{{id}}/repository/{last}",
+        text_id=True,
         local_id=True,
-    ),
+        feature="repository_access_level",
+        needs_repository=True,
+        **facts,
+    )
+
+
+_OF_GROUPS = (
+    Resource("group", _GROUP, "group", "groups/{id}", "with_projects=false", single=True),
+    *_members(_GROUP, "groups/{id}", "group"),
     Resource(
         "labels",
         _GROUP,
@@ -62,18 +124,55 @@ RESOURCES: tuple[Resource, ...] = (
         "groups/{id}/labels",
         "include_ancestor_groups=false&only_group_labels=true",
     ),
-    Resource("milestones", _GROUP, "milestone", "groups/{id}/milestones"),
-    Resource("project", _PROJECT, "project", "projects/{id}", single=True, priority=5),
-    Resource("members", _PROJECT, "project_member", "projects/{id}/members", local_id=True),
     Resource(
-        "inherited_members",
-        _PROJECT,
-        "project_inherited_member",
-        "projects/{id}/members/all",
-        local_id=True,
+        "milestones",
+        _GROUP,
+        "milestone",
+        "groups/{id}/milestones",
+        changes="updated_after={since}",
     ),
+    # Archived projects are left out of the issues and kept among the merge requests unless said.
+    Resource(
+        "changed_issues",
+        _GROUP,
+        "",
+        "groups/{id}/issues",
+        changes=f"scope=all&state=all&non_archived=false&{_CHANGED}",
+        watches="issues",
+    ),
+    Resource(
+        "changed_merge_requests",
+        _GROUP,
+        "",
+        "groups/{id}/merge_requests",
+        changes=f"scope=all&state=all&non_archived=false&{_CHANGED}",
+        watches="merge_requests",
+    ),
+)
+
+_OF_PROJECTS = (
+    Resource(
+        "project", _PROJECT, "project", "projects/{id}", "statistics=true", single=True, priority=5
+    ),
+    Resource(
+        "languages",
+        _PROJECT,
+        "project_languages",
+        "projects/{id}/languages",
+        natural_id="",
+        single=True,
+        feature="repository_access_level",
+        needs_repository=True,
+    ),
+    *_members(_PROJECT, "projects/{id}", "project"),
     Resource("labels", _PROJECT, "label", "projects/{id}/labels", "include_ancestor_groups=false"),
-    Resource("milestones", _PROJECT, "milestone", "projects/{id}/milestones"),
+    Resource(
+        "milestones",
+        _PROJECT,
+        "milestone",
+        "projects/{id}/milestones",
+        changes="updated_after={since}",
+    ),
     Resource(
         "issues",
         _PROJECT,
@@ -81,18 +180,11 @@ RESOURCES: tuple[Resource, ...] = (
         "projects/{id}/issues",
         f"scope=all&{_STABLE}",
         f"scope=all&pagination=keyset&{_STABLE}",
+        f"scope=all&{_CHANGED}",
         feature="issues_access_level",
+        windowed=True,
+        statistics="issues_statistics",
         priority=4,
-    ),
-    Resource(
-        "issue_notes",
-        _PROJECT,
-        "note",
-        "projects/{id}/issues/{iid}/notes",
-        _STABLE,
-        counted=False,
-        feature="issues_access_level",
-        parent="issues",
     ),
     Resource(
         "merge_requests",
@@ -100,59 +192,27 @@ RESOURCES: tuple[Resource, ...] = (
         "merge_request",
         "projects/{id}/merge_requests",
         f"scope=all&{_STABLE}",
+        changes=f"scope=all&{_CHANGED}",
         feature="merge_requests_access_level",
+        windowed=True,
         priority=4,
     ),
-    Resource(
-        "merge_request_notes",
-        _PROJECT,
-        "note",
-        "projects/{id}/merge_requests/{iid}/notes",
-        _STABLE,
-        counted=False,
-        feature="merge_requests_access_level",
-        parent="merge_requests",
-    ),
-    Resource(
+    _of_repository(
         "commits",
-        _PROJECT,
         "commit",
-        "projects/{id}/repository/commits",
-        "all=true",
-        text_id=True,
-        local_id=True,
-        feature="repository_access_level",
-        needs_repository=True,
+        "commits",
+        query="all=true&with_stats=true",
+        changes=("all=true&with_stats=true&since={since}"),
     ),
-    Resource(
-        "branches",
-        _PROJECT,
-        "branch",
-        "projects/{id}/repository/branches",
-        natural_id="name",
-        text_id=True,
-        local_id=True,
-        feature="repository_access_level",
-        needs_repository=True,
-    ),
-    Resource(
-        "tags",
-        _PROJECT,
-        "tag",
-        "projects/{id}/repository/tags",
-        "order_by=name&sort=asc",
-        natural_id="name",
-        text_id=True,
-        local_id=True,
-        feature="repository_access_level",
-        needs_repository=True,
-    ),
+    _of_repository("branches", "branch", "branches", natural_id="name"),
+    _of_repository("tags", "tag", "tags", query="order_by=name&sort=asc", natural_id="name"),
     Resource(
         "pipelines",
         _PROJECT,
         "pipeline",
         "projects/{id}/pipelines",
         "order_by=id&sort=asc",
+        changes=_CHANGED,
         feature="builds_access_level",
     ),
     # Ordered by id, newest first, is the only keyset that this list has (lib/api/ci/jobs.rb).
@@ -175,8 +235,93 @@ RESOURCES: tuple[Resource, ...] = (
         local_id=True,
         feature="releases_access_level",
     ),
-    Resource("events", _PROJECT, "event", "projects/{id}/events", "sort=asc", counted=False),
+    Resource(
+        "environments",
+        _PROJECT,
+        "environment",
+        "projects/{id}/environments",
+        feature="environments_access_level",
+    ),
+    # With another order the filter is refused (app/finders/deployments_finder.rb).
+    Resource(
+        "deployments",
+        _PROJECT,
+        "deployment",
+        "projects/{id}/deployments",
+        "order_by=id&sort=asc",
+        changes=_CHANGED,
+        feature="environments_access_level",
+    ),
+    # `after` names a day and begins with its end (app/finders/events_finder.rb).
+    Resource(
+        "events",
+        _PROJECT,
+        "event",
+        "projects/{id}/events",
+        "sort=asc",
+        changes="sort=asc&after={day}",
+        counted=False,
+    ),
+    Resource("timelogs", _PROJECT, "timelog", "", counted=False, feature="issues_access_level"),
 )
+
+_OF_ITEMS = (
+    _of_item("issue_discussions", "discussion", f"{_ISSUES}/discussions", text_id=True),
+    _of_item("issue_award_emoji", "award_emoji", f"{_ISSUES}/award_emoji"),
+    *_events_of_item("issue", _ISSUES),
+    _of_item(
+        "issue_links", "issue_link", f"{_ISSUES}/links", natural_id="issue_link_id", item_id=True
+    ),
+    _of_item("merge_request_discussions", "discussion", f"{_REQUESTS}/discussions", text_id=True),
+    _of_item("merge_request_award_emoji", "award_emoji", f"{_REQUESTS}/award_emoji"),
+    *_events_of_item("merge_request", _REQUESTS),
+    _of_item(
+        "merge_request_approvals",
+        "merge_request_approvals",
+        f"{_REQUESTS}/approvals",
+        natural_id="",
+        item_id=True,
+        single=True,
+    ),
+    _of_item(
+        "merge_request_reviewers",
+        "merge_request_reviewer",
+        f"{_REQUESTS}/reviewers",
+        natural_id="user.id",
+        item_id=True,
+    ),
+    _of_item("merge_request_versions", "merge_request_version", f"{_REQUESTS}/versions"),
+    _of_item(
+        "merge_request_commits",
+        "merge_request_commit",
+        f"{_REQUESTS}/commits",
+        text_id=True,
+        item_id=True,
+    ),
+    _of_item(
+        "merge_request_pipelines",
+        "merge_request_pipeline",
+        f"{_REQUESTS}/pipelines",
+        item_id=True,
+    ),
+    # GitLab has no list of the commits that somebody commented: one request for each commit.
+    Resource(
+        "commit_discussions",
+        _PROJECT,
+        "discussion",
+        "projects/{id}/repository/commits/{iid}/discussions",
+        text_id=True,
+        counted=False,
+        feature="repository_access_level",
+        needs_repository=True,
+        parent="commits",
+        parent_key="id",
+        is_asked_for=True,
+        priority=_LAST,
+    ),
+)
+
+RESOURCES: tuple[Resource, ...] = (*_OF_GROUPS, *_OF_PROJECTS, *_OF_ITEMS)
 
 FEATURES = tuple(sorted({resource.feature for resource in RESOURCES if resource.feature}))
 _BY_NAME: dict[tuple[str, str], Resource] = {
@@ -214,6 +359,15 @@ def list_query(resource: Resource, version: tuple[int, int]) -> str:
     if resource.keyset_query and version >= KEYSET_ISSUES_SINCE:
         query = resource.keyset_query
     return query if resource.single else "&".join(filter(None, (query, "per_page=100")))
+
+
+def changes_query(resource: Resource, since: datetime) -> str:
+    """Return the query for what changed since an instant, inclusive."""
+    told = {
+        "since": since.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "day": (since - timedelta(days=2)).strftime("%Y-%m-%d"),
+    }
+    return f"{resource.changes.format(**told)}&per_page=100"
 
 
 def version_of(text: str) -> tuple[int, int]:

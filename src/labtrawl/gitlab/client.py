@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -25,15 +25,21 @@ from labtrawl.errors import (
     Unavailable,
     UnexpectedReply,
 )
-from labtrawl.gitlab.limits import UNMETERED, Meter, read_limits
-from labtrawl.gitlab.pages import Page, read_page, read_single
+from labtrawl.gitlab.limits import REST, UNMETERED, Limits, Meter, class_of, read_limits
+from labtrawl.gitlab.pages import Page, read_page, read_single, served_at
 from labtrawl.http import Answer, Http
 
 log = logs.get("crawler.gitlab")
 
-# GitLab's own limits reset within the hour; a longer wait is the job's, not the request's.
+T = TypeVar("T")
+
+Check = Callable[[Answer, str, datetime], None]
+"""Raises the failure that an answer to a request stands for; given the instant of the answer."""
+
+# A longer wait is the job's, not the request's.
 LONGEST_WAIT_SECONDS = 120.0
-LONGEST_RETRY_AFTER_SECONDS = 3600.0
+# Whatever a header says: within a day somebody looks.
+LONGEST_RETRY_AFTER_SECONDS = 86_400.0
 MESSAGE_LENGTH = 200
 
 
@@ -41,6 +47,12 @@ class PagingRefused(GitLabError):
     """405: this list has no such paging, or none so far down (doc/api/rest, "Pagination")."""
 
     reason = "cap"
+
+
+class TooMuch(GitLabError):
+    """So much at once is not answered: whoever asks may ask for less, the same is not sent again."""
+
+    retryable = True
 
 
 class Moved(GitLabError):
@@ -51,6 +63,17 @@ class Moved(GitLabError):
         self.project_id = project_id
 
 
+class EndpointLimited(RateLimited):
+    """429 of a limit that one endpoint has of its own; the rest of the account goes on."""
+
+
+class Blocked(UnexpectedReply):
+    """A page for people where data was asked for: a challenge, a sign-in, a proxy's own words.
+
+    It says nothing of what the account may read (doc/user/gitlab_com, "IP blocks").
+    """
+
+
 @dataclass(slots=True)
 class Tally:
     """What was asked of GitLab so far."""
@@ -58,6 +81,8 @@ class Tally:
     requests: int = 0
     retries: int = 0
     waited_seconds: float = 0.0
+    # GitLab's own time (ms) of the first answer.
+    first_served_at: int | None = None
 
 
 async def _never(_refused: Secret) -> bool:
@@ -87,27 +112,48 @@ class GitLab:
         """Read one object as a page of one row. Raises GitLabError."""
         return await self._read(path, query, single=True)
 
+    async def post(self, path: str, body: bytes, check: Check) -> tuple[Answer, datetime]:
+        """Send JSON to a path below /api/; the answer that `check` let pass, and when it came.
+
+        Only for what reads: it is sent again as `page` is. Raises GitLabError.
+        """
+        class_ = class_of(path)
+        return await self._tried(
+            path, class_, lambda: self._asked(f"/api/{path}", class_, check, body)
+        )
+
     async def _read(self, path: str, query: str, single: bool) -> Page:
+        class_ = class_of(path)
+        return await self._tried(path, class_, lambda: self._once(path, class_, query, single))
+
+    async def _tried(self, path: str, class_: str, once: Callable[[], Awaitable[T]]) -> T:
         attempt = 0
         while True:
             attempt += 1
-            await self.meter.take()
+            await self.meter.take(class_)
             try:
-                return await self._once(path, query, single)
+                return await once()
+            except TooMuch:
+                raise
             except GitLabError as error:
-                seconds = self._wait_seconds(error, attempt)
+                seconds = self._wait_seconds(error, attempt, class_)
                 may_retry = error.retryable and self.retry.may_retry(attempt)
                 if not may_retry or seconds > LONGEST_WAIT_SECONDS:
                     raise
                 await self._wait(error, seconds, path)
 
-    def _wait_seconds(self, error: GitLabError, attempt: int) -> float:
-        """A 429 is a wait as long as GitLab says; other failures back off with full jitter."""
-        asked = error.retry_after if isinstance(error, RateLimited) else None
-        seconds = self.retry.delay(attempt, self.jitter()) if asked is None else asked
+    def _wait_seconds(self, error: GitLabError, attempt: int, class_: str) -> float:
+        """A 429 is a wait as long as GitLab says; other failures back off with full jitter.
+
+        Where GitLab does not say, the meter knows how long: the next `take` waits for it.
+        """
+        asked = None
         if isinstance(error, RateLimited):
-            self.meter.refused(seconds)
-        return seconds
+            asked = error.retry_after
+            self.meter.refused(class_ if isinstance(error, EndpointLimited) else REST, asked)
+        elif isinstance(error, Blocked):
+            self.meter.blocked()
+        return self.retry.delay(attempt, self.jitter()) if asked is None else asked
 
     async def _wait(self, error: GitLabError, seconds: float, path: str) -> None:
         log.info("request_waits", path=path, seconds=round(seconds, 2), reason=error.reason)
@@ -115,46 +161,83 @@ class GitLab:
         self.tally.waited_seconds += seconds
         await self.clock.sleep(seconds)
 
-    async def _once(self, path: str, query: str, single: bool) -> Page:
+    async def _once(self, path: str, class_: str, query: str, single: bool) -> Page:
         request = f"/api/v4/{path}" + (f"?{query}" if query else "")
-        token = self.token()
-        answer = await self._send(request, token)
-        if answer.status == 401 and await self.renew(token):
-            await self.meter.take()
-            answer = await self._send(request, self.token())
-        now = self.clock.now().astimezone(UTC)
-        self.meter.told(read_limits(answer, now))
-        check_status(answer, request, now)
+        answer, now = await self._asked(request, class_, check_status)
         fetched_at = now.isoformat(timespec="milliseconds")
         if single:
             return read_single(answer, request, fetched_at)
         return read_page(answer, request, query, fetched_at)
 
-    async def _send(self, request: str, token: Secret) -> Answer:
+    async def _asked(
+        self, request: str, class_: str, check: Check, body: bytes | None = None
+    ) -> tuple[Answer, datetime]:
+        token = self.token()
+        answer = await self._send(request, token, body)
+        if answer.status == 401 and _is_json(answer) and await self.renew(token):
+            await self.meter.take(class_)
+            answer = await self._send(request, self.token(), body)
+        now = self.clock.now().astimezone(UTC)
+        if self.tally.first_served_at is None:
+            self.tally.first_served_at = served_at(answer)
+        if _is_json(answer) or answer.status == 429:
+            self.meter.told(class_, read_limits(answer, now))
+        check(answer, request, now)
+        return answer, now
+
+    async def _send(self, request: str, token: Secret, body: bytes | None) -> Answer:
         self.tally.requests += 1
-        return await self.http.get(
-            request,
-            {"authorization": f"Bearer {token.reveal()}", "accept": "application/json"},
-        )
+        headers = {"authorization": f"Bearer {token.reveal()}", "accept": "application/json"}
+        if body is None:
+            return await self.http.get(request, headers)
+        headers["content-type"] = "application/json"
+        return await self.http.request("POST", request, headers, body)
 
 
 def check_status(answer: Answer, request: str, now: datetime) -> None:
     """Raise the failure that a status stands for; return for 200."""
     status = answer.status
-    if status == 200:
-        if "json" not in answer.headers.get("content-type", ""):
-            raise UnexpectedReply(f"GitLab answered {request} with something other than JSON")
+    if status == 200 and _is_json(answer):
         return
     # GitLab often begins its message with the status.
     said = f"{request}: {status} {_said(answer).removeprefix(str(status)).strip()}".strip()
-    wait_seconds = _retry_after(answer, now)
-    if status == 429 or (status == 503 and wait_seconds is not None):
-        raise RateLimited(f"GitLab asks to wait ({said})", wait_seconds)
+    _check_limits(answer, said, now)
     if status >= 500 or status in (408, 409):
         raise Unavailable(f"GitLab failed ({said})")
+    if status in (200, 401, 403) and not _is_json(answer):
+        raise Blocked(f"something other than GitLab's API answered {said}; it is asked again later")
     if 300 <= status < 400:
         raise _moved(answer, said)
     _refuse(status, said)
+
+
+def _check_limits(answer: Answer, said: str, now: datetime) -> None:
+    """Raise RateLimited where an answer is a wait: 429, an overload that says when, a spent budget.
+
+    Limits of one endpoint answer in JSON and are in no header; those of the whole account in text,
+    with nothing left in theirs (lib/api/helpers/rate_limiter.rb, lib/gitlab/rack_attack.rb).
+    """
+    status, wait_seconds = answer.status, _retry_after(answer, now)
+    limits = read_limits(answer, now)
+    is_spent = limits is not None and limits.remaining == 0
+    if status == 429 and _is_json(answer) and not is_spent:
+        raise EndpointLimited(f"GitLab asks to wait ({said})", wait_seconds)
+    if status == 403 and is_spent and limits is not None and wait_seconds is None:
+        wait_seconds = _until_reset(limits, now)
+    if status == 429 or (status == 403 and is_spent) or (status == 503 and wait_seconds):
+        raise RateLimited(f"GitLab asks to wait ({said})", wait_seconds)
+
+
+def _until_reset(limits: Limits, now: datetime) -> float | None:
+    """Seconds until the period ends of which nothing is left; None where that is not told."""
+    if limits.reset_at is None:
+        return None
+    seconds = limits.reset_at / 1000 - now.timestamp()
+    return min(seconds, LONGEST_RETRY_AFTER_SECONDS) if seconds > 0 else None
+
+
+def _is_json(answer: Answer) -> bool:
+    return "json" in answer.headers.get("content-type", "")
 
 
 def _refuse(status: int, said: str) -> NoReturn:
@@ -186,16 +269,20 @@ def _moved(answer: Answer, said: str) -> Moved:
 
 
 def _retry_after(answer: Answer, now: datetime) -> float | None:
-    """Seconds to wait (RFC 9110, 10.2.3); None where GitLab does not say (older limits)."""
+    """Seconds to wait (RFC 9110, 10.2.3); None where GitLab does not say, or none at all.
+
+    No time to wait is no answer to how long: a limit that said so would be asked without pause.
+    """
     text = answer.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdecimal():
-        return min(float(text), LONGEST_RETRY_AFTER_SECONDS)
-    try:
-        at = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    seconds = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
+        seconds = float(text)
+    else:
+        try:
+            at = parsedate_to_datetime(text)
+        except (ValueError, TypeError, OverflowError):
+            return None
+        seconds = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
+    return min(seconds, LONGEST_RETRY_AFTER_SECONDS) if seconds > 0 else None
 
 
 def _said(answer: Answer) -> str:

@@ -1,7 +1,8 @@
 """What GitLab says of its rate limits, and where a request asks before it is sent.
 
 Headers: lib/gitlab/middleware/rack_attack_headers.rb, doc/administration/settings/
-user_and_ip_rate_limits.md.
+user_and_ip_rate_limits.md. Endpoints with a limit of their own: doc/administration/settings/
+rate_limit_on_{projects,groups,users,members}_api.md, instance_limits.md, doc/rate_limits.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,10 +13,25 @@ from typing import Final
 
 from labtrawl.http import Answer
 
-# Endpoints with a limit of their own (members/all, search, archives) get a class here, and name it
-# in their row of the catalog, once a crawl meets such a limit before the general one.
 REST: Final = "rest"
-CLASSES: Final = frozenset({REST})
+"""The class of all requests; each of the others counts there too."""
+# By the words of a path, `*` for one word, `**` for any that follow. How much each allows is never
+# written here: administrators change it, and what GitLab answers tells it.
+_ENDPOINTS: Final = (
+    ("*/*/members/all", "members_all"),
+    ("projects/*/jobs", "jobs_list"),
+    ("projects/*/repository/files/**", "files"),
+    ("projects/*/search", "search"),
+    ("projects/*", "project_single"),
+    ("projects", "projects_list"),
+    ("groups/*/projects", "group_projects"),
+    ("groups/*/search", "search"),
+    ("groups/*", "group_single"),
+    ("groups", "groups_list"),
+    ("users/*", "users_single"),
+    ("search", "search"),
+)
+CLASSES: Final = frozenset({REST, *(name for _, name in _ENDPOINTS)})
 # More digits than any number of requests, or any instant in seconds, has.
 LONGEST_NUMBER = 12
 
@@ -35,22 +51,43 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """One account's budget, as the request path sees it."""
+    """One account's budget, as the request path sees it; the texts are classes of endpoints."""
 
-    take: Callable[[], Awaitable[None]]
-    """Waits for the right to send one request."""
-    told: Callable[[Limits | None], None]
-    """Hears what an answer says of the limit."""
-    refused: Callable[[float], None]
-    """Hears that GitLab asks to wait so many seconds."""
+    take: Callable[[str], Awaitable[None]]
+    """Waits for the right to send one request of a class."""
+    told: Callable[[str, Limits | None], None]
+    """Hears what a trustworthy answer to a request of a class says of the general limit."""
+    refused: Callable[[str, float | None], None]
+    """Hears that GitLab asks to wait (so many seconds, where it says) before more of a class."""
+    blocked: Callable[[], None]
+    """Hears that something else than GitLab's API answered."""
 
 
-async def _at_once() -> None:
+async def _at_once(_class: str) -> None:
     return None
 
 
-UNMETERED: Final = Meter(_at_once, lambda _limits: None, lambda _seconds: None)
+UNMETERED: Final = Meter(
+    _at_once, lambda _class, _limits: None, lambda _class, _seconds: None, lambda: None
+)
 """For requests that no crawl sends."""
+
+
+def class_of(path: str) -> str:
+    """Return the class of a path below /api/v4/ (or of `graphql`): whose limit it counts for."""
+    words = path.strip("/").split("/")
+    return next((name for pattern, name in _PATTERNS if _matches(pattern, words)), REST)
+
+
+_PATTERNS: Final = tuple((pattern.split("/"), name) for pattern, name in _ENDPOINTS)
+
+
+def _matches(pattern: list[str], words: list[str]) -> bool:
+    if pattern[-1] == "**":
+        pattern, words = pattern[:-1], words[: len(pattern) - 1]
+    return len(pattern) == len(words) and all(
+        wanted in ("*", word) for wanted, word in zip(pattern, words, strict=True)
+    )
 
 
 def read_limits(answer: Answer, now: datetime) -> Limits | None:

@@ -7,6 +7,8 @@ above 10,000 rows (doc/api/rest/_index.md, "Pagination").
 import hashlib
 import re
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
@@ -60,6 +62,35 @@ def read_single(answer: Answer, request: str, fetched_at: str) -> Page:
     return Page([row], None, 1, request, hashlib.sha256(answer.body).hexdigest(), fetched_at)
 
 
+class _Counts(msgspec.Struct):
+    all: int
+
+
+class _Counted(msgspec.Struct):
+    counts: _Counts
+
+
+class _Statistics(msgspec.Struct):
+    statistics: _Counted
+
+
+def count_in(page: Page) -> int | None:
+    """Return how many rows an answer of a list's statistics tells; None for another shape."""
+    try:
+        return msgspec.json.decode(page.rows[0], type=_Statistics).statistics.counts.all
+    except msgspec.MsgspecError:
+        return None
+
+
+def served_at(answer: Answer) -> int | None:
+    """Return the server's own time of an answer in ms (RFC 9110, 6.6.1); None where it tells none."""
+    try:
+        at = parsedate_to_datetime(answer.headers.get("date", ""))
+        return int(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * 1000)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
 def _number(text: str) -> int | None:
     """Read a count; None for what cannot be one."""
     is_count = text.isascii() and text.isdecimal() and len(text) <= LONGEST_COUNT
@@ -85,7 +116,7 @@ def next_query(answer: Answer, query: str, request: str) -> str | None:
         following = with_parameter(query, "page", page)
     else:
         return None
-    if _same(following, query):
+    if place_of(following) == place_of(query):
         raise UnexpectedReply(f"GitLab names a page as its own next one: {request}")
     return following
 
@@ -102,8 +133,7 @@ def _query_of(link: str, request: str) -> str:
 
 def without_keyset(query: str) -> str:
     """Return the query that asks for the same list by page numbers."""
-    pairs = parse_qsl(query, keep_blank_values=True)
-    return urlencode([pair for pair in pairs if pair[0] != "pagination"])
+    return without_parameter(query, "pagination")
 
 
 def with_parameter(query: str, name: str, value: str) -> str:
@@ -112,5 +142,22 @@ def with_parameter(query: str, name: str, value: str) -> str:
     return urlencode([*pairs, (name, value)])
 
 
-def _same(one: str, other: str) -> bool:
-    return sorted(parse_qsl(one)) == sorted(parse_qsl(other))
+def parameter(query: str, name: str) -> str:
+    """Return one parameter of a query; empty where it has none."""
+    return dict(parse_qsl(query)).get(name, "")
+
+
+def without_parameter(query: str, name: str) -> str:
+    """Return a query without one of its parameters."""
+    return urlencode([pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] != name])
+
+
+def place_of(query: str) -> tuple[tuple[str, str], ...]:
+    """Return what a query means, the same for the same parameters in any order."""
+    return tuple(sorted(parse_qsl(query)))
+
+
+def page_number(query: str) -> int | None:
+    """Return the number of the page that a query asks for; None where it asks by a cursor."""
+    found = re.search(r"(?:^|&)page=([0-9]{1,9})(?:&|$)", query)
+    return int(found.group(1)) if found and "cursor=" not in query else None

@@ -14,8 +14,10 @@ from pyreqwest.request import StreamRequest
 
 from labtrawl.errors import Unavailable
 from labtrawl.http.failures import mapped, was_never_sent
+from labtrawl.http.gate import Gate
 from labtrawl.http.intake import Intake
 from labtrawl.http.origin import Limits, Origin
+from labtrawl.http.pace import Pace
 from labtrawl.http.route import Route, check_headers
 from labtrawl.http.settle import settle
 
@@ -83,11 +85,16 @@ class Http:
         self._user_agent = user_agent
         self._resolve = resolve
         self._monotonic = monotonic
-        self._slots = asyncio.Semaphore(limits.connections)
+        self._gate = Gate(Pace(limits.connections, limits.is_adaptive), monotonic)
         self._pinning = asyncio.Lock()
         self._pin: _Pin | None = None
         self._clients: dict[str, Client] = {}
         self._unreachable: set[str] = set()
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests may be under way at once by now."""
+        return self._gate.allowed
 
     async def get(self, path_and_query: str, headers: Mapping[str, str]) -> Answer:
         """Ask for a path below the origin; promises and errors as `request`."""
@@ -107,16 +114,23 @@ class Http:
         """
         url = self._route.url(path_and_query)
         check_headers(headers)
-        async with self._slots:
-            for tries_left in reversed(range(_ADDRESS_TRIES)):
-                pin = await self._current_pin()
-                try:
-                    return await self._exchange(_request(pin, method, url, headers, body), url)
-                except DetailedPyreqwestError as error:
-                    may_try = was_never_sent(error) and self._may_try_next_address(pin)
-                    if not (may_try and tries_left):
-                        # Not chained: the library's text holds the whole URL.
-                        raise mapped(error, self._route.place, self._limits) from None
+        async with self._gate.passage(url.path) as passage:
+            answer = await self._send(method, url, headers, body)
+            passage.status = answer.status
+            return answer
+
+    async def _send(
+        self, method: str, url: Url, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        for tries_left in reversed(range(_ADDRESS_TRIES)):
+            pin = await self._current_pin()
+            try:
+                return await self._exchange(_request(pin, method, url, headers, body), url)
+            except DetailedPyreqwestError as error:
+                may_try = was_never_sent(error) and self._may_try_next_address(pin)
+                if not (may_try and tries_left):
+                    # Not chained: the library's text holds the whole URL.
+                    raise mapped(error, self._route.place, self._limits) from None
         raise AssertionError("the last try returns or raises")
 
     async def close(self) -> None:

@@ -21,9 +21,13 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one origin may take of us; `body_bytes` counts for the raw and the inflated body."""
+    """What one origin may take of us; `body_bytes` counts for the raw and the inflated body.
+
+    `is_adaptive`: fewer than `connections` are used while it answers slowly or fails.
+    """
 
     connections: int = 16
+    is_adaptive: bool = False
     connect_seconds: float = 10
     total_seconds: float = 90
     body_bytes: int = 64 * 1024 * 1024

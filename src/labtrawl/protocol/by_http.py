@@ -48,6 +48,7 @@ TASKS = "/api/internal2/tasks"
 UNKNOWN = 401
 COME_AGAIN = frozenset({UNKNOWN, 403, 429, 500, 502, 503, 504, 507})
 ORDERED = {"PROGRESS_UPDATE": "progress", "JOBS_DISCOVERED": "discovered"}
+OF_TASK = ORDERED | {"request_manifest": "manifest"}
 FORMS = {
     "heartbeat": "/api/internal2/heartbeat",
     "request_jobs": TASKS,
@@ -58,6 +59,7 @@ FORMS = {
 ANSWERS = {
     "request_jobs": ("jobResponse", "jobs_available"),
     "request_budget": ("jobResponse", "budget_granted"),
+    "request_manifest": ("jobResponse", "manifest"),
     "renew_leases": ("jobResponse", "leases_renewed"),
     "TOKEN_REFRESH_REQUEST": ("message", "TOKEN_REFRESH_RESPONSE"),
     "PROGRESS_UPDATE": ("message", "ACK"),
@@ -112,7 +114,7 @@ class HttpLine:
             task = asyncio.create_task(self._in_turn(self._tails.get(job), envelope))
             self._tails[job] = task
             task.add_done_callback(lambda done: self._forget(job, done))
-        elif envelope.key in FORMS or envelope.key == "renew_leases":
+        elif envelope.key in ANSWERS or envelope.key in FORMS:
             task = asyncio.create_task(self._exchange(envelope))
         else:
             return  # an ACK of a command: by HTTP there was none
@@ -147,7 +149,7 @@ class HttpLine:
         path = FORMS.get(envelope.key)
         if path is None:
             job = msgspec.json.decode(envelope.payload, type=Command).task_id
-            path = f"{TASKS}/{job}/{ORDERED[envelope.key]}"
+            path = f"{TASKS}/{job}/{OF_TASK[envelope.key]}"
         answer = await self._post("POST", path, bytes(envelope.payload), envelope.id)
         if answer.status >= 400:
             return _refused(envelope, answer)

@@ -7,15 +7,33 @@ from typing import Any, Final
 
 import msgspec
 
+from labtrawl.protocol.tasks import (
+    Credentials,
+    CustomParameters,
+    Lease,
+    OutputConfig,
+    RateLimits,
+    Record,
+    Segments,
+    Task,
+)
+
+__all__ = [
+    "Credentials",
+    "CustomParameters",
+    "Lease",
+    "OutputConfig",
+    "RateLimits",
+    "Record",
+    "Segments",
+    "Task",
+]
+
 PROTOCOL: Final = 2
 ANY_CRAWLER: Final = "external-crawler"
 EVERYBODY: Final = "*"
 # Lists are sent in parts: a message stays far below the limit of a line.
 PART: Final = 500
-
-
-class Record(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
-    """What all payloads share."""
 
 
 class Envelope(Record, frozen=True, kw_only=True):
@@ -91,6 +109,8 @@ class Heartbeat(Record, frozen=True, kw_only=True):
     memory_usage: int = 0
     uptime: float = 0.0
     requests_per_minute: float = 0.0
+    # How many requests it lets be under way at once by now, to the GitLab that takes the most.
+    concurrency: int = 0
     # Of the crawler's own end of the connection: how it is, and what it could not send.
     breaker: str = "closed"
     breaker_opened: int = 0
@@ -104,76 +124,6 @@ class RequestJobs(Record, frozen=True, kw_only=True):
     request_id: str = ""
     limit: int = 1
     resource: str | None = None
-
-
-class Lease(Record, frozen=True, kw_only=True):
-    """The right to work on a job: a fence number and an end by the database's clock (ms)."""
-
-    epoch: int
-    expires_at: int
-
-
-class Credentials(Record, frozen=True, kw_only=True):
-    """A short-lived access token; never a refresh token."""
-
-    access_token: str
-    token_type: str = "bearer"  # noqa: S105 - the kind of token, not one
-
-    def __repr__(self) -> str:
-        return "Credentials(…)"
-
-
-class OutputConfig(Record, frozen=True, kw_only=True):
-    """Where segments go."""
-
-    storage_type: str = "filesystem"
-    base_path: str = ""
-    format: str = "jsonl.zst"
-
-
-class Segments(Record, frozen=True, kw_only=True):
-    """How the next segment of this lease is called: prefix and number."""
-
-    prefix: str
-    next: int
-
-
-class CustomParameters(Record, frozen=True, kw_only=True):
-    """Where a job goes on."""
-
-    resume_state: str | None = None
-
-
-class RateLimits(Record, frozen=True, kw_only=True):
-    """How fast a peer that asks for no budget may go; 0 where no limit is known."""
-
-    max_requests_per_minute: int = 0
-
-
-class Task(Record, frozen=True, kw_only=True):
-    """A leased job with everything that it takes to run it."""
-
-    task_id: str
-    command: str
-    gitlab_api_url: str
-    credentials: Credentials
-    resource_type: str
-    resource_id: str
-    full_path: str
-    data_types: list[str]
-    last_processed_id: str | None = None
-    output_config: OutputConfig = OutputConfig()
-    custom_parameters: CustomParameters = CustomParameters()
-    lease: Lease
-    priority: int = 0
-    attempt: int = 1
-    account_id: str = ""
-    provider_id: str = ""
-    policy: str = "as_is"
-    segments: Segments
-    gitlab_version: str = ""
-    processed_items: int = 0
-    rate_limits: RateLimits = RateLimits()
 
 
 class RenewLeases(Record, frozen=True, kw_only=True):
@@ -207,6 +157,8 @@ class BudgetWanted(Record, frozen=True, kw_only=True):
     account_id: str
     class_: str = msgspec.field(name="class", default="rest")
     requests: int = 1
+    # Of all that it was granted in this class: how many it has sent since it began to count.
+    spent: int | None = None
 
 
 class BudgetSeen(Record, frozen=True, kw_only=True):
@@ -218,6 +170,8 @@ class BudgetSeen(Record, frozen=True, kw_only=True):
     remaining: int | None = None
     reset_at: int | None = None
     retry_after_seconds: float | None = None
+    # Refused, whether or not GitLab said for how long.
+    refused: bool = False
 
 
 class RequestBudget(Record, frozen=True, kw_only=True):
@@ -238,6 +192,8 @@ class BudgetGrant(Record, frozen=True, kw_only=True):
     requests: int = 0
     not_before: int = 0
     expires_at: int = 0
+    # Why there is nothing, where it is not the limit.
+    reason: str = ""
 
 
 class BudgetGranted(Record, frozen=True, kw_only=True):
@@ -284,6 +240,33 @@ class SegmentReport(Record, frozen=True, kw_only=True):
     length: int
     sha256: str
     records: int
+    # Objects that were not there before, None for all records; and objects that are gone.
+    added: int | None = None
+    removed: int = 0
+
+
+class RequestManifest(Record, frozen=True, kw_only=True):
+    """The holder of a job asks what was committed of its list; `after` is the `next` of a page."""
+
+    task_id: str
+    epoch: int
+    after: int = 0
+
+
+class Manifest(Record, frozen=True, kw_only=True):
+    """The answer: segments in the order of their commit; no `next` says that these are the last."""
+
+    segments: list[SegmentReport] = []
+    next: int | None = None
+
+
+class LedgerWindow(Record, frozen=True, kw_only=True):
+    """A part of a list that was read by time, ISO 8601 instants; no `until` is without an end."""
+
+    since: str = ""
+    until: str = ""
+    expected: int | None = None
+    collected: int = 0
 
 
 class LedgerReport(Record, frozen=True, kw_only=True):
@@ -293,6 +276,7 @@ class LedgerReport(Record, frozen=True, kw_only=True):
     expected_by: str = ""
     reason: str | None = None
     detail: str = ""
+    windows: list[LedgerWindow] = []
 
 
 class DiscoveredArea(Record, frozen=True, kw_only=True):
@@ -333,16 +317,24 @@ class ProgressUpdate(Record, frozen=True, kw_only=True):
     areas: list[DiscoveredArea] = []
     requests: int = 0
     retries: int = 0
+    # With `completed`: up to which instant of the server (ms) everything was read, and how many
+    # objects this visit found new, changed or gone.
+    watermark: int | None = None
+    changed: int = 0
 
 
 class DiscoveredJob(Record, frozen=True, kw_only=True):
-    """A job that a crawler proposes; the website decides and stores it."""
+    """A job that a crawler proposes; the website decides and stores it.
+
+    `mode` "changes" asks for what a finished list has new; "full" for a list that nobody read yet.
+    """
 
     command: str
     full_path: str
     gitlab_id: int
     priority: int = 0
     area_type: str = "project"
+    mode: str = "full"
 
 
 class JobsDiscovered(Record, frozen=True, kw_only=True):

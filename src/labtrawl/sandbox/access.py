@@ -39,17 +39,38 @@ _ISSUES_OFF = Denied(200, "", "feature_off")
 _NO_REPOSITORY = Denied(404, "404 Repository Not Found", "empty_repository")
 _NO_TAGS = Denied(403, "403 Forbidden", "empty_repository")
 
-_CODE = ("commits", "branches", "tags")
+_NO_LANGUAGES = Denied(200, "", "empty_repository")
+
+_CODE = ("commits", "commit_discussions", "branches", "tags", "languages")
 _FEATURE_OF = {
     "issues": "issues",
-    "issue_notes": "issues",
+    "timelogs": "issues",
     "merge_requests": "merge_requests",
-    "merge_request_notes": "merge_requests",
     "pipelines": "builds",
     "ci_jobs": "builds",
     "releases": "releases",
+    "environments": "environments",
+    "deployments": "environments",
 }
-_REPORTERS_ONLY = (*_CODE, "merge_requests", "merge_request_notes", "pipelines", "ci_jobs")
+_REPORTERS_ONLY = (
+    "commits",
+    "commit_discussions",
+    "branches",
+    "tags",
+    "merge_requests",
+    "pipelines",
+    "ci_jobs",
+    "environments",
+    "deployments",
+    "timelogs",
+)
+
+
+def _listed_as(resource: str) -> str:
+    """The list that decides on a resource: what hangs on issues and merge requests follows them."""
+    if resource.startswith("issue_"):
+        return "issues"
+    return "merge_requests" if resource.startswith("merge_request_") else resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +157,7 @@ class Access:
         denied = self.gate_project(viewer, project)
         if denied:
             return denied
+        resource = _listed_as(resource)
         level = viewer.level(project)
         if project.visibility != "public" and level < REPORTER and resource in _REPORTERS_ONLY:
             return FORBIDDEN
@@ -150,7 +172,7 @@ def _repository_gate(project: Project, resource: str, level: int) -> Denied | No
     setting = project.feature("repository")
     if setting == "private" and level >= REPORTER and not project.empty_repo:
         return None
-    denied = _NO_TAGS if resource == "tags" else _NO_REPOSITORY
+    denied = {"tags": _NO_TAGS, "languages": _NO_LANGUAGES}.get(resource, _NO_REPOSITORY)
     if project.empty_repo:
         return denied
     return Denied(denied.status, denied.message, "feature_off")
@@ -163,7 +185,9 @@ def _feature_gate(project: Project, resource: str, level: int) -> Denied | None:
     setting = project.feature(feature)
     if setting == "disabled" or (setting == "private" and not level):
         return _ISSUES_OFF if feature == "issues" else _FEATURE_OFF
-    return None
+    # Where nothing is built nothing is deployed (app/policies/project_policy.rb).
+    built = project.feature("builds") != "disabled" and project.feature("repository") != "disabled"
+    return FORBIDDEN if feature == "environments" and not built else None
 
 
 def _nothing_to_plan(project: Project) -> bool:

@@ -1,4 +1,4 @@
-"""How GitLab 19.3 writes single pipelines, CI jobs and events.
+"""How GitLab 19.3 writes single pipelines, CI jobs, deployments and events.
 
 Entered by the shelf. Field names and order follow the API's entities (OpenAPI 19.3).
 """
@@ -6,7 +6,7 @@ Entered by the shelf. Field names and order follow the API's entities (OpenAPI 1
 from labtrawl.sandbox.entities import Body, People
 from labtrawl.sandbox.entities_code import pipeline_brief
 from labtrawl.sandbox.entities_planning import note_body
-from labtrawl.sandbox.model import Event, Job, Pipeline, Project, Push
+from labtrawl.sandbox.model import Deployment, Environment, Event, Job, Pipeline, Project, Push
 
 _ICONS = {"success": "passed", "failed": "failed", "canceled": "canceled", "running": "running"}
 
@@ -73,6 +73,49 @@ def job_body(people: People, project: Project, job: Job, commit: Body | None) ->
         "artifacts_expire_at": None,
         "archived": False,
         "tag_list": list(job.tags),
+    }
+
+
+def environment_basic(environment: Environment) -> Body:
+    """An environment inside a deployment."""
+    return {
+        "id": environment.id,
+        "name": environment.name,
+        "slug": environment.slug,
+        "external_url": environment.external_url,
+        "created_at": environment.created_at,
+        "updated_at": environment.updated_at,
+    }
+
+
+def environment_body(environment: Environment, project: Body) -> Body:
+    """A row of environments; `project` is the short form of the place."""
+    return environment_basic(environment) | {
+        "tier": environment.tier,
+        "project": project,
+        "state": environment.state,
+        "auto_stop_at": environment.auto_stop_at,
+        "cluster_agent": None,
+        "kubernetes_namespace": None,
+        "flux_resource_path": None,
+        "description": environment.description,
+        "auto_stop_setting": "always",
+    }
+
+
+def deployment_body(people: People, deployment: Deployment, job: Body | None) -> Body:
+    """A row of deployments; `job` is the body of the CI job behind it."""
+    return {
+        "id": deployment.id,
+        "iid": deployment.iid,
+        "ref": deployment.ref,
+        "sha": deployment.sha,
+        "created_at": deployment.created_at,
+        "updated_at": deployment.updated_at,
+        "user": people.basic(deployment.user),
+        "environment": environment_basic(deployment.environment),
+        "deployable": job,
+        "status": deployment.status,
     }
 
 

@@ -63,7 +63,7 @@ def merge_request_body(
         "milestone": milestone,
         "merge_when_pipeline_succeeds": False,
         "merge_status": item.merge_status,
-        "detailed_merge_status": _detailed_status(item),
+        "detailed_merge_status": detailed_status(item),
         "merge_after": None,
         "sha": item.sha,
         "merge_commit_sha": item.merge_commit_sha,
@@ -86,7 +86,8 @@ def merge_request_body(
     }
 
 
-def _detailed_status(item: MergeRequest) -> str:
+def detailed_status(item: MergeRequest) -> str:
+    """Whether the merge request can be merged, or what is in the way."""
     if item.state != "opened":
         return "not_open"
     if item.draft:
@@ -137,11 +138,16 @@ def commit_body(base: str, project: Project, commit: Commit) -> Body:
     }
 
 
+def stats_body(commit: Commit) -> Body:
+    """Lines of a commit, as rows have them with ``with_stats=true``."""
+    total = commit.additions + commit.deletions
+    return {"additions": commit.additions, "deletions": commit.deletions, "total": total}
+
+
 def commit_detail(row: Body, project: Project, commit: Commit, pipeline: Body | None) -> Body:
     """``GET /projects/:id/repository/commits/:sha``."""
-    number = int(commit.sha[:2], 16)
     return row | {
-        "stats": {"additions": number, "deletions": number // 3, "total": number + number // 3},
+        "stats": stats_body(commit),
         "status": pipeline["status"] if pipeline else None,
         "project_id": project.id,
         "last_pipeline": pipeline,

@@ -8,12 +8,13 @@ import re
 from labtrawl.sandbox.entities import Body, People
 from labtrawl.sandbox.model import Issue, Label, Milestone, Note, Project
 
+Noteable = tuple[str, int | None, int | None]
 _DONE = re.compile(r"^\s*[-*+] \[[xX]\] ", re.MULTILINE)
 _TASK = re.compile(r"^\s*[-*+] \[[ xX]\] ", re.MULTILINE)
 
 
-def label_body(label: Label, counts: tuple[int, int, int]) -> Body:
-    """A row of a group's labels; `counts`: open issues, closed issues, open merge requests."""
+def label_basic(label: Label) -> Body:
+    """A label inside an event."""
     return {
         "id": label.id,
         "name": label.name,
@@ -22,6 +23,12 @@ def label_body(label: Label, counts: tuple[int, int, int]) -> Body:
         "text_color": label.text_color,
         "color": label.color,
         "archived": False,
+    }
+
+
+def label_body(label: Label, counts: tuple[int, int, int]) -> Body:
+    """A row of a group's labels; `counts`: open issues, closed issues, open merge requests."""
+    return label_basic(label) | {
         "open_issues_count": counts[0],
         "closed_issues_count": counts[1],
         "open_merge_requests_count": counts[2],
@@ -146,7 +153,7 @@ def issue_body(people: People, project: Project, issue: Issue, milestone: Body |
     }
 
 
-def note_body(people: People, project: Project, note: Note, noteable: tuple[str, int, int]) -> Body:
+def note_body(people: People, project: Project, note: Note, noteable: Noteable) -> Body:
     """A row of notes; `noteable` is the type, number and iid of what it was written on."""
     body: Body = {
         "id": note.id,

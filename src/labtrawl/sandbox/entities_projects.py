@@ -6,7 +6,7 @@ Entered by the shelf and the routes. Field names and order follow the API's enti
 from functools import partial
 
 from labtrawl.sandbox.entities import Body, People
-from labtrawl.sandbox.model import Group, Project
+from labtrawl.sandbox.model import Group, Project, Statistics
 
 
 def namespace_body(base: str, project: Project, group: Group | None) -> Body:
@@ -211,6 +211,23 @@ def _switches(project: Project) -> Body:
 
 def _is_on(project: Project, feature: str) -> bool:
     return project.feature(feature) != "disabled"
+
+
+def statistics_body(found: Statistics) -> Body:
+    """The ``statistics`` of a project: bytes, and the number of commits."""
+    return {
+        "commit_count": found.commit_count,
+        "storage_size": found.storage_size,
+        "repository_size": found.repository_size,
+        "wiki_size": found.wiki_size,
+        "lfs_objects_size": found.lfs_objects_size,
+        "job_artifacts_size": found.job_artifacts_size,
+        "pipeline_artifacts_size": found.pipeline_artifacts_size,
+        "packages_size": found.packages_size,
+        "snippets_size": found.snippets_size,
+        "uploads_size": found.uploads_size,
+        "container_registry_size": found.container_registry_size,
+    }
 
 
 def permissions_body(project_level: int, group_level: int) -> Body:

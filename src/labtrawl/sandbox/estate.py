@@ -13,6 +13,8 @@ from labtrawl.sandbox.model import (
     GUEST,
     Branch,
     Commit,
+    Deployment,
+    Environment,
     Event,
     Group,
     Issue,
@@ -24,6 +26,7 @@ from labtrawl.sandbox.model import (
     Pipeline,
     Project,
     Release,
+    Statistics,
     Tag,
     User,
 )
@@ -32,7 +35,17 @@ from labtrawl.sandbox.rhythm import apportion
 
 FIRST_PROJECT_ID = 2011
 FIRST_USER_NAMESPACE_ID = 50_000
-CODE_KINDS = ("merge_requests", "commits", "pipelines", "ci_jobs", "branches", "releases")
+CODE_KINDS = (
+    "merge_requests",
+    "commits",
+    "pipelines",
+    "ci_jobs",
+    "branches",
+    "releases",
+    "environments",
+    "deployments",
+    "timelogs",
+)
 _OUTSIDE_QUOTA = {
     "issues": 12,
     "merge_requests": 4,
@@ -43,6 +56,18 @@ _OUTSIDE_QUOTA = {
     "milestones": 1,
     "branches": 3,
     "releases": 1,
+    "environments": 1,
+    "deployments": 4,
+    "timelogs": 2,
+    "links": 1,
+}
+_FEATURE_OF = {
+    "pipelines": "builds",
+    "ci_jobs": "builds",
+    "environments": "builds",
+    "deployments": "builds",
+    "timelogs": "issues",
+    "links": "issues",
 }
 
 
@@ -66,7 +91,7 @@ class Draft:
     team: tuple[User, ...] = ()
     members: tuple[Membership, ...] = ()
     labels: tuple[Label, ...] = ()
-    label_names: tuple[str, ...] = ()
+    known_labels: dict[str, Label] = field(default_factory=dict)
     milestones: tuple[Milestone, ...] = ()
     all_milestones: tuple[Milestone, ...] = ()
     issues: list[Issue] = field(default_factory=list)
@@ -78,6 +103,15 @@ class Draft:
     jobs: list[Job] = field(default_factory=list)
     releases: tuple[Release, ...] = ()
     events: tuple[Event, ...] = ()
+    environments: tuple[Environment, ...] = ()
+    deployments: tuple[Deployment, ...] = ()
+    languages: dict[str, float] = field(default_factory=dict)
+    statistics: Statistics = field(default_factory=Statistics)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the labels that the draft can use, its own first."""
+        return tuple(self.known_labels)
 
     @property
     def full_path(self) -> str:
@@ -225,8 +259,7 @@ def _takes(draft: Draft, kind: str, *, counted: bool) -> bool:
         return False
     if draft.empty and kind in CODE_KINDS:
         return False
-    feature = {"pipelines": "builds", "ci_jobs": "builds"}.get(kind, kind)
-    return feature not in draft.disabled
+    return _FEATURE_OF.get(kind, kind) not in draft.disabled
 
 
 def finished(draft: Draft) -> Project:
@@ -268,4 +301,8 @@ def finished(draft: Draft) -> Project:
         jobs=tuple(draft.jobs),
         releases=draft.releases,
         events=draft.events,
+        environments=draft.environments,
+        deployments=draft.deployments,
+        languages=draft.languages,
+        statistics=draft.statistics,
     )

@@ -27,6 +27,10 @@ Kind = Literal[
     "wrong_type",
     "reset",
     "delay",
+    "graphql_timeout",
+    "graphql_cancelled",
+    "graphql_nulls",
+    "graphql_no_field",
 ]
 
 
@@ -35,7 +39,10 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Of the matching requests the first `skip` pass, then every `every`-th is hit, `times` times in
     all (0: without end). `retry_after_seconds` goes into ``Retry-After`` where the kind has it;
-    for ``delay`` it is how long the right answer is held back.
+    for ``delay`` it is how long the right answer is held back. The kinds of ``/api/graphql`` alone:
+    ``graphql_timeout`` (fields are null, told as timed out), ``graphql_nulls`` (every second one of
+    them, as an internal error), ``graphql_cancelled`` (503), ``graphql_no_field`` (the schema lost
+    it); `field` names the field as ``Type.field``, empty means every list.
     """
 
     path: str
@@ -44,6 +51,7 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     every: int = 1
     skip: int = 0
     retry_after_seconds: float = 1.0
+    field: str = ""
 
     def __post_init__(self) -> None:
         try:

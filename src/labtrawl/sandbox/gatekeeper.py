@@ -3,9 +3,10 @@
 Entered by the app. Words of the refusals: ``lib/api/api_guard.rb`` of GitLab 19.3.
 """
 
-from labtrawl.sandbox.access import Access, Viewer
-from labtrawl.sandbox.model import Account, World
+from labtrawl.sandbox.access import Viewer
+from labtrawl.sandbox.model import Account
 from labtrawl.sandbox.oauth import Provider
+from labtrawl.sandbox.shelf import Shelf
 from labtrawl.sandbox.wire import Refused, Request
 
 _EXPIRED = "Token is expired. You can either do re-authorization or token refresh."
@@ -17,11 +18,11 @@ _READERS = frozenset({"api", "read_api"})
 class Gatekeeper:
     """Knows every token of the world, and those that its OAuth provider handed out."""
 
-    def __init__(self, world: World, access: Access, provider: Provider) -> None:
-        self._access = access
+    def __init__(self, shelf: Shelf, provider: Provider) -> None:
+        self._shelf = shelf
         self._provider = provider
-        self._accounts = {account.token: account for account in world.accounts}
-        self._accounts |= {account.token: account for account in world.spoilt_tokens}
+        self._accounts = {account.token: account for account in shelf.world.accounts}
+        self._accounts |= {account.token: account for account in shelf.world.spoilt_tokens}
 
     def account(self, request: Request) -> Account | None:
         """The account of the request's token, good or spoilt; None without a token.
@@ -58,4 +59,4 @@ class Gatekeeper:
                     "scope": " ".join(sorted(enough)),
                 },
             )
-        return self._access.viewer(account)
+        return self._shelf.access.viewer(account)

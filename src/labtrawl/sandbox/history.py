@@ -12,9 +12,15 @@ from dataclasses import dataclass, field
 
 from labtrawl.sandbox import vocabulary as words
 from labtrawl.sandbox.estate import Draft, quotas
-from labtrawl.sandbox.instants import DAY_MS, instant_text
-from labtrawl.sandbox.model import Branch, Commit, MergeRequest, Tag, User
-from labtrawl.sandbox.planning import Thread, last_change_ms, some_labels, some_milestone
+from labtrawl.sandbox.instants import DAY_MS, HOUR_MS, instant_text
+from labtrawl.sandbox.model import Branch, Commit, MergeRequest, Note, Tag, User
+from labtrawl.sandbox.planning import (
+    Thread,
+    discussion_id,
+    last_change_ms,
+    some_labels,
+    some_milestone,
+)
 from labtrawl.sandbox.stage import Stage
 
 ENDED_SHARE = 0.83
@@ -67,7 +73,7 @@ def _main_line(
         else:
             title = _commit_title(number, rng)
         line.instants.append(ms)
-        line.commits.append(_commit(draft, f"main/{number}", ms, title, parents, rng))
+        line.commits.append(_commit(draft, f"main/{number}", ms, title, parents, stage, rng))
     return line
 
 
@@ -90,13 +96,18 @@ def _slug(issue: int, subject: str) -> str:
 
 
 def _commit(
-    draft: Draft, key: str, ms: int, title: str, parents: tuple[str, ...], rng: random.Random
+    draft: Draft,
+    key: str,
+    ms: int,
+    title: str,
+    parents: tuple[str, ...],
+    stage: Stage,
+    rng: random.Random,
 ) -> Commit:
     author: User = rng.choice(draft.team)
     digest = hashlib.sha1(
         f"{draft.full_path}/{key}/{ms}/{title}".encode(), usedforsecurity=False
     ).hexdigest()
-    email = f"{author.username}@fjordlab.example"
     late = rng.random() < 0.2
     body = f"\n\n{rng.choice(words.REASONS).capitalize()}." if rng.random() < 0.4 else ""
     trailers = {"Changelog": "fixed"} if rng.random() < 0.1 else {}
@@ -106,14 +117,50 @@ def _commit(
         parents=parents,
         title=title,
         message=f"{title}{body}{ending}\n",
-        author_name=author.name,
-        author_email=email,
-        authored_date=instant_text((ms - (3 * DAY_MS if late else 0)) // 1000 * 1000),
-        committer_name=author.name,
-        committer_email=email,
-        committed_date=instant_text(ms // 1000 * 1000),
+        **_signed(author, ms - (3 * DAY_MS if late else 0), ms),
         trailers=trailers,
+        additions=int(digest[:2], 16),
+        deletions=int(digest[:2], 16) // 3,
+        notes=_comments(draft, digest, ms, stage) if digest[2] == "0" else (),
     )
+
+
+def _signed(author: User, written_ms: int, ms: int) -> dict[str, str]:
+    """Who wrote and committed it, and when, to the second."""
+    email = f"{author.username}@fjordlab.example"
+    return {
+        "author_name": author.name,
+        "author_email": email,
+        "authored_date": instant_text(written_ms // 1000 * 1000),
+        "committer_name": author.name,
+        "committer_email": email,
+        "committed_date": instant_text(ms // 1000 * 1000),
+    }
+
+
+def _comments(draft: Draft, sha: str, ms: int, stage: Stage) -> tuple[Note, ...]:
+    """A remark on the commit, an answer to it or a second remark. Chance is the commit's name."""
+    dice = int(sha[3:9], 16)
+    answered = dice % 3 == 0
+    opened = ""
+    notes = []
+    for turn in range(1 if dice % 3 == 1 else 2):
+        number = stage.ids.take("note")
+        opened = opened if opened and answered else discussion_id(number)
+        at = instant_text(min(ms + (turn + 1) * HOUR_MS, stage.rhythm.end_ms))
+        notes.append(
+            Note(
+                id=number,
+                body=words.REMARKS[(dice + turn) % len(words.REMARKS)],
+                author=draft.team[(dice + turn) % len(draft.team)],
+                created_at=at,
+                updated_at=at,
+                type="DiscussionNote" if answered else None,
+                commit_id=sha,
+                discussion_id=opened,
+            )
+        )
+    return tuple(notes)
 
 
 def _branch_off(draft: Draft, line: Line, heads: int, stage: Stage, rng: random.Random) -> None:
@@ -127,7 +174,8 @@ def _branch_off(draft: Draft, line: Line, heads: int, stage: Stage, rng: random.
         name = _slug(rng.randint(1, 90), rng.choice(words.SUBJECTS))
         name = name if name not in taken else f"{name}-{number}"
         taken.add(name)
-        own.append(_commit(draft, name, ms, _commit_title(number + 1, rng), (parent,), rng))
+        title = _commit_title(number + 1, rng)
+        own.append(_commit(draft, name, ms, title, (parent,), stage, rng))
         branches.append(Branch(name=name, commit=own[-1], protected=number == 7))
     commits = [*line.commits, *own]
     commits.sort(key=lambda commit: commit.committed_date)
@@ -214,7 +262,7 @@ def _merge_request(thread: Thread, line: Line, stage: Stage, rng: random.Random)
         assignees=(thread.author,) if rng.random() < 0.7 else (),
         reviewers=tuple(rng.sample(reviewers, min(len(reviewers), rng.choice((0, 1, 1, 2))))),
         draft=draft_state,
-        upvotes=rng.choice((0, 0, 0, 1, 2)),
+        upvotes=rng.choice((0, 0, 0, 0, 2)),
         merge_status="unchecked" if state == "opened" and number % 3 == 0 else "can_be_merged",
         source_project_id=draft.id,
         notes=tuple(thread.notes),

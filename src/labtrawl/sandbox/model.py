@@ -6,268 +6,92 @@ writes each noun as GitLab's REST API would. Instants are texts of `instants.ins
 
 from msgspec import Struct
 
-MINIMAL, GUEST, PLANNER, REPORTER = 5, 10, 15, 20
-DEVELOPER, MAINTAINER, OWNER = 30, 40, 50
-
-FEATURES = (
-    "issues",
-    "repository",
-    "merge_requests",
-    "forking",
-    "wiki",
-    "builds",
-    "snippets",
-    "pages",
-    "analytics",
-    "container_registry",
-    "security_and_compliance",
-    "releases",
-    "environments",
-    "feature_flags",
-    "infrastructure",
-    "monitor",
-    "model_experiments",
-    "model_registry",
-    "package_registry",
+from labtrawl.sandbox.model_basics import (
+    DEVELOPER,
+    FEATURES,
+    GUEST,
+    MAINTAINER,
+    MINIMAL,
+    OWNER,
+    PLANNER,
+    REPORTER,
+    Label,
+    Membership,
+    Milestone,
+    User,
+)
+from labtrawl.sandbox.model_code import (
+    Branch,
+    Commit,
+    Deployment,
+    Environment,
+    Job,
+    Pipeline,
+    Release,
+    Statistics,
+    Tag,
+)
+from labtrawl.sandbox.model_items import (
+    Approval,
+    Award,
+    Discussion,
+    Issue,
+    IssueLink,
+    LabelEvent,
+    MergeRequest,
+    MilestoneEvent,
+    Note,
+    RequestVersion,
+    Review,
+    StateEvent,
+    Timelog,
+    in_discussions,
 )
 
-
-class User(Struct, frozen=True, kw_only=True):
-    """A person or bot."""
-
-    id: int
-    username: str
-    name: str
-    created_at: str
-    state: str = "active"
-    bot: bool = False
-    job_title: str = ""
-    location: str | None = None
-
-
-class Membership(Struct, frozen=True, kw_only=True):
-    """A direct membership in a group or project."""
-
-    user: User
-    access_level: int
-    created_at: str
-    created_by: User | None = None
-    expires_at: str | None = None
-
-
-class Label(Struct, frozen=True, kw_only=True):
-    """A label of a group or project."""
-
-    id: int
-    name: str
-    color: str
-    text_color: str = "#FFFFFF"
-    description: str | None = None
-    priority: int | None = None
-
-
-class Milestone(Struct, frozen=True, kw_only=True):
-    """A milestone of a group or of a project."""
-
-    id: int
-    iid: int
-    title: str
-    description: str | None
-    state: str
-    created_at: str
-    updated_at: str
-    due_date: str | None = None
-    start_date: str | None = None
-    group_id: int | None = None
-    project_id: int | None = None
-    expired: bool = False
-
-
-class Note(Struct, frozen=True, kw_only=True):
-    """A comment or system note on an issue or merge request."""
-
-    id: int
-    body: str
-    author: User
-    created_at: str
-    updated_at: str
-    type: str | None = None
-    system: bool = False
-    internal: bool = False
-    resolvable: bool = False
-    resolved: bool = False
-    resolved_by: User | None = None
-    resolved_at: str | None = None
-    position: dict[str, object] | None = None
-    commit_id: str | None = None
-    imported: bool = False
-
-
-class Issue(Struct, frozen=True, kw_only=True):
-    """An issue with its notes, the oldest first."""
-
-    id: int
-    iid: int
-    title: str
-    description: str | None
-    state: str
-    author: User
-    created_at: str
-    updated_at: str
-    closed_at: str | None = None
-    closed_by: User | None = None
-    labels: tuple[str, ...] = ()
-    milestone: Milestone | None = None
-    assignees: tuple[User, ...] = ()
-    confidential: bool = False
-    due_date: str | None = None
-    issue_type: str = "issue"
-    weight: int | None = None
-    upvotes: int = 0
-    downvotes: int = 0
-    merge_requests_count: int = 0
-    discussion_locked: bool | None = None
-    time_estimate: int = 0
-    total_time_spent: int = 0
-    relative_position: int | None = None
-    moved_to_id: int | None = None
-    imported: bool = False
-    notes: tuple[Note, ...] = ()
-
-
-class MergeRequest(Struct, frozen=True, kw_only=True):
-    """A merge request with its notes, the oldest first."""
-
-    id: int
-    iid: int
-    title: str
-    description: str | None
-    state: str
-    author: User
-    created_at: str
-    updated_at: str
-    source_branch: str
-    target_branch: str
-    sha: str | None
-    merged_at: str | None = None
-    merge_user: User | None = None
-    closed_at: str | None = None
-    closed_by: User | None = None
-    merge_commit_sha: str | None = None
-    squash_commit_sha: str | None = None
-    labels: tuple[str, ...] = ()
-    milestone: Milestone | None = None
-    assignees: tuple[User, ...] = ()
-    reviewers: tuple[User, ...] = ()
-    draft: bool = False
-    squash: bool = False
-    upvotes: int = 0
-    downvotes: int = 0
-    merge_status: str = "can_be_merged"
-    source_project_id: int | None = None
-    time_estimate: int = 0
-    total_time_spent: int = 0
-    discussion_locked: bool | None = None
-    force_remove_source_branch: bool | None = True
-    imported: bool = False
-    notes: tuple[Note, ...] = ()
-
-
-class Commit(Struct, frozen=True, kw_only=True):
-    """A commit; `parents` are the shas before it."""
-
-    sha: str
-    parents: tuple[str, ...]
-    title: str
-    message: str
-    author_name: str
-    author_email: str
-    authored_date: str
-    committer_name: str
-    committer_email: str
-    committed_date: str
-    trailers: dict[str, str] = {}
-
-
-class Branch(Struct, frozen=True, kw_only=True):
-    """A branch and its head."""
-
-    name: str
-    commit: Commit
-    merged: bool = False
-    protected: bool = False
-    default: bool = False
-
-
-class Tag(Struct, frozen=True, kw_only=True):
-    """A tag; `target` is the tag object of an annotated one, else the commit."""
-
-    name: str
-    commit: Commit
-    message: str | None = None
-    target: str = ""
-    protected: bool = False
-    created_at: str | None = None
-
-
-class Release(Struct, frozen=True, kw_only=True):
-    """A release; `links` are (id, name, url)."""
-
-    tag_name: str
-    name: str
-    description: str | None
-    created_at: str
-    released_at: str
-    author: User | None
-    commit: Commit | None
-    milestones: tuple[Milestone, ...] = ()
-    links: tuple[tuple[int, str, str], ...] = ()
-    evidence_sha: str | None = None
-
-
-class Pipeline(Struct, frozen=True, kw_only=True):
-    """A pipeline; its jobs are the project's."""
-
-    id: int
-    iid: int
-    sha: str
-    ref: str
-    status: str
-    source: str
-    created_at: str
-    updated_at: str
-    user: User | None
-    before_sha: str = "0" * 40
-    tag: bool = False
-    started_at: str | None = None
-    finished_at: str | None = None
-    duration: int | None = None
-    queued_duration: int | None = None
-    coverage: float | None = None
-    yaml_errors: str | None = None
-    name: str | None = None
-
-
-class Job(Struct, frozen=True, kw_only=True):
-    """A CI job of a pipeline; `retried` = a later try took its place."""
-
-    id: int
-    pipeline: Pipeline
-    name: str
-    stage: str
-    status: str
-    created_at: str
-    user: User | None
-    commit: Commit | None
-    started_at: str | None = None
-    finished_at: str | None = None
-    duration: float | None = None
-    queued_duration: float | None = None
-    allow_failure: bool = False
-    coverage: float | None = None
-    failure_reason: str | None = None
-    retried: bool = False
-    tags: tuple[str, ...] = ()
+__all__ = [
+    "DEVELOPER",
+    "FEATURES",
+    "GUEST",
+    "MAINTAINER",
+    "MINIMAL",
+    "OWNER",
+    "PLANNER",
+    "REPORTER",
+    "Account",
+    "Approval",
+    "Award",
+    "Branch",
+    "Commit",
+    "Deployment",
+    "Discussion",
+    "Environment",
+    "Event",
+    "Group",
+    "Invention",
+    "Issue",
+    "IssueLink",
+    "Job",
+    "Label",
+    "LabelEvent",
+    "Membership",
+    "MergeRequest",
+    "Milestone",
+    "MilestoneEvent",
+    "Note",
+    "Pipeline",
+    "Project",
+    "Push",
+    "Release",
+    "RequestVersion",
+    "Review",
+    "StateEvent",
+    "Statistics",
+    "Tag",
+    "Timelog",
+    "User",
+    "World",
+    "in_discussions",
+]
 
 
 class Push(Struct, frozen=True, kw_only=True):
@@ -320,7 +144,7 @@ class Group(Struct, frozen=True, kw_only=True):
 
 
 class Project(Struct, frozen=True, kw_only=True):
-    """A project and everything in it."""
+    """A project and everything in it; `languages` are shares in percent, the largest first."""
 
     id: int
     namespace_id: int
@@ -354,6 +178,10 @@ class Project(Struct, frozen=True, kw_only=True):
     jobs: tuple[Job, ...] = ()
     releases: tuple[Release, ...] = ()
     events: tuple[Event, ...] = ()
+    environments: tuple[Environment, ...] = ()
+    deployments: tuple[Deployment, ...] = ()
+    languages: dict[str, float] = {}
+    statistics: Statistics = Statistics()
 
     def feature(self, name: str) -> str:
         """The access level of a feature: ``disabled``, ``private`` or ``enabled``."""

@@ -4,8 +4,11 @@ Entered by whoever starts a server.
 """
 
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from labtrawl.sandbox.changes import Planned
 from labtrawl.sandbox.faults import Fault
 from labtrawl.sandbox.oauth import APPLICATIONS, Application
 
@@ -20,7 +23,11 @@ class Options:
     `short_pages`: notes and events come in pages with holes.
     `version`: decides what the API can do, for example keyset for issues from 18.3 on.
     `keep_alive_seconds`: how long an idle connection stays open. `expires_in`: how many seconds an
-    access token of OAuth lives. `applications`: the OAuth clients that are registered.
+    access token of OAuth lives. `applications`: the OAuth clients that are registered. `now`: the
+    clock (seconds since 1970) of ``Date`` headers and of changes. `script`: changes that happen
+    after certain requests. `graphql_node_ms`:
+    what a node of an answer costs at ``/api/graphql``, above the latency; an answer that would cost
+    more than `graphql_timeout_seconds` times out as GitLab's do.
     """
 
     external_url: str = ""
@@ -35,6 +42,11 @@ class Options:
     keep_alive_seconds: int = 30
     expires_in: int = 7200
     applications: tuple[Application, ...] = APPLICATIONS
+    graphql_node_ms: float = 0.0
+    graphql_timeout_seconds: float = 30.0
+    now: Callable[[], float] = time.time
+    script: tuple[Planned, ...] = ()
+    prepared: bool = False
 
     def __post_init__(self) -> None:
         if not re.match(r"\d+\.\d+", self.version):

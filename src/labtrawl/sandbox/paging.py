@@ -7,6 +7,7 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 from labtrawl.sandbox.listing import Row, order_value
@@ -125,7 +126,7 @@ def cursor_page(request: Request, order_by: str, kept: Sequence[Row]) -> Reply:
     `kept` are all rows that pass the filters, in the asked order.
     """
     _, per_page = page_numbers(request)
-    start = _start(request, kept)
+    start = _start(request, kept, order_by)
     cut = kept[start : start + per_page]
     headers: Headers = []
     if cut and start + per_page < len(kept):
@@ -168,15 +169,29 @@ def _cursor(row: Row, order_by: str) -> str:
     return base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
 
 
-def _start(request: Request, kept: Sequence[Row]) -> int:
+def _start(request: Request, kept: Sequence[Row], order_by: str) -> int:
+    """Where the page begins: behind the cursor's row, or where that was before it was deleted."""
     text = request.get("cursor")
     if not text:
         return 0
     try:
-        number = int(json.loads(base64.urlsafe_b64decode(text))["id"])
+        content = json.loads(base64.urlsafe_b64decode(text))
+        number = int(content["id"])
+        value = number if order_by == "id" else content[order_by]
     except (binascii.Error, ValueError, KeyError, TypeError):
         raise Refused(400, {"error": "cursor is invalid"}) from None
     for index, row in enumerate(kept):
-        if row.item.id == number:
+        if row.item.id == number and order_value(row.item, order_by) == value:
             return index + 1
-    raise Refused(400, {"error": "cursor is invalid"})
+    descending = request.choice("sort", ("asc", "desc"), "desc") == "desc"
+    past = (_is_past(row, order_by, (value, number), descending) for row in kept)
+    return next((index for index, found in enumerate(past) if found), len(kept))
+
+
+def _is_past(row: Row, order_by: str, cursor: tuple[Any, int], descending: bool) -> bool:
+    value = order_value(row.item, order_by)
+    if (value is None) != (cursor[0] is None):
+        return value is None
+    mine = (row.item.id,) if value is None else (value, row.item.id)
+    last = cursor[1:] if value is None else cursor
+    return mine < last if descending else mine > last

@@ -16,7 +16,11 @@ class UnknownWorld(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class WorldPlan:
-    """Sizes count what the main account may read; a size of 0 leaves the kind out."""
+    """Sizes count what the main account may read; a size of 0 leaves the kind out.
+
+    `traces`: issues and merge requests have emoji, reviews, versions, and events of what happened
+    to them.
+    """
 
     name: str = "default"
     seed: int = 1
@@ -33,9 +37,14 @@ class WorldPlan:
     milestones: int = 90
     releases: int = 60
     branches: int = 190
+    environments: int = 120
+    deployments: int = 1_500
+    timelogs: int = 1_200
+    links: int = 200
     accounts: int = 3
     same_scope: bool = False
     specials: bool = True
+    traces: bool = True
     months: int = 27
     ends_at: str = DEFAULT_END
 
@@ -66,6 +75,10 @@ PRESETS = {
         milestones=4,
         releases=0,
         branches=4,
+        environments=0,
+        deployments=0,
+        timelogs=0,
+        links=0,
         accounts=1,
         specials=False,
         months=12,
@@ -85,6 +98,10 @@ PRESETS = {
         milestones=20,
         releases=10,
         branches=40,
+        environments=30,
+        deployments=200,
+        timelogs=150,
+        links=40,
         accounts=3,
         same_scope=True,
         specials=False,
@@ -97,7 +114,12 @@ def plan_for(preset: str, seed: int, sizes: dict[str, int]) -> WorldPlan:
     """The preset with another seed and sizes. Raises UnknownWorld with one clear sentence."""
     if preset not in PRESETS:
         raise UnknownWorld(f"no such world: {preset}; there are: {', '.join(PRESETS)}")
+    return sized(PRESETS[preset], seed, sizes)
+
+
+def sized(plan: WorldPlan, seed: int, sizes: dict[str, int]) -> WorldPlan:
+    """The plan with another seed and sizes. Raises UnknownWorld with one clear sentence."""
     for name in sizes:
         if name not in SIZES:
             raise UnknownWorld(f"no such size: {name}; there are: {', '.join(SIZES)}")
-    return replace(PRESETS[preset], seed=seed, **sizes)  # type: ignore[arg-type]
+    return replace(plan, seed=seed, **sizes)  # type: ignore[arg-type]

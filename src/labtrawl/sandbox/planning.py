@@ -3,6 +3,7 @@
 Entered by `world.generate`, after the drafts exist.
 """
 
+import hashlib
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -42,12 +43,13 @@ def label_drafts(
     for draft in drafts:
         own = make_labels(rng.sample(words.LABELS[8:], rng.randint(1, 4)), stage.ids)
         draft.labels = own
-        names = [label.name for label in own]
+        usable = list(own)
         path = draft.group.full_path if draft.group else ""
         while path:
-            names += [label.name for label in of_groups[path]]
+            usable += of_groups[path]
             path = path.rpartition("/")[0]
-        draft.label_names = tuple(dict.fromkeys(names))
+        for label in usable:
+            draft.known_labels.setdefault(label.name, label)
     return of_groups
 
 
@@ -168,10 +170,7 @@ def _note(
     number = stage.ids.take("note")
     if closing or rng.random() < _SYSTEM_SHARE:
         ending = "merged" if thread.merged else "closed"
-        body = ending if closing else _system_text(thread, rng)
-        return Note(
-            id=number, body=body, author=author, created_at=created, updated_at=created, system=True
-        )
+        return _system_note(number, author, created, ending if closing else _told(thread, rng))
     text = words.HOSTILE_TEXTS[number % 6] if number % 211 == 0 else rng.choice(words.REMARKS)
     if rng.random() < 0.15:
         text = f"@{rng.choice(thread.draft.team).username} {text}"
@@ -189,10 +188,37 @@ def _note(
         resolved=resolved,
         resolved_by=thread.author if resolved else None,
         resolved_at=instant_text(min(ms + 3_600_000, stage.rhythm.end_ms)) if resolved else None,
+        discussion_id=(_answered(thread, number) if threaded else "") or discussion_id(number),
     )
 
 
-def _system_text(thread: Thread, rng: random.Random) -> str:
+def _system_note(number: int, author: User, created: str, body: str) -> Note:
+    return Note(
+        id=number,
+        body=body,
+        author=author,
+        created_at=created,
+        updated_at=created,
+        system=True,
+        discussion_id=discussion_id(number),
+    )
+
+
+def discussion_id(note: int) -> str:
+    """The name of the discussion that a note opens: 40 hex digits, as GitLab's."""
+    return hashlib.sha1(f"discussion/{note}".encode(), usedforsecurity=False).hexdigest()
+
+
+def _answered(thread: Thread, number: int) -> str:
+    """The discussion that two of three threaded notes answer: the thread's last, if it has one."""
+    if number % 3 == 0:
+        return ""
+    opened = (note.discussion_id for note in reversed(thread.notes) if note.type)
+    return next(opened, "")
+
+
+def _told(thread: Thread, rng: random.Random) -> str:
+    """What GitLab itself notes on an item."""
     draft = thread.draft
     options = [
         f"assigned to @{rng.choice(draft.team).username}",
@@ -242,7 +268,7 @@ def _issue(thread: Thread, stage: Stage, rng: random.Random) -> Issue:
         confidential=not draft.guest_only and not draft.owner and rng.random() < 0.025,
         due_date=date_text(thread.born_ms + 21 * DAY_MS) if rng.random() < 0.15 else None,
         issue_type=rng.choice(("issue",) * 24 + ("incident", "task")),
-        upvotes=rng.choice((0, 0, 0, 0, 1, 2, 5)),
+        upvotes=rng.choice((0, 0, 0, 0, 0, 1, 4)),
         merge_requests_count=rng.choice((0, 0, 1)),
         time_estimate=7200 if estimated else 0,
         total_time_spent=5400 if estimated and closed else 0,

@@ -6,7 +6,15 @@ Entered by the app. A function takes a Call and returns a Reply or raises Refuse
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from labtrawl.sandbox import routes_code, routes_groups, routes_identity, routes_projects
+from labtrawl.sandbox import (
+    routes_builds,
+    routes_code,
+    routes_groups,
+    routes_identity,
+    routes_items,
+    routes_projects,
+    routes_watches,
+)
 from labtrawl.sandbox.call import Call
 from labtrawl.sandbox.wire import Reply
 
@@ -17,6 +25,9 @@ TABLE: dict[str, Answer] = {
     **routes_groups.TABLE,
     **routes_projects.TABLE,
     **routes_code.TABLE,
+    **routes_items.TABLE,
+    **routes_builds.TABLE,
+    **routes_watches.TABLE,
 }
 
 

@@ -21,7 +21,7 @@ from labtrawl.sandbox.routes_lists import (
 )
 from labtrawl.sandbox.wire import Refused, Reply, Request, json_reply
 
-_REQUEST_ORDERS = (
+REQUEST_ORDERS = (
     "created_at",
     "updated_at",
     "merged_at",
@@ -42,10 +42,17 @@ def merge_requests(call: Call) -> Reply:
     found = call.project("merge_requests")
     request = call.request
     refuse_keyset(request)
-    order_by = request.choice("order_by", _REQUEST_ORDERS, "created_at")
+    order_by = request.choice("order_by", REQUEST_ORDERS, "created_at")
     descending = request.choice("sort", ("asc", "desc"), "desc") == "desc"
     column = order_by if order_by in _BY_ATTRIBUTE else "created_at"
-    rows: Sequence[Row] = shelf_code.merge_requests(call.shelf, found).ordered(column, descending)
+    rows = shelf_code.merge_requests(call.shelf, found).ordered(column, descending)
+    return offset_page(request, request_filter(request, rows))
+
+
+def request_filter(request: Request, rows: Sequence[Row]) -> Sequence[Row]:
+    """The filters of lists of merge requests."""
+    if not request.query:
+        return rows
     state = request.choice("state", _REQUEST_STATES, "all")
     if state != "all":
         rows = [row for row in rows if row.item.state == state]
@@ -53,10 +60,11 @@ def merge_requests(call: Call) -> Reply:
         wanted = request.get(name)
         if wanted:
             rows = [row for row in rows if getattr(row.item, name) == wanted]
-    return offset_page(request, thread_filter(request, rows))
+    return thread_filter(request, rows)
 
 
-def _one_request(call: Call) -> tuple[Project, Row]:
+def one_request(call: Call) -> tuple[Project, Row]:
+    """The project and the merge request that the path names. Refuses (404) an unknown one."""
     found = call.project("merge_requests")
     row = shelf_code.merge_requests(call.shelf, found).by_iid(call.place_number(3))
     if row is None:
@@ -66,13 +74,13 @@ def _one_request(call: Call) -> tuple[Project, Row]:
 
 def merge_request(call: Call) -> Reply:
     """``GET /projects/:id/merge_requests/:iid``."""
-    found, row = _one_request(call)
+    found, row = one_request(call)
     return json_reply(shelf_code.merge_request_detail(call.shelf, call.viewer, found, row.item))
 
 
 def merge_request_notes(call: Call) -> Reply:
     """``GET /projects/:id/merge_requests/:iid/notes``; needs a token."""
-    found, row = _one_request(call)
+    found, row = one_request(call)
     call.me()
     return note_page(call, found, row.item)
 
@@ -81,10 +89,11 @@ def commits(call: Call) -> Reply:
     """``GET /projects/:id/repository/commits``: never a total, full pages claim a next one."""
     found = call.project("commits")
     request = call.request
-    rows: Sequence[Row] = shelf_code.commits(call.shelf, found).rows
+    stats = bool(request.is_true("with_stats"))
+    rows: Sequence[Row] = shelf_code.commits(call.shelf, found, stats=stats).rows
     if not request.is_true("all"):
         ref = request.get("ref_name") or found.default_branch or ""
-        rows = shelf_code.commits_from(call.shelf, found, ref)
+        rows = shelf_code.commits_from(call.shelf, found, ref, stats=stats)
     since, until = instant_parameter(request, "since"), instant_parameter(request, "until")
     if since:
         rows = [row for row in rows if row.item.committed_date >= since]

@@ -10,7 +10,7 @@ from labtrawl.sandbox.call import Call
 from labtrawl.sandbox.listing import Row
 from labtrawl.sandbox.model import OWNER, Group, Project
 from labtrawl.sandbox.paging import cursor_page, offset_page, refuse_keyset
-from labtrawl.sandbox.routes_lists import project_page
+from labtrawl.sandbox.routes_lists import milestone_page, project_page
 from labtrawl.sandbox.wire import Reply, json_reply
 
 _ORDERS = ("name", "path", "id", "similarity")
@@ -143,7 +143,7 @@ def milestones(call: Call) -> Reply:
     found = call.group()
     call.me()
     refuse_keyset(call.request)
-    return offset_page(call.request, call.shelf.milestones(found).rows)
+    return milestone_page(call, found)
 
 
 TABLE = {

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from labtrawl.sandbox.call import Call
 from labtrawl.sandbox.instants import normal_text
 from labtrawl.sandbox.listing import Row
-from labtrawl.sandbox.model import OWNER, Issue, MergeRequest, Project
+from labtrawl.sandbox.model import OWNER, Group, Issue, MergeRequest, Project
 from labtrawl.sandbox.paging import (
     MAX_PER_PAGE,
     id_keyset_page,
@@ -107,6 +107,12 @@ def _named(request: Request, project: Project) -> bool:
     return not search or any(search in text.lower() for text in where)
 
 
+def milestone_page(call: Call, place: Group | Project) -> Reply:
+    """A page of a place's own milestones."""
+    rows = between(call.request, call.shelf.milestones(place).rows, "updated_at")
+    return offset_page(call.request, rows)
+
+
 def thread_filter(request: Request, rows: Sequence[Row]) -> Sequence[Row]:
     """The filters that issues and merge requests share."""
     rows = between(request, rows, "updated_at", "created_at")
@@ -126,6 +132,19 @@ def thread_filter(request: Request, rows: Sequence[Row]) -> Sequence[Row]:
     if search:
         rows = [r for r in rows if search in f"{r.item.title}\n{r.item.description}".lower()]
     return rows
+
+
+def item_page(call: Call, rows: Sequence[Row]) -> Reply:
+    """A page of what hangs on one item, by number; needs a token even in a public project."""
+    call.me()
+    refuse_keyset(call.request)
+    return offset_page(call.request, rows)
+
+
+def discussion_page(call: Call, item: Issue | MergeRequest, rows: Sequence[Row]) -> Reply:
+    """A page of an item's discussions; unreadable ones leave it shorter."""
+    holes = call.short_pages and item.iid % HOLES_EVERY == 0
+    return item_page(call, with_holes(rows) if holes else rows)
 
 
 def note_page(call: Call, found: Project, item: Issue | MergeRequest) -> Reply:

@@ -9,7 +9,7 @@ from labtrawl.sandbox.call import Call
 from labtrawl.sandbox.listing import Row
 from labtrawl.sandbox.model import Issue, Project
 from labtrawl.sandbox.paging import cursor_page, offset_page, refuse_keyset
-from labtrawl.sandbox.routes_lists import note_page, project_page, thread_filter
+from labtrawl.sandbox.routes_lists import milestone_page, note_page, project_page, thread_filter
 from labtrawl.sandbox.wire import Refused, Reply, Request, json_reply
 
 _ISSUE_KEYSET = (
@@ -21,7 +21,7 @@ _ISSUE_KEYSET = (
     "relative_position",
     "weight",
 )
-_ISSUE_ORDERS = (
+ISSUE_ORDERS = (
     *_ISSUE_KEYSET,
     "priority",
     "label_priority",
@@ -36,8 +36,10 @@ def projects(call: Call) -> Reply:
 
 
 def project(call: Call) -> Reply:
-    """``GET /projects/:id``."""
-    return json_reply(call.shelf.project_body(call.viewer, call.project()))
+    """``GET /projects/:id``; `statistics` are for Reporters and above."""
+    found = call.project()
+    weighed = bool(call.request.is_true("statistics"))
+    return json_reply(call.shelf.project_body(call.viewer, found, weighed=weighed))
 
 
 def user_projects(call: Call) -> Reply:
@@ -77,7 +79,7 @@ def milestones(call: Call) -> Reply:
     found = call.project("milestones")
     call.me()
     refuse_keyset(call.request)
-    return offset_page(call.request, call.shelf.milestones(found).rows)
+    return milestone_page(call, found)
 
 
 def issues(call: Call) -> Reply:
@@ -86,16 +88,17 @@ def issues(call: Call) -> Reply:
     request = call.request
     if not call.profile.at_least(18, 3):
         refuse_keyset(request)
-    order_by = request.choice("order_by", _ISSUE_ORDERS, "created_at")
+    order_by = request.choice("order_by", ISSUE_ORDERS, "created_at")
     descending = request.choice("sort", ("asc", "desc"), "desc") == "desc"
     column = order_by if order_by in _ISSUE_KEYSET else "created_at"
-    rows = _issue_filter(request, call.shelf.issues(call.viewer, found).ordered(column, descending))
+    rows = issue_filter(request, call.shelf.issues(call.viewer, found).ordered(column, descending))
     if request.get("pagination") == "keyset" and order_by in _ISSUE_KEYSET:
         return cursor_page(request, order_by, rows)
     return offset_page(request, rows)
 
 
-def _issue_filter(request: Request, rows: Sequence[Row]) -> Sequence[Row]:
+def issue_filter(request: Request, rows: Sequence[Row]) -> Sequence[Row]:
+    """The filters of issue lists."""
     if not request.query:
         return rows
     state = request.choice("state", ("opened", "closed", "all"), "all")
@@ -107,8 +110,11 @@ def _issue_filter(request: Request, rows: Sequence[Row]) -> Sequence[Row]:
     return thread_filter(request, rows)
 
 
-def _one_issue(call: Call) -> tuple[Project, Row]:
-    found = call.project("issues")
+def one_issue(call: Call) -> tuple[Project, Row]:
+    """The project and the issue that the path names. Refuses (404) one the viewer may not see."""
+    found = call.project()
+    if call.access.gate_resource(call.viewer, found, "issues"):
+        raise Refused(404, {"message": "404 Issue Not Found"})
     row = call.shelf.issues(call.viewer, found).by_iid(call.place_number(3))
     if row is None:
         raise Refused(404, {"message": "404 Issue Not Found"})
@@ -117,13 +123,13 @@ def _one_issue(call: Call) -> tuple[Project, Row]:
 
 def issue(call: Call) -> Reply:
     """``GET /projects/:id/issues/:iid``."""
-    _, row = _one_issue(call)
+    _, row = one_issue(call)
     return Reply(200, row.body or b"")
 
 
 def issue_notes(call: Call) -> Reply:
     """``GET /projects/:id/issues/:iid/notes``; needs a token."""
-    found, row = _one_issue(call)
+    found, row = one_issue(call)
     call.me()
     item: Issue = row.item
     return note_page(call, found, item)
@@ -132,7 +138,7 @@ def issue_notes(call: Call) -> Reply:
 def issue_statistics(call: Call) -> Reply:
     """``GET /projects/:id/issues_statistics``."""
     found = call.project("issues")
-    rows = _issue_filter(call.request, call.shelf.issues(call.viewer, found).rows)
+    rows = issue_filter(call.request, call.shelf.issues(call.viewer, found).rows)
     opened = sum(row.item.state == "opened" for row in rows)
     counts = {"all": len(rows), "closed": len(rows) - opened, "opened": opened}
     return json_reply({"statistics": {"counts": counts}})

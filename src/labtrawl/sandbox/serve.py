@@ -5,20 +5,21 @@ Entered by the command line, tests and benchmarks.
 
 import asyncio
 import contextlib
-import logging
+import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 
-import uvicorn
 import uvloop
 
 from labtrawl.sandbox.app import App
+from labtrawl.sandbox.changes import Change
+from labtrawl.sandbox.connection import Connection, Dates
+from labtrawl.sandbox.living import LivingWorld
 from labtrawl.sandbox.model import World
 from labtrawl.sandbox.options import Options
-
-_GRACE_SECONDS = 1
+from labtrawl.sandbox.truth import Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +28,20 @@ class Server:
 
     url: str
     port: int
+    living: LivingWorld = field(repr=False)
 
+    def change(self, *changes: Change) -> list[dict[str, object]]:
+        """Change the world at once, as ``POST /-/sandbox/changes`` does. Raises Unfit."""
+        return self.living.change(changes)
 
-class _Uvicorn(uvicorn.Server):
-    """Uvicorn with an event for "now listening"; signals are the caller's affair."""
+    def truth(self, username: str | None = None) -> Truth:
+        """What a perfect crawl would hold now. Raises KeyError for an unknown account."""
+        return self.living.truth(username)
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def stop(self) -> None:
-        """End at once: idle connections are closed, answers under way are cut."""
-        self.should_exit = True
-        self.force_exit = True
+    @property
+    def world(self) -> World:
+        """The world as it is now."""
+        return self.living.world
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -64,34 +58,6 @@ def bind(host: str, port: int) -> socket.socket:
         raise
     found.setblocking(False)
     return found
-
-
-def _config(world: World, address: str, options: Options) -> uvicorn.Config:
-    base = (options.external_url or address).rstrip("/")
-    return uvicorn.Config(
-        App(world, base, options),
-        http="httptools",
-        loop="none",
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        timeout_keep_alive=options.keep_alive_seconds,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-        server_header=False,
-    )
-
-
-@contextlib.contextmanager
-def _torn_answers_unreported() -> Iterator[None]:
-    """A torn answer is planned here; uvicorn would log it as an error of the application."""
-    logger = logging.getLogger("uvicorn.error")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _address(found: socket.socket) -> tuple[str, int]:
@@ -111,6 +77,8 @@ def serve(
     `announce` is called with the address once connections are accepted. Raises OSError if the
     port is in use.
     """
+    # A large world is no garbage: the collector need not look through it again and again.
+    gc.freeze()
     with contextlib.suppress(KeyboardInterrupt):
         uvloop.run(_serve(world, host, port, options, announce))
 
@@ -137,15 +105,18 @@ async def running(
     world: World, options: Options | None = None, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[Server]:
     """Serve in this event loop while the context is open. Raises OSError if the port is in use."""
+    options = options or Options()
     found = bind(host, port)
     url, number = _address(found)
-    server = _Uvicorn(_config(world, url, options or Options()))
-    with _torn_answers_unreported():
-        task = asyncio.ensure_future(server.serve(sockets=[found]))
-        try:
-            await server.listening.wait()
-            yield Server(url, number)
-        finally:
-            server.stop()
-            await task
-            found.close()
+    app = App(world, (options.external_url or url).rstrip("/"), options)
+    dates, lines = Dates(options.now), set[Connection]()
+    listening = await asyncio.get_running_loop().create_server(
+        lambda: Connection(app.answer, dates, lines, options.keep_alive_seconds), sock=found
+    )
+    try:
+        yield Server(url, number, app.living)
+    finally:
+        listening.close()
+        for line in list(lines):
+            line.end()
+        found.close()

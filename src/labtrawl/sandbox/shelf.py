@@ -4,12 +4,16 @@ Entered by the routes and by `truth`; both therefore speak of the same rows.
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
 
 from labtrawl.sandbox import entities, entities_planning, entities_projects
 from labtrawl.sandbox.access import Access, Viewer, sees_issue, sees_note
 from labtrawl.sandbox.entities import Body
 from labtrawl.sandbox.listing import Listing, Row, encoded
 from labtrawl.sandbox.model import (
+    PLANNER,
+    REPORTER,
     Group,
     Issue,
     Membership,
@@ -18,6 +22,7 @@ from labtrawl.sandbox.model import (
     Project,
     World,
 )
+from labtrawl.sandbox.stock import Stock
 from labtrawl.sandbox.wire import encode_json
 
 
@@ -29,15 +34,36 @@ class Shelf:
         self.base = base
         self.access = Access(world)
         self.people = entities.People(base)
-        self._kept: dict[tuple[object, ...], Listing] = {}
         self._milestones: dict[int, Body] = {}
+        self._stock = Stock()
+
+    def stamp(self, segments: tuple[str, ...]) -> int:
+        """Another number after each change that may touch what this path answers."""
+        return self._stock.stamp(segments)
+
+    def replace_world(self, world: World, projects: set[int], relocated: set[int]) -> None:
+        """Show another world from now on.
+
+        `projects` are the numbers of all projects that are not as they were, of which the
+        `relocated` ones have another path; lists of no other project are made anew.
+        """
+        self.world = world
+        self.access = Access(world)
+        self._milestones.clear()
+        self._stock.drop(projects, relocated)
 
     def keep(self, key: tuple[object, ...], make: Callable[[], Listing]) -> Listing:
-        """The listing kept under `key`, made on first use."""
-        found = self._kept.get(key)
-        if found is None:
-            found = self._kept[key] = make()
-        return found
+        """The listing kept under `key` (its name, then the number of its place), or made."""
+        return self._stock.keep(key, make)
+
+    def keep_rows(
+        self, key: tuple[object, ...], items: Iterable[Any], write: Callable[[Any], Body]
+    ) -> Listing:
+        """As `keep`; after a change, only the items that it touched are written anew.
+
+        For rows that follow from the item and its project's path alone.
+        """
+        return self._stock.keep_rows(key, items, write)
 
     def group(self, group: Group) -> bytes:
         """``GET /groups/:id?with_projects=false``."""
@@ -50,8 +76,13 @@ class Shelf:
             ("groups",), lambda: encoded((g, entities.group_body(self.base, g)) for g in groups)
         )
 
-    def project_body(self, viewer: Viewer, project: Project, *, bare: bool = False) -> Body:
-        """A project as the viewer gets it; `bare` = as in a group's list, without permissions."""
+    def project_body(
+        self, viewer: Viewer, project: Project, *, bare: bool = False, weighed: bool = False
+    ) -> Body:
+        """A project as the viewer gets it; `bare` = as in a group's list, without permissions.
+
+        `weighed` adds statistics for Reporters and above.
+        """
         group = self.access.groups.get(project.namespace_id)
         if viewer.user is None:
             return entities_projects.project_simple(self.base, project, group)
@@ -61,7 +92,10 @@ class Shelf:
         direct = max((m.access_level for m in project.members if m.user.id == me), default=0)
         inherited = viewer.group_levels.get(group.id, 0) if group else 0
         permissions = entities_projects.permissions_body(direct, inherited)
-        return entities_projects.project_body(self.people, project, group, permissions)
+        body = entities_projects.project_body(self.people, project, group, permissions)
+        if weighed and viewer.level(project) >= REPORTER:
+            body["statistics"] = entities_projects.statistics_body(project.statistics)
+        return body
 
     def projects(self, viewer: Viewer, *, simple: bool = False, bare: bool = False) -> Listing:
         """All projects that the viewer may know of, in the order of their ids."""
@@ -168,17 +202,21 @@ class Shelf:
 
     def issues(self, viewer: Viewer, project: Project) -> Listing:
         """The issues that the viewer may see."""
-        everything = self.keep(("issues", project.id), lambda: self._issues(project))
-        seen = [row for row in everything.rows if sees_issue(viewer, project, row.item)]
-        if len(seen) == len(everything.rows):
+        everything = self.keep_rows(
+            ("issues", project.id), project.issues, partial(self.issue_body, project)
+        )
+        if viewer.level(project) >= PLANNER:
             return everything
         me = viewer.user.id if viewer.user else 0
-        return self.keep(("issues", project.id, me), lambda: Listing(seen))
+        return self.keep(
+            ("issues", project.id, me),
+            lambda: Listing(
+                [row for row in everything.rows if sees_issue(viewer, project, row.item)]
+            ),
+        )
 
-    def _issues(self, project: Project) -> Listing:
-        return encoded((issue, self._issue_body(project, issue)) for issue in project.issues)
-
-    def _issue_body(self, project: Project, issue: Issue) -> Body:
+    def issue_body(self, project: Project, issue: Issue) -> Body:
+        """An issue as a row, and inside a link."""
         milestone = self.milestone_body(issue.milestone) if issue.milestone else None
         return entities_planning.issue_body(self.people, project, issue, milestone)
 

@@ -3,6 +3,8 @@
 Entered by the routes and by `truth`. Each function takes the shelf that keeps its rows.
 """
 
+from functools import partial
+
 from labtrawl.sandbox import entities_activity as activity
 from labtrawl.sandbox import entities_code as code
 from labtrawl.sandbox.access import Viewer, sees_event
@@ -31,11 +33,10 @@ def commit_of(shelf: Shelf, project: Project, commit: Commit) -> Body:
 
 def merge_requests(shelf: Shelf, project: Project) -> Listing:
     """All merge requests of the project."""
-    return shelf.keep(
+    return shelf.keep_rows(
         ("merge_requests", project.id),
-        lambda: encoded(
-            (item, merge_request_row(shelf, project, item)) for item in project.merge_requests
-        ),
+        project.merge_requests,
+        partial(merge_request_row, shelf, project),
     )
 
 
@@ -59,17 +60,21 @@ def _latest_pipeline(project: Project, sha: str | None) -> Pipeline | None:
     return next((found for found in reversed(project.pipelines) if found.sha == sha), None)
 
 
-def commits(shelf: Shelf, project: Project) -> Listing:
-    """All commits of all branches, newest first."""
-    return shelf.keep(
-        ("commits", project.id),
-        lambda: encoded(
-            (commit, commit_of(shelf, project, commit)) for commit in reversed(project.commits)
-        ),
+def commits(shelf: Shelf, project: Project, *, stats: bool = False) -> Listing:
+    """All commits of all branches, newest first; `stats` adds how many lines they changed."""
+    return shelf.keep_rows(
+        ("commits", project.id, stats),
+        reversed(project.commits),
+        partial(_commit_row, shelf, project, stats=stats),
     )
 
 
-def commits_from(shelf: Shelf, project: Project, ref: str) -> list[Row]:
+def _commit_row(shelf: Shelf, project: Project, commit: Commit, stats: bool) -> Body:
+    row = commit_of(shelf, project, commit)
+    return row | {"stats": code.stats_body(commit)} if stats else row
+
+
+def commits_from(shelf: Shelf, project: Project, ref: str, *, stats: bool = False) -> list[Row]:
     """Commits reachable from a branch, tag or sha, newest first; empty for an unknown one."""
     heads = {branch.name: branch.commit.sha for branch in project.branches}
     heads |= {tag.name: tag.commit.sha for tag in project.tags}
@@ -81,7 +86,7 @@ def commits_from(shelf: Shelf, project: Project, ref: str) -> list[Row]:
         if sha in parents and sha not in reached:
             reached.add(sha)
             waiting += parents[sha]
-    return [row for row in commits(shelf, project).rows if row.item.sha in reached]
+    return [row for row in commits(shelf, project, stats=stats).rows if row.item.sha in reached]
 
 
 def commit_detail(shelf: Shelf, project: Project, commit: Commit) -> Body:
@@ -122,24 +127,20 @@ def tags(shelf: Shelf, project: Project) -> Listing:
 
 def pipelines(shelf: Shelf, project: Project) -> Listing:
     """All pipelines of the project."""
-    return shelf.keep(
+    return shelf.keep_rows(
         ("pipelines", project.id),
-        lambda: encoded(
-            (pipeline, code.pipeline_brief(shelf.base, project, pipeline))
-            for pipeline in project.pipelines
-        ),
+        project.pipelines,
+        partial(code.pipeline_brief, shelf.base, project),
     )
 
 
 def jobs(shelf: Shelf, project: Project) -> Listing:
     """All CI jobs of the project, retried ones included."""
-    return shelf.keep(
-        ("jobs", project.id),
-        lambda: encoded((job, _job_body(shelf, project, job)) for job in project.jobs),
-    )
+    return shelf.keep_rows(("jobs", project.id), project.jobs, partial(job_of, shelf, project))
 
 
-def _job_body(shelf: Shelf, project: Project, job: Job) -> Body:
+def job_of(shelf: Shelf, project: Project, job: Job) -> Body:
+    """A CI job inside a deployment or as a row."""
     commit = commit_of(shelf, project, job.commit) if job.commit else None
     return activity.job_body(shelf.people, project, job, commit)
 

@@ -18,6 +18,15 @@ _FIRST_IDS = {
     "pipeline": 90_001,
     "job": 400_001,
     "event": 800_001,
+    "award": 5_001,
+    "label_event": 30_001,
+    "state_event": 60_001,
+    "milestone_event": 80_001,
+    "timelog": 2_001,
+    "issue_link": 501,
+    "version": 3_401,
+    "environment": 201,
+    "deployment": 9_001,
 }
 
 

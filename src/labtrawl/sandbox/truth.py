@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from labtrawl.sandbox import shelf_code
+from labtrawl.sandbox import shelf_builds, shelf_code, shelf_items, truth_items
 from labtrawl.sandbox.access import FORBIDDEN, Viewer, in_scope
 from labtrawl.sandbox.listing import Row
 from labtrawl.sandbox.model import Account, Group, Project, World
@@ -26,17 +26,22 @@ PROJECT_RESOURCES = (
     "labels",
     "milestones",
     "issues",
-    "issue_notes",
     "merge_requests",
-    "merge_request_notes",
     "commits",
     "branches",
     "tags",
     "pipelines",
     "ci_jobs",
     "releases",
+    "environments",
+    "deployments",
     "events",
+    "languages",
+    "timelogs",
+    *truth_items.ISSUE_RESOURCES,
+    *truth_items.REQUEST_RESOURCES,
 )
+COMMIT_DISCUSSIONS = "commit_discussions"
 _NATURAL = {
     "commits": "sha",
     "branches": "name",
@@ -110,21 +115,35 @@ def _gather(value: object, seen: set[int]) -> None:
             _gather(inner, seen)
 
 
-def truth(world: World, username: str | None = None, external_url: str = "") -> Truth:
+def truth(
+    world: World,
+    username: str | None = None,
+    external_url: str = "",
+    *,
+    commit_discussions: bool = False,
+) -> Truth:
     """The truth for an account (default: the main one), with links under `external_url`.
 
-    Raises KeyError if no account of the world has this username.
+    `commit_discussions` adds this resource, that a crawl collects only where it is named. Raises KeyError if no account of the world has this username.
     """
-    account = _account(world, username)
     shelf = Shelf(world, external_url.rstrip("/") or "http://127.0.0.1")
+    return truth_of(shelf, username, commit_discussions=commit_discussions)
+
+
+def truth_of(
+    shelf: Shelf, username: str | None = None, *, commit_discussions: bool = False
+) -> Truth:
+    """As `truth`, from the lists that a server keeps: what it answers at this moment."""
+    account = _account(shelf.world, username)
     viewer = shelf.access.viewer(account)
+    extra = (COMMIT_DISCUSSIONS,) if commit_discussions else ()
     cells: list[Cell] = []
-    for group in sorted(world.groups, key=lambda g: g.id):
+    for group in sorted(shelf.world.groups, key=lambda g: g.id):
         if in_scope(viewer, viewer.group_level(group)):
             cells += _group_cells(shelf, viewer, group)
-    for project in sorted(world.projects, key=lambda p: p.id):
+    for project in sorted(shelf.world.projects, key=lambda p: p.id):
         if in_scope(viewer, viewer.level(project)):
-            cells += _project_cells(shelf, viewer, project)
+            cells += _project_cells(shelf, viewer, project, extra)
     return Truth(account.username, tuple(cells))
 
 
@@ -174,8 +193,10 @@ def _place_items(shelf: Shelf, place: Group | Project, resource: str) -> tuple[I
     return _items(resource, shelf.milestones(place).rows)
 
 
-def _project_cells(shelf: Shelf, viewer: Viewer, project: Project) -> Iterator[Cell]:
-    for resource in PROJECT_RESOURCES:
+def _project_cells(
+    shelf: Shelf, viewer: Viewer, project: Project, extra: tuple[str, ...]
+) -> Iterator[Cell]:
+    for resource in (*PROJECT_RESOURCES, *extra):
         denied = shelf.access.gate_resource(viewer, project, resource)
         if denied:
             yield Cell("project", project.id, project.full_path, resource, gap=denied.reason)
@@ -188,25 +209,31 @@ def _project_items(
     shelf: Shelf, viewer: Viewer, project: Project, resource: str
 ) -> tuple[Item, ...]:
     if resource == "project":
-        return (Item(project.id, encode_json(shelf.project_body(viewer, project))),)
+        body = shelf.project_body(viewer, project, weighed=True)
+        return (Item(project.id, encode_json(body)),)
+    if resource == "languages":
+        return (Item(str(project.id), encode_json(project.languages)),)
+    if resource in truth_items.RESOURCES:
+        found = truth_items.records(shelf, viewer, project, resource)
+        return tuple(Item(natural, body) for natural, body in found)
     if resource in ("members", "inherited_members", "labels", "milestones"):
         return _place_items(shelf, project, resource)
     return _items(resource, _project_rows(shelf, viewer, project, resource))
 
 
 def _project_rows(shelf: Shelf, viewer: Viewer, project: Project, resource: str) -> list[Row]:
-    if resource in ("issue_notes", "merge_request_notes"):
-        threads = _project_rows(shelf, viewer, project, resource.replace("_notes", "s"))
-        return [row for t in threads for row in shelf.notes(viewer, project, t.item).rows]
     lists: dict[str, Callable[[], list[Row]]] = {
         "issues": lambda: shelf.issues(viewer, project).rows,
         "merge_requests": lambda: shelf_code.merge_requests(shelf, project).rows,
-        "commits": lambda: shelf_code.commits(shelf, project).rows,
+        "commits": lambda: shelf_code.commits(shelf, project, stats=True).rows,
         "branches": lambda: shelf_code.branches(shelf, viewer, project).rows,
         "tags": lambda: shelf_code.tags(shelf, project).rows,
         "pipelines": lambda: shelf_code.pipelines(shelf, project).rows,
         "ci_jobs": lambda: shelf_code.jobs(shelf, project).rows,
         "releases": lambda: shelf_code.releases(shelf, viewer, project).rows,
+        "environments": lambda: shelf_builds.environments(shelf, project).rows,
+        "deployments": lambda: shelf_builds.deployments(shelf, project).rows,
+        "timelogs": lambda: shelf_items.timelogs(shelf, viewer, project).rows,
         "events": lambda: shelf_code.events(shelf, viewer, project),
     }
     return lists[resource]()

@@ -40,15 +40,15 @@ def _cell_body(cell: Cell, ids: bool) -> dict[str, Any]:
 def _as_text(truth: Truth, ids: bool) -> str:
     lines = [f"what {truth.username} may read", ""]
     for resource, count in truth.counts().items():
-        lines.append(f"{resource:<22}{count:>9,}")
-    lines.append(f"{'users seen':<22}{len(truth.users_seen):>9,}")
+        lines.append(f"{resource:<32}{count:>9,}")
+    lines.append(f"{'users seen':<32}{len(truth.users_seen):>9,}")
     place = ""
     for cell in truth.cells:
         title = f"{cell.area_kind} {cell.area_id} {cell.full_path}"
         if title != place:
             place = title
             lines += ["", title]
-        lines.append(f"  {cell.resource:<20}{cell.gap or format(len(cell.items), ','):>9}")
+        lines.append(f"  {cell.resource:<30}{cell.gap or format(len(cell.items), ','):>9}")
         if ids:
             lines += [f"    {item.natural_id}" for item in cell.items]
     return "\n".join(lines) + "\n"

@@ -4,6 +4,7 @@ Entered by the app (which makes Requests and sends Replies), the routes and the 
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,6 +28,7 @@ class Request:
     url: str
     query: tuple[tuple[str, str], ...] = ()
     headers: dict[bytes, bytes] = field(default_factory=dict)
+    body: bytes = b""
 
     def get(self, name: str, default: str = "") -> str:
         """The last value of a parameter."""
@@ -71,12 +73,30 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Status, body and headers of an answer."""
+    """Status, body and headers of an answer; `tag` is the body's ETag once it is known."""
 
     status: int
     body: bytes
     headers: Headers = field(default_factory=list)
     content_type: bytes = JSON_TYPE
+    tag: bytes = b""
+
+
+class Asked(NamedTuple):
+    """A request as it came over the wire: names of headers in lower case, `target` as sent."""
+
+    method: str
+    target: str
+    headers: dict[bytes, bytes]
+    body: bytes = b""
+
+
+class Answer(NamedTuple):
+    """What goes back: after `hold_seconds`; `torn` = half of it, then the connection is dropped."""
+
+    reply: Reply
+    hold_seconds: float = 0.0
+    torn: bool = False
 
 
 class Refused(Exception):

@@ -5,7 +5,17 @@ Entered by whoever needs a look-alike GitLab: the command line, tests and benchm
 
 import msgspec
 
-from labtrawl.sandbox import activity, builds, cast, estate, history, planning
+from labtrawl.sandbox import (
+    activity,
+    builds,
+    cast,
+    deliveries,
+    estate,
+    history,
+    planning,
+    reviews,
+    traces,
+)
 from labtrawl.sandbox.instants import DAY_MS, instant_ms
 from labtrawl.sandbox.model import Group, World
 from labtrawl.sandbox.plan import WorldPlan
@@ -61,6 +71,10 @@ def _fill(drafts: list[estate.Draft], stage: Stage) -> None:
     history.write_merge_requests(requests, lines, stage)
     history.write_tags(drafts, lines, stage)
     builds.write_builds(drafts, lines, stage)
+    if stage.plan.traces:
+        reviews.write_reviews(drafts, lines, stage)
+        traces.write_traces(drafts, stage)
+    deliveries.write_deliveries(drafts, stage)
     activity.write_releases(drafts, stage)
     activity.write_events(drafts, stage)
 

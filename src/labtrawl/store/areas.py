@@ -45,6 +45,38 @@ def grant(connection: Connection, area_id: int, account_id: int, role: int) -> N
     )
 
 
+def seen_again(connection: Connection, area_id: int) -> bool:
+    """Note that an account sees an area; say whether none did for a while."""
+    return bool(
+        connection.exec_driver_sql(
+            "UPDATE area SET unseen_at = NULL WHERE id = ? AND unseen_at IS NOT NULL", (area_id,)
+        ).rowcount
+    )
+
+
+def lose(connection: Connection, account_id: int, before: int) -> list[int]:
+    """End an account's access to what it saw last before an instant of ours (ms).
+
+    Return the areas that nobody sees any more.
+    """
+    gone = connection.exec_driver_sql(
+        "DELETE FROM area_access WHERE account_id = ? AND seen_at < ? AND area_id IN"
+        " (SELECT id FROM area WHERE kind IN ('group', 'project')) RETURNING area_id",
+        (account_id, before),
+    ).all()
+    return [area_id for (area_id,) in gone if _is_lost(connection, area_id)]
+
+
+def _is_lost(connection: Connection, area_id: int) -> bool:
+    return bool(
+        connection.exec_driver_sql(
+            f"UPDATE area SET unseen_at = {NOW_MS} WHERE id = ? AND NOT EXISTS"
+            " (SELECT 1 FROM area_access AS x WHERE x.area_id = area.id)",
+            (area_id,),
+        ).rowcount
+    )
+
+
 def find(connection: Connection, instance_id: int, kind: str, gitlab_id: int) -> int | None:
     """Return the id of an area that is known."""
     row = connection.exec_driver_sql(

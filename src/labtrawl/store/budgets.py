@@ -26,7 +26,10 @@ def keep(connection: Connection, rows: list[Row]) -> None:
         )
 
 
-def has_account(connection: Connection, account_id: int) -> bool:
-    """Say whether there is such an account."""
-    found = connection.exec_driver_sql("SELECT 1 FROM account WHERE id = ?", (account_id,))
-    return found.first() is not None
+def instance_of(connection: Connection, account_id: int) -> str | None:
+    """Return the URL of an account's instance; None where there is no such account."""
+    found = connection.exec_driver_sql(
+        "SELECT i.url FROM account AS a JOIN instance AS i ON i.id = a.instance_id WHERE a.id = ?",
+        (account_id,),
+    ).first()
+    return None if found is None else str(found[0])

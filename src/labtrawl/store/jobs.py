@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from labtrawl.domain.job import HoldReason, JobState
+from labtrawl.domain.visit import Mode
 from labtrawl.errors import Conflict, LeaseLost, Missing
 from labtrawl.store.engine import NOW_MS
 
@@ -56,10 +57,48 @@ def enqueue(connection: Connection, new: PlannedJob) -> int | None:
 
 def enqueue_first(connection: Connection, new: PlannedJob) -> int | None:
     """Queue a job unless that (area, resource) ever had one: discovery is not a reason to re-read."""
+    known = is_known(connection, new.area_id, new.resource)
+    return None if known else enqueue(connection, new)
+
+
+def is_known(connection: Connection, area_id: int, resource: str) -> bool:
+    """Say whether a list ever had a job."""
     before = connection.exec_driver_sql(
-        "SELECT 1 FROM job WHERE area_id = ? AND resource = ? LIMIT 1", (new.area_id, new.resource)
+        "SELECT 1 FROM job WHERE area_id = ? AND resource = ? LIMIT 1", (area_id, resource)
     ).first()
-    return None if before else enqueue(connection, new)
+    return before is not None
+
+
+REOPEN = f"""
+UPDATE job SET state = 'queued', mode = ?, cursor = NULL, processed_items = 0, total_items = NULL,
+  changed_items = 0, read_role = NULL, attempt = 0, stage = '', error_reason = NULL,
+  error_message = NULL, run_after = NULL, started_at = NULL, finished_at = NULL,
+  updated_at = {NOW_MS}, change = {NEXT_CHANGE}
+WHERE id = (SELECT MAX(id) FROM job WHERE area_id = ? AND resource = ?)
+  AND (state = 'completed' OR state = CAST(? AS TEXT) OR state = CAST(? AS TEXT))
+  AND NOT EXISTS (SELECT 1 FROM job AS o WHERE o.area_id = job.area_id
+    AND o.resource = job.resource AND o.state IN ('queued', 'running', 'held'))
+RETURNING id
+"""
+
+
+def reopen(
+    connection: Connection,
+    area_id: int,
+    resource: str,
+    mode: Mode,
+    failed: bool = False,
+    cancelled: bool = False,
+) -> int | None:
+    """Open the job of a list for another visit, from its beginning; return its id.
+
+    None where it is open already, or there is none that completed (or, where asked for, failed or
+    was cancelled). The fence and the numbers of segments go on, requests are those of a job's whole
+    life. An area that nobody sees has to be held by `hold_unseen` afterwards.
+    """
+    also = (JobState.FAILED if failed else None, JobState.CANCELLED if cancelled else None)
+    row = connection.exec_driver_sql(REOPEN, (mode, area_id, resource, *also)).first()
+    return row[0] if row else None
 
 
 def was_applied(connection: Connection, job_id: int, origin: Origin) -> bool:
@@ -135,6 +174,13 @@ def advance(connection: Connection, job_id: int, cursor: str, segments: int) -> 
     )
 
 
+def count_changed(connection: Connection, job_id: int, records: int) -> None:
+    """Add what this visit committed: how much it found changed, whoever reads the rest of it."""
+    connection.exec_driver_sql(
+        "UPDATE job SET changed_items = changed_items + ? WHERE id = ?", (records, job_id)
+    )
+
+
 def complete(connection: Connection, job_id: int) -> None:
     """End a running job well."""
     connection.exec_driver_sql(
@@ -193,10 +239,21 @@ def resume(connection: Connection, reason: HoldReason, account_id: int | None = 
     ).rowcount
 
 
+def resume_area(connection: Connection, area_id: int) -> int:
+    """Queue again what was held in an area that nobody saw; return how many."""
+    return connection.exec_driver_sql(
+        f"UPDATE job SET state = 'queued', hold_reason = NULL, updated_at = {NOW_MS},"
+        f" change = {NEXT_CHANGE} WHERE area_id = ? AND state = 'held' AND hold_reason = ?",
+        (area_id, HoldReason.UNSEEN),
+    ).rowcount
+
+
 def hold_unseen(connection: Connection) -> int:
     """Hold what is queued in areas that no usable account sees; return how many."""
     return connection.exec_driver_sql(
-        "UPDATE job SET state = 'held', hold_reason = 'credential', run_after = NULL,"
+        "UPDATE job SET state = 'held', run_after = NULL, hold_reason = CASE WHEN EXISTS"
+        " (SELECT 1 FROM area AS a WHERE a.id = job.area_id AND a.unseen_at IS NOT NULL)"
+        " THEN 'unseen' ELSE 'credential' END,"
         f" updated_at = {NOW_MS}, change = {NEXT_CHANGE} WHERE state = 'queued' AND NOT EXISTS ("
         "SELECT 1 FROM area_access AS x JOIN account AS c ON c.id = x.account_id"
         " WHERE x.area_id = job.area_id AND c.state = 'active')"
@@ -233,15 +290,17 @@ class JobPlace:
     area_id: int
     instance_id: int
     account_id: int
+    area_kind: str
+    mode: Mode
 
 
 def place_of(connection: Connection, job_id: int) -> JobPlace:
     """Return what a claimed job is about."""
     row = connection.exec_driver_sql(
-        "SELECT j.resource, j.attempt, j.area_id, a.instance_id, j.account_id"
+        "SELECT j.resource, j.attempt, j.area_id, a.instance_id, j.account_id, a.kind, j.mode"
         " FROM job AS j JOIN area AS a ON a.id = j.area_id WHERE j.id = ?",
         (job_id,),
     ).first()
     if row is None:
         raise Missing(f"there is no job {job_id}")
-    return JobPlace(*row)
+    return JobPlace(row[0], row[1], row[2], row[3], row[4], row[5], Mode(row[6]))

@@ -38,6 +38,9 @@ class ClaimedJob:
     instance_url: str
     gitlab_version: str
     account_id: int
+    mode: str = "full"
+    # The server's instant (ms) after which a visit for changes reads; None where that is not known.
+    since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +67,15 @@ WHERE j.state = 'queued' AND j.run_after IS NULL AND (CAST(? AS TEXT) IS NULL OR
 ORDER BY j.priority DESC, j.id LIMIT ?
 """
 
+BEST_ROLE = """(SELECT MAX(x.role) FROM area_access AS x JOIN account AS c ON c.id = x.account_id
+    WHERE x.area_id = job.area_id AND c.state = 'active')"""
 # Highest role first, then the account with the fewest jobs at work.
 CLAIM = f"""
 UPDATE job SET state = 'running', fence = fence + 1, attempt = attempt + 1, lease_holder = ?,
   lease_expires_at = {NOW_MS} + ?, claim_id = ?, earlier_requests = requests,
   earlier_retries = retries, applied_origin = NULL, applied_id = NULL, started_at = COALESCE(started_at, {NOW_MS}),
-  updated_at = {NOW_MS}, change = {NEXT_CHANGE}, account_id = (
+  updated_at = {NOW_MS}, change = {NEXT_CHANGE},
+  read_role = CASE WHEN read_role < {BEST_ROLE} THEN read_role ELSE {BEST_ROLE} END, account_id = (
     SELECT x.account_id FROM area_access AS x JOIN account AS c ON c.id = x.account_id
     WHERE x.area_id = job.area_id AND c.state = 'active'
     ORDER BY x.role DESC, (SELECT COUNT(*) FROM job AS r
@@ -80,8 +86,9 @@ WHERE id = ? AND state = 'queued'
 _CLAIMED_JOB = """
 SELECT j.id, j.fence, j.lease_expires_at, j.resource, j.priority, j.attempt, j.cursor,
   j.next_segment, j.processed_items, a.kind, a.gitlab_id, a.full_path, i.id, i.url, i.version,
-  j.account_id
+  j.account_id, j.mode, CASE WHEN j.mode = 'changes' THEN v.watermark END
 FROM job AS j JOIN area AS a ON a.id = j.area_id JOIN instance AS i ON i.id = a.instance_id
+  LEFT JOIN visit AS v ON v.area_id = j.area_id AND v.resource = j.resource
 WHERE j.state = 'running' AND j.lease_holder = ?"""
 CLAIMED = f"{_CLAIMED_JOB} AND j.claim_id = ? ORDER BY j.id"
 IN_HAND = f"{_CLAIMED_JOB} ORDER BY j.id"

@@ -1,11 +1,17 @@
 """The ledger: for each area and resource what was expected, what was collected, and why less."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from labtrawl.domain.failure import GapReason
 from labtrawl.store.engine import NOW_MS
+
+# What is missing for one of these stays missing until the whole list is read again.
+MENDABLE = (GapReason.CAP, GapReason.FAILED, GapReason.CHANGED, GapReason.CANCELLED)
+UNSEEN = "the last discovery of every account that saw it did not find it any more"
+LASTING = ", ".join(f"'{reason}'" for reason in MENDABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,35 @@ def open_row(connection: Connection, area_id: int, resource: str, job_id: int | 
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a list that was read by time: instants in ISO 8601, "" for none."""
+
+    since: str
+    until: str
+    expected: int | None
+    collected: int
+
+
+def set_windows(
+    connection: Connection, area_id: int, resource: str, windows: Sequence[Window]
+) -> None:
+    """Replace the windows of a list by those of its last reading, where it was read in any."""
+    if not windows:
+        return
+    connection.exec_driver_sql(
+        "DELETE FROM ledger_window WHERE area_id = ? AND resource = ?", (area_id, resource)
+    )
+    for one in windows:
+        connection.exec_driver_sql(
+            "INSERT INTO ledger_window (area_id, resource, since, until, expected, collected,"
+            f" updated_at) VALUES (?, ?, ?, ?, ?, ?, {NOW_MS})"
+            " ON CONFLICT (area_id, resource, since, until) DO UPDATE SET"
+            " expected = excluded.expected, collected = excluded.collected",
+            (area_id, resource, one.since, one.until, one.expected, one.collected),
+        )
+
+
 def explain(connection: Connection, area_id: int, resource: str, entry: Entry) -> None:
     """Write down why there is less, or nothing."""
     connection.exec_driver_sql(
@@ -47,18 +82,58 @@ def explain_if_empty(connection: Connection, area_id: int, resource: str, entry:
         explain(connection, area_id, resource, entry)
 
 
-def count(connection: Connection, area_id: int, resource: str, records: int) -> None:
-    """Add committed records, in the transaction that commits them."""
+def explain_unseen(connection: Connection, area_id: int) -> None:
+    """Write down for each list of an area without a reason that nobody sees it any more."""
     connection.exec_driver_sql(
-        f"UPDATE ledger SET collected = collected + ?, updated_at = {NOW_MS}"
-        " WHERE area_id = ? AND resource = ?",
-        (records, area_id, resource),
+        f"UPDATE ledger SET reason = ?, detail = ?, updated_at = {NOW_MS}"
+        " WHERE area_id = ? AND reason IS NULL",
+        (GapReason.FORBIDDEN, UNSEEN, area_id),
+    )
+
+
+def forget_unseen(connection: Connection, area_id: int) -> list[str]:
+    """Take `explain_unseen` back; return the resources of the lists."""
+    rows = connection.exec_driver_sql(
+        f"UPDATE ledger SET reason = NULL, detail = '', updated_at = {NOW_MS}"
+        " WHERE area_id = ? AND reason = ? AND detail = ? RETURNING resource",
+        (area_id, GapReason.FORBIDDEN, UNSEEN),
+    ).all()
+    return sorted(row[0] for row in rows)
+
+
+def count(
+    connection: Connection, area_id: int, resource: str, objects: int, is_known: bool = False
+) -> None:
+    """Add committed objects, fewer than none where some are gone, in the transaction of the commit.
+
+    `is_known` says that GitLab's total moved as much: a visit for changes counts no list anew.
+    """
+    connection.exec_driver_sql(
+        "UPDATE ledger SET collected = collected + ?, expected = expected + ?,"
+        f" updated_at = {NOW_MS} WHERE area_id = ? AND resource = ?",
+        (objects, objects if is_known else 0, area_id, resource),
     )
 
 
 def close_row(connection: Connection, area_id: int, resource: str, entry: Entry) -> None:
     """The list was read to its end: what GitLab announced, and a reason where it differs."""
     explain(connection, area_id, resource, entry)
+    _close(connection, area_id, resource)
+
+
+def close_changes(connection: Connection, area_id: int, resource: str, entry: Entry) -> None:
+    """What changed was read to its end: this mends no gap of the readings before it."""
+    connection.exec_driver_sql(
+        "UPDATE ledger SET expected = COALESCE(?, expected), reason = COALESCE(?, CASE WHEN"
+        f" reason IN ({LASTING}) THEN reason END), detail = CASE WHEN ? <> '' THEN ?"
+        f" WHEN reason IN ({LASTING}) THEN detail ELSE '' END"
+        " WHERE area_id = ? AND resource = ?",
+        (entry.expected, entry.reason, entry.detail, entry.detail, area_id, resource),
+    )
+    _close(connection, area_id, resource)
+
+
+def _close(connection: Connection, area_id: int, resource: str) -> None:
     connection.exec_driver_sql(
         f"UPDATE ledger SET completed_at = {NOW_MS} WHERE area_id = ? AND resource = ?",
         (area_id, resource),

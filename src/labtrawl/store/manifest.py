@@ -67,6 +67,21 @@ def segments(
     return [SegmentRow(*row) for row in rows]
 
 
+def page(
+    connection: Connection, area_id: int, resource: str, after: int, limit: int
+) -> list[tuple[int, ClosedSegment]]:
+    """Return segments of one list with their numbers, larger than `after`, in their order.
+
+    Compacted meanwhile, a list may show an object twice and leaves none out.
+    """
+    rows = connection.exec_driver_sql(
+        "SELECT id, name, length, sha256, records FROM segment"
+        " WHERE area_id = ? AND resource = ? AND id > ? ORDER BY id LIMIT ?",
+        (area_id, resource, after, limit),
+    ).all()
+    return [(row[0], ClosedSegment(*row[1:])) for row in rows]
+
+
 def names(connection: Connection) -> set[str]:
     """Return the names of all committed segments."""
     return {row[0] for row in connection.exec_driver_sql("SELECT name FROM segment").all()}

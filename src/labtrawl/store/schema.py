@@ -10,7 +10,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -19,15 +18,9 @@ from sqlalchemy import (
     text,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+from labtrawl.store.schema_visits import ledger_window, metadata, visit
+
+__all__ = ["ledger_window", "metadata", "visit"]
 
 # SQLite's integers are wide whatever they are called. Every progress is a change, and GitLab
 # counts on: both outgrow 32 bits.
@@ -87,6 +80,8 @@ area = Table(
     Column("parent_path", Text, nullable=False, server_default=""),
     Column("discovered_at", BigInteger, nullable=False),
     Column("seen_at", BigInteger, nullable=False),
+    # Since when no account finds it any more; None while one does.
+    Column("unseen_at", BigInteger),
     # Identity is (instance, kind, numeric id): a rename keeps the area and its history.
     UniqueConstraint("instance_id", "kind", "gitlab_id"),
     CheckConstraint("kind IN ('instance', 'group', 'project', 'user')", name="kind"),
@@ -149,6 +144,12 @@ job = Table(
     # The highest message id applied to this job by its present holder.
     Column("applied_origin", Text),
     Column("applied_id", Text),
+    # How this visit reads; a list is one job for ever, opened again for each visit.
+    Column("mode", Text, nullable=False, server_default="full"),
+    # The lowest role that this visit read with: what it may have missed shows to a higher one.
+    Column("read_role", Integer),
+    # Objects that this visit committed so far: a crawler that takes over counts from nothing.
+    Column("changed_items", Integer, nullable=False, server_default="0"),
     # What the website wants of a running job; written before its crawler is told.
     Column("wanted", Text, nullable=False, server_default="run"),
     Column("created_at", BigInteger, nullable=False),
@@ -169,6 +170,7 @@ job = Table(
     # Only who works can be asked to stop: the wish ends with the lease.
     CheckConstraint("wanted = 'run' OR (wanted = 'pause' AND state = 'running')", name="wanted"),
     CheckConstraint("(state = 'failed') = (error_reason IS NOT NULL)", name="error"),
+    CheckConstraint("mode IN ('full', 'changes', 'sweep')", name="mode"),
     Index("ix_job_change", "change"),
     Index("ix_job_state", "state", "id"),
     Index("ix_job_resource", "resource", "id"),

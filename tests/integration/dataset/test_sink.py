@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ import zstandard
 
 from labtrawl.dataset.disk import LocalDisk
 from labtrawl.dataset.policy import GatedRecord
-from labtrawl.dataset.sink import Segment, SegmentLimits, Sink
+from labtrawl.dataset.sink import Folders, Segment, SegmentLimits, Sink
 from labtrawl.errors import DatasetError, DiskFull
 from tests.integration.dataset.samples import FETCHED_AT, ISSUES, ROOMY, gated, sink_at, written
 
@@ -111,18 +112,66 @@ def test_sink_given_anything_but_gated_records_takes_nothing(tmp_path: Path) -> 
 def test_sink_whose_file_is_there_already_refuses_and_leaves_it(tmp_path: Path) -> None:
     written(tmp_path, [gated(1)])
     before = (tmp_path / FIRST).read_bytes()
+    sink = sink_at(tmp_path)
+    sink.write([gated(2)])
     with pytest.raises(DatasetError, match=rf"cannot write {FIRST}: File exists"):
-        sink_at(tmp_path).write([gated(2)])
+        sink.close_segment()
     assert (tmp_path / FIRST).read_bytes() == before
 
 
 def test_sink_with_too_little_room_left_says_disk_full_and_begins_nothing(tmp_path: Path) -> None:
     sink = sink_at(tmp_path, limits=SegmentLimits(min_free_bytes=1 << 60))
+    sink.write([gated(1)])
     with pytest.raises(DiskFull, match=r"MiB are kept for the database; free some space"):
-        sink.write([gated(1)])
+        sink.close_segment()
     with pytest.raises(DatasetError, match="go back to the last checkpoint"):
         sink.close_segment()
     assert files(tmp_path) == []
+
+
+def test_sink_touches_the_disk_with_its_first_frame_and_not_before(tmp_path: Path) -> None:
+    sink = sink_at(tmp_path / "dataset")
+    records = [gated(number) for number in range(10)]
+    assert (sink.is_idle, sink.is_in_memory(records)) == (True, True)
+    sink.write(records)
+    assert (sink.is_idle, (tmp_path / "dataset").exists()) == (False, False)
+    sink.abandon()
+    assert (sink.is_idle, (tmp_path / "dataset").exists()) == (True, False)
+
+
+def test_folders_are_made_to_last_once_by_all_sinks_together(tmp_path: Path) -> None:
+    class Counting(LocalDisk):
+        def __init__(self) -> None:
+            self.synced: list[str] = []
+
+        def sync_folder(self, path: Path) -> None:
+            self.synced.append(path.relative_to(tmp_path).as_posix())
+            super().sync_folder(path)
+
+    disk, folders = Counting(), Folders()
+    for number in (1, 2):
+        sink = Sink(disk, tmp_path / "d", ISSUES, number, SMALL, lambda: 0.0, folders)
+        sink.write([gated(number)])
+        sink.close_segment()
+    area = f"d/i{ISSUES.instance_id}/{ISSUES.area_kind}-{ISSUES.gitlab_id}"
+    inner = f"{area}/{ISSUES.resource}"
+    assert disk.synced == [".", "d", f"d/i{ISSUES.instance_id}", area, inner, inner]
+
+
+def test_folders_are_made_again_after_a_failure_of_the_disk(tmp_path: Path) -> None:
+    folders = Folders()
+    first = Sink(LocalDisk(), tmp_path / "d", ISSUES, 1, SMALL, lambda: 0.0, folders)
+    first.write([gated(1)])
+    first.close_segment()
+    shutil.rmtree(tmp_path / "d")
+    lost, again = (
+        Sink(LocalDisk(), tmp_path / "d", ISSUES, 1, SMALL, lambda: 0.0, folders) for _ in "ab"
+    )
+    lost.write([gated(1)])
+    with pytest.raises(DatasetError, match="No such file"):
+        lost.close_segment()
+    again.write([gated(1)])
+    assert again.close_segment() is not None
 
 
 def test_sink_through_a_link_out_of_the_root_refuses(tmp_path: Path) -> None:

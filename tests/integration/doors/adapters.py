@@ -16,7 +16,8 @@ from wsproto.events import AcceptConnection, Request, TextMessage
 
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol import proof
-from labtrawl.protocol.by_http import FORMS, ORDERED, TASKS
+from labtrawl.protocol.by_http import ANSWERS as ANSWERED
+from labtrawl.protocol.by_http import FORMS, OF_TASK, TASKS
 from labtrawl.store import tokens
 from labtrawl.store.tokens import TokenScope
 from tests.integration.doors.whole import TOKEN, Whole
@@ -159,12 +160,11 @@ class Http:
         """Say a message in the form that it has here."""
         if key == "renew_leases":
             return await self._renew(payload["leases"])
-        path = FORMS.get(key) or f"{TASKS}/{payload['taskId']}/{ORDERED[key]}"
+        path = FORMS.get(key) or f"{TASKS}/{payload['taskId']}/{OF_TASK[key]}"
         status, answered = await self.ask("POST", path, payload, message_id)
         if status >= 400:
             return "ERROR", answered["error"]["code"]
-        key_of = {"request_jobs": "jobs_available", "request_budget": "budget_granted"}
-        return key_of.get(key, "ACK"), answered
+        return ANSWERED[key][1], answered
 
     async def _renew(self, leases: list[Any]) -> Answer:
         told = []

@@ -35,6 +35,14 @@ def _rows(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
+_SEGMENT = {
+    "name": "i1/project-7/r0/j1-f1-000001.jsonl.zst",
+    "length": 1,
+    "sha256": "0",
+    "records": 3,
+}
+
+
 def _segment(task: Any, number: int) -> dict[str, Any]:
     name = f"{task['segments']['prefix']}{number:06d}.jsonl.zst"
     return {"name": name, "length": 1, "sha256": "0", "records": 3}
@@ -59,6 +67,8 @@ async def _exact(say: Say) -> list[Answer]:
         await say("PROGRESS_UPDATE", told | {"processedItems": 4}, _id(3)),
         await say("PROGRESS_UPDATE", commit, _id(4)),
         await say("PROGRESS_UPDATE", commit, _id(4)),
+        await say("request_manifest", lease, _id(11)),
+        await say("request_manifest", lease | {"epoch": epoch + 1}, _id(12)),
         await say("PROGRESS_UPDATE", stale, _id(5)),
         await say("JOBS_DISCOVERED", discovered, _id(6)),
         await say("JOBS_DISCOVERED", discovered, _id(6)),
@@ -89,6 +99,8 @@ async def test_same_words_have_the_same_effect_through_every_door(
             ("ACK", {"ids": [_id(3)]}),
             ("ACK", {"upTo": {task: _id(4)}}),
             ("ACK", {"upTo": {task: _id(4)}}),
+            ("manifest", {"segments": [_SEGMENT]}),
+            ("ERROR", "lease_lost"),
             ("ERROR", "lease_lost"),
             ("ACK", {"upTo": {task: _id(6)}, "results": {_id(6): {"new": 1}}}),
             ("ACK", {"upTo": {task: _id(6)}, "results": {_id(6): {"new": 0}}}),

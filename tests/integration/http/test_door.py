@@ -180,6 +180,54 @@ async def test_slow_answer_ends_with_the_total_time(start: bytes) -> None:
     )
 
 
+@pytest.mark.parametrize("drop", [b"x", b"1\r\nx\r\n"], ids=["length", "chunked"])
+async def test_body_that_drips_ends_with_the_total_time_however_often_a_byte_comes(
+    drop: bytes,
+) -> None:
+    head = CHUNKED if len(drop) > 1 else b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+    drips = Reply(head, more=drop, pause_seconds=0.01)
+    async with listening({"/": drips}) as wire, asyncio.timeout(3):
+        with pytest.raises(Unavailable, match=r"did not answer in full within 0\.3 s"):
+            await ask(wire, "/")
+
+
+async def test_body_without_an_end_is_refused_at_the_cap() -> None:
+    block = b"10000\r\n" + bytes(0x10000) + b"\r\n"
+    async with listening({"/": Reply(CHUNKED, more=block)}) as wire:
+        with pytest.raises(UnexpectedReply, match="is larger than"):
+            await ask(wire, "/", Limits(body_bytes=4 << 20))
+
+
+async def test_requests_that_fail_leave_fewer_at_once_and_answers_bring_them_back() -> None:
+    replies = {"/bad": ok(status="502 Bad Gateway"), "/good": ok(), "/cut": Reply(b"", "close")}
+    async with listening(replies) as wire:
+        origin = Origin(wire.base(), address_allow=LOOPBACK)
+        async with open_http(origin, Limits(connections=16, is_adaptive=True), "t/1") as http:
+            begun = http.concurrency
+            for _ in range(3):
+                await http.get("/bad", {})
+                with pytest.raises(Unavailable):
+                    await http.get("/cut", {})
+            failed = http.concurrency
+            for _ in range(20):
+                await asyncio.gather(*(http.get("/good", {}) for _ in range(20)))
+            assert (begun, failed, http.concurrency) == (8, 1, 16)
+
+
+async def test_cancelled_requests_give_their_turns_back() -> None:
+    async with listening({"/hang": Reply(b"", then="hang"), "/": ok()}) as wire:
+        origin = Origin(wire.base(), address_allow=LOOPBACK)
+        async with open_http(origin, Limits(connections=1), "t/1") as http, asyncio.timeout(5):
+            hanging = asyncio.create_task(http.get("/hang", {}))
+            await wire.hanging.wait()
+            waiting = [asyncio.create_task(http.get("/", {})) for _ in range(3)]
+            await asyncio.sleep(0)
+            for task in (waiting[0], hanging, waiting[1]):
+                task.cancel()
+            assert (await waiting[2]).status == 200
+            assert (await http.get("/", {})).status == 200
+
+
 async def test_error_page_that_ends_with_its_connection_keeps_its_status() -> None:
     page = Reply(b"HTTP/1.0 503 Service Unavailable\r\n\r\n<html>", then="close")
     async with listening({"/": page}) as wire:

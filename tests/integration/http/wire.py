@@ -19,10 +19,15 @@ LOOPBACK = ("127.0.0.1",)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes over the wire; then the connection is kept, closed, reset or left hanging."""
+    """What goes over the wire; then the connection is kept, closed, reset or left hanging.
+
+    Or `more` goes on and on: again and again, after so many seconds each.
+    """
 
     wire: bytes
     then: str = "keep"
+    more: bytes = b""
+    pause_seconds: float = 0.0
 
 
 Answering = Callable[[str], Reply]
@@ -101,6 +106,10 @@ async def _one(
         reply = replies(head)
     writer.write(reply.wire)
     await writer.drain()
+    while reply.more and not writer.is_closing():
+        await asyncio.sleep(reply.pause_seconds)
+        writer.write(reply.more)
+        await writer.drain()
     if reply.then == "reset":
         writer.transport.abort()
     if reply.then == "hang":

@@ -44,7 +44,7 @@ async def test_init_says_what_the_token_sees_and_writes_what_start_reads(tmp_pat
     assert stat.S_IMODE((tmp_path / "labtrawl.toml").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "data.private").stat().st_mode) == 0o700
     agents = {line for head in wire.heads for line in head.split("\r\n") if "agent" in line.lower()}
-    assert {agent.partition(" (")[2] for agent in agents} == {"contact: me@example.org)"}
+    assert {agent.partition(" (")[2] for agent in agents} == {"+me@example.org)"}
 
 
 async def test_account_that_is_added_to_a_database_is_in_its_audit_log(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from labtrawl.dispatch.budget import Sight
+from labtrawl.dispatch.budget import Wanted
 from labtrawl.dispatch.session import Rhythm
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol.codec import Decoder
@@ -238,5 +238,5 @@ async def test_peer_that_asks_for_no_budget_is_charged_all_of_its_share(tmp_path
         assert answer is not None
         (task,) = msgspec.json.decode(answer.payload)
         assert task["rateLimits"] == {"maxRequestsPerMinute": 80}
-        (grant,) = budget.ask("crawler-1", "s", [((1, "rest"), 10)], [], site.clock.now_ms())
+        (grant,) = budget.ask("crawler-1", "s", [Wanted((1, "rest"), 10)], [], site.clock.now_ms())
         assert grant.requests == 0

@@ -29,9 +29,7 @@ LISTS = {
     "project/labels": "projects/{id}/labels",
     "project/milestones": "projects/{id}/milestones",
     "project/issues": "projects/{id}/issues",
-    "project/issue_notes": "projects/{id}/issues/{noteable_id}/notes",
     "project/merge_requests": "projects/{id}/merge_requests",
-    "project/merge_request_notes": "projects/{id}/merge_requests/{noteable_id}/notes",
     "project/commits": "projects/{id}/repository/commits",
     "project/branches": "projects/{id}/repository/branches",
     "project/tags": "projects/{id}/repository/tags",
@@ -39,18 +37,52 @@ LISTS = {
     "project/ci_jobs": "projects/{id}/jobs",
     "project/releases": "projects/{id}/releases",
     "project/events": "projects/{id}/events",
+    "project/environments": "projects/{id}/environments",
+    "project/deployments": "projects/{id}/deployments",
+    "project/issue_links": "projects/{id}/issues/{issue_iid}/links",
+    "project/commit_discussions": "projects/{id}/repository/commits/{noteable_id}/discussions",
+    **{
+        f"project/merge_request_{name}": f"projects/{{id}}/merge_requests/{{merge_request_iid}}/{name}"
+        for name in ("approvals", "reviewers", "versions", "commits", "pipelines")
+    },
+    **{
+        f"project/{item}_{name}": f"projects/{{id}}/{item}s/{{{place}}}/{path}"
+        for item in ("issue", "merge_request")
+        for name, place, path in (
+            ("discussions", "noteable_id", "discussions"),
+            ("award_emoji", f"{item}_iid", "award_emoji"),
+            ("label_events", "eventable_id", "resource_label_events"),
+            ("state_events", "eventable_id", "resource_state_events"),
+            ("milestone_events", "eventable_id", "resource_milestone_events"),
+        )
+    },
 }
+# What the document does not describe: its `languages` is an object without properties, and REST
+# has no working times at all (GraphQL's Project.timelogs).
+NOT_DESCRIBED = {"project/languages", "project/timelogs"}
+# Fields that an answer has and its schema does not. doc/api/commits.md "List repository commits":
+# `with_stats` adds `stats`, which the document knows of single commits alone. doc/api/projects.md:
+# `statistics` is declared for the list and not for the one project.
+KNOWN_FAULTS = {"project/commits": "$.stats is unknown"}
 # The document says date-time; GitLab writes the day alone (doc/api/personal_access_tokens.md,
 # doc/api/users.md).
 DAYS = ("$.expires_at is no date-time", "$.last_activity_on is no date-time")
 STRICT = {
-    "commits": "commit/basic",
+    "commits": "commit/with_stats",
+    "merge_request_commits": "commit/basic",
     "pipelines": "pipeline/basic",
-    "issue_notes": "notes",
+    "merge_request_pipelines": "pipeline/basic",
+    "environments": "environment",
     "issues": "issue",
+    "issue_links": "related_issues",
     "merge_requests": "merge_request",
     "members": "members",
+    "issue_discussions": "notes",
 }
+# These describe whole lists.
+OF_LISTS = ("members", "notes", "related_issues")
+# Two schemas name their parts from the root of GitLab's repository.
+FROM_ROOT = "/spec/fixtures/api/schemas/"
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +100,13 @@ def openapi(real: Path) -> OpenApi:
 
 
 def faults_of(world: World, openapi: OpenApi) -> list[str]:
+    """Faults of all rows, without those that are the document's own."""
     return [
         f"{kind}/{resource} {natural}: {fault}"
-        for kind, _, resource, natural, body in truth(world).items()
+        for kind, _, resource, natural, body in truth(world, commit_discussions=True).items()
+        if f"{kind}/{resource}" not in NOT_DESCRIBED
         for fault in openapi.faults(body, openapi.answer_schema(LISTS[f"{kind}/{resource}"]))
+        if fault != KNOWN_FAULTS.get(f"{kind}/{resource}")
     ]
 
 
@@ -131,6 +166,8 @@ def strict(real: Path, name: str) -> Draft4Validator:
 
     def load(uri: str) -> Resource[Any]:
         path = Path(unquote(uri.removeprefix("file://")))
+        if FROM_ROOT in str(path):
+            path = real / "json-schemas" / str(path).partition(FROM_ROOT)[2]
         return Resource.from_contents(json.loads(path.read_text()), DRAFT4)
 
     uri = (folder / f"{name}.json").as_uri()
@@ -140,11 +177,11 @@ def strict(real: Path, name: str) -> Draft4Validator:
 @pytest.mark.parametrize("resource", sorted(STRICT))
 def test_rows_pass_gitlabs_own_test_schema(resource: str, real: Path) -> None:
     validator = strict(real, STRICT[resource])
-    plural = STRICT[resource].endswith("s")
     world = build_world("shared", 1, {"issues": 60, "notes": 120})
     faults = []
     for _, _, name, natural, body in truth(world).items():
         if name == resource:
-            checked = [body] if plural else body
+            row = body["notes"] if resource.endswith("_discussions") else [body]
+            checked = row if STRICT[resource] in OF_LISTS else body
             faults += [f"{natural}: {error.message}" for error in validator.iter_errors(checked)]
     assert faults[:5] == []

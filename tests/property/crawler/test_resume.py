@@ -17,8 +17,8 @@ def test_list_of_lists_resumed_at_every_cursor_gives_the_rest(
 ) -> None:
     lists = {f"{PROJECT}/issues": rows(*range(1, len(counts) + 1))}
     for iid, count in enumerate(counts, start=1):
-        lists[f"{PROJECT}/issues/{iid}/notes"] = [{"id": iid * 100 + n} for n in range(count)]
-    asyncio.run(_check("issue_notes", lists, size, (18, 3) if is_keyset else (16, 0)))
+        lists[f"{PROJECT}/issues/{iid}/award_emoji"] = [{"id": iid * 100 + n} for n in range(count)]
+    asyncio.run(_check("issue_award_emoji", lists, size, (18, 3) if is_keyset else (16, 0)))
 
 
 @settings(max_examples=60)

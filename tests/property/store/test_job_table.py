@@ -15,9 +15,10 @@ from labtrawl.dispatch import reports
 from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.job import HoldReason, JobState, may_move
+from labtrawl.domain.visit import Mode, Schedule
 from labtrawl.errors import Conflict, LeaseLost
 from labtrawl.protocol.messages import LedgerReport, ProgressUpdate, SegmentReport
-from labtrawl.store import commands, jobs, leases
+from labtrawl.store import commands, jobs, leases, visits
 from labtrawl.store.engine import Connection, Database, open_engine
 from labtrawl.store.migrate import migrate
 from tests.integration.store.table import account, area, job
@@ -27,6 +28,9 @@ RETRY = RetryPolicy(attempts=2, base_seconds=0.0, ceiling_seconds=0.0)
 RESOURCES = ("issues", "labels", "members")
 HOLDERS = st.sampled_from(["a", "b"])
 PICK = st.integers(0, 10**6)
+MARKS = st.none() | st.integers(1, 100)
+HOUR = 3_600_000
+SCHEDULE = Schedule(every=HOUR, sweep_every=HOUR, discover_every=HOUR)
 OUTCOMES = st.sampled_from(["completed", "paused", "failed"])
 REASONS = st.sampled_from(["forbidden", "unavailable", "rate_limited", "disk", "credential"])
 
@@ -55,8 +59,10 @@ class JobTable(RuleBasedStateMachine):
         self.number = 0
         self.leased: list[leases.ClaimedJob] = []
         self.sent: list[tuple[int, jobs.Origin, ProgressUpdate]] = []
-        self.seen: dict[int, tuple[str, int, int, int]] = {}
+        self.seen: dict[int, tuple[str, int, int, int, int]] = {}
         self.committed: dict[str, int] = {}
+        self.net: dict[str, int] = {}
+        self.marks: dict[str, int] = {}
         self.paused: set[int] = set()
         with self.engine.begin() as connection:
             self.area_id = area(connection, 7, {account(connection, 1): 30})
@@ -109,7 +115,7 @@ class JobTable(RuleBasedStateMachine):
             is_ours = jobs.is_held_by(c, job_id, origin.name, origin.fence)
             before = _everything(c)
             try:
-                reports.apply(c, job_id, origin, update, reports.Delay(RETRY, 0.0))
+                reports.apply(c, job_id, origin, update, reports.Delay(RETRY, 0.0, SCHEDULE))
             except LeaseLost:
                 assert not is_ours
                 assert _everything(c) == before
@@ -118,12 +124,33 @@ class JobTable(RuleBasedStateMachine):
                 assert is_ours
                 for segment in update.segments:
                     self.committed[segment.name] = self.committed.get(segment.name, 0) + 1
+                if update.status == "completed" and not (update.ledger and update.ledger.reason):
+                    resource = str(_resource_of(c, job_id))
+                    known = self.marks.get(resource, 0)
+                    self.marks[resource] = max(known, update.watermark or 0)
 
-    @rule(holder=HOLDERS, pick=PICK, items=st.integers(-5, 100), is_cursor_only=st.booleans())
+    @rule(
+        holder=HOLDERS,
+        pick=PICK,
+        items=st.integers(-5, 100),
+        is_cursor_only=st.booleans(),
+        counts=st.sampled_from([(None, 0), (3, 0), (0, 0), (0, 3), (1, 2)]),
+    )
     @precondition(lambda self: self.leased)
-    def checkpoint(self, holder: str, pick: int, items: int, is_cursor_only: bool) -> None:
+    def checkpoint(
+        self,
+        holder: str,
+        pick: int,
+        items: int,
+        is_cursor_only: bool,
+        counts: tuple[int | None, int],
+    ) -> None:
         name = f"s{self._next()}"
-        segments = [SegmentReport(name=name, length=1, sha256="0", records=3)]
+        added, removed = counts
+        self.net[name] = (3 if added is None else added) - removed
+        segments = [
+            SegmentReport(name=name, length=1, sha256="0", records=3, added=added, removed=removed)
+        ]
         self._report(
             holder,
             pick,
@@ -133,16 +160,35 @@ class JobTable(RuleBasedStateMachine):
             segments=[] if is_cursor_only else segments,
         )
 
-    @rule(holder=HOLDERS, pick=PICK, status=OUTCOMES, reason=REASONS, may_retry=st.booleans())
+    @rule(
+        holder=HOLDERS,
+        pick=PICK,
+        status=OUTCOMES,
+        reason=REASONS,
+        may_retry=st.booleans(),
+        mark=MARKS,
+        is_whole=st.booleans(),
+    )
     @precondition(lambda self: self.leased)
-    def end(self, holder: str, pick: int, status: str, reason: str, may_retry: bool) -> None:
+    def end(
+        self,
+        holder: str,
+        pick: int,
+        status: str,
+        reason: str,
+        may_retry: bool,
+        mark: int | None,
+        is_whole: bool,
+    ) -> None:
+        report = LedgerReport(expected=3, reason=None if is_whole else "changed")
         self._report(
             holder,
             pick,
             status=status,
             reason=reason if status == "failed" else "",
             retryable=may_retry,
-            ledger=LedgerReport(expected=3) if status == "completed" else None,
+            ledger=report if status == "completed" else None,
+            watermark=mark,
         )
 
     @rule(pick=PICK)
@@ -215,6 +261,27 @@ class JobTable(RuleBasedStateMachine):
             except Conflict:
                 assert _everything(c) == before
 
+    @rule(
+        resource=st.sampled_from(RESOURCES), mode=st.sampled_from(list(Mode)), mends=st.booleans()
+    )
+    def list_is_read_again(self, resource: str, mode: Mode, mends: bool) -> None:
+        with self.engine.begin() as c:
+            before = _everything(c)
+            opened = jobs.reopen(c, self.area_id, resource, mode, failed=mends, cancelled=mends)
+            assert (opened is None) == (_everything(c) == before)
+
+    @rule(resource=st.sampled_from(RESOURCES), mark=MARKS)
+    def somebody_knows_of_changes(self, resource: str, mark: int | None) -> None:
+        with self.engine.begin() as c:
+            visits.tell(c, self.area_id, resource, mark)
+
+    @rule()
+    def visits_are_due(self) -> None:
+        with self.engine.begin() as c:
+            c.exec_driver_sql("UPDATE visit SET next_at = 1 WHERE next_at IS NOT NULL")
+            c.exec_driver_sql("UPDATE visit SET sweep_at = 1 WHERE sweep_at IS NOT NULL")
+            visits.open_due(c, SCHEDULE, 2)
+
     @rule(resource=st.sampled_from(RESOURCES), only_first=st.booleans())
     def plan_again(self, resource: str, only_first: bool) -> None:
         planned = jobs.PlannedJob(self.area_id, resource)
@@ -229,14 +296,18 @@ class JobTable(RuleBasedStateMachine):
     def moves_are_legal_and_counters_never_go_back(self) -> None:
         with self.engine.begin() as c:
             rows = c.exec_driver_sql(
-                "SELECT id, state, fence, processed_items, next_segment FROM job"
+                "SELECT id, state, fence, processed_items, next_segment, cursor, requests FROM job"
             ).all()
-        for job_id, *now in rows:
+        for job_id, state, fence, items, segment, cursor, requests in rows:
+            begins_anew = items == 0 and cursor is None
+            now = (state, fence, items, segment, requests)
             before = self.seen.get(job_id)
             if before is not None:
-                assert all(old <= new for old, new in zip(before[1:], now[1:], strict=True))
+                told = zip(before[1:], now[1:], strict=True)
+                back = [n for n, (old, new) in enumerate(told) if new < old]
+                assert back == [] or (back == [1] and begins_anew)
                 assert _is_reachable(JobState(before[0]), JobState(now[0])), (before, now)
-            self.seen[job_id] = tuple(now)
+            self.seen[job_id] = now
 
     @invariant()
     def what_was_paused_is_not_worked_on_unasked(self) -> None:
@@ -270,7 +341,19 @@ class JobTable(RuleBasedStateMachine):
             names = {row[0] for row in c.exec_driver_sql("SELECT name FROM segment").all()}
             collected = c.exec_driver_sql("SELECT SUM(collected) FROM ledger").scalar_one()
         assert names == set(self.committed)
-        assert collected == 3 * len(names)
+        assert collected == sum(self.net[name] for name in names)
+
+    @invariant()
+    def watermark_is_the_latest_that_a_whole_reading_told(self) -> None:
+        with self.engine.begin() as c:
+            rows = c.exec_driver_sql("SELECT resource, COALESCE(watermark, 0) FROM visit").all()
+        told = {row[0]: row[1] for row in rows if row[1]}
+        assert told == {resource: mark for resource, mark in self.marks.items() if mark}
+
+
+def _resource_of(connection: Connection, job_id: int) -> str:
+    found = connection.exec_driver_sql("SELECT resource FROM job WHERE id = ?", (job_id,))
+    return str(found.scalar_one())
 
 
 def _is_reachable(before: JobState, after: JobState) -> bool:
@@ -284,7 +367,7 @@ def _everything(connection: Connection) -> list[list[tuple[Any, ...]]]:
             tuple(row)
             for row in connection.exec_driver_sql(f"SELECT * FROM {table} ORDER BY 1, 2").all()
         ]
-        for table in ("job", "segment", "ledger", "account")
+        for table in ("job", "segment", "ledger", "account", "visit")
     ]
 
 

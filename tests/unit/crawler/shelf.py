@@ -9,7 +9,8 @@ from urllib.parse import parse_qs
 
 from labtrawl.clock import Clock
 from labtrawl.crawler.cursor import Cursor, decode_cursor
-from labtrawl.crawler.lists import Reader
+from labtrawl.crawler.lists import batches
+from labtrawl.crawler.reader import Reader
 from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.gitlab.catalog import find
@@ -31,23 +32,43 @@ class Shelf:
     refuses_keyset: bool = False
     before: Callable[["Shelf", str], object] = lambda _shelf, _request: None
     asked: list[str] = field(default_factory=list)
+    singles: dict[str, Row] = field(default_factory=dict)
+
+    def pages(self) -> list[int]:
+        """The numbers of the pages that were asked for."""
+        queries = [parse_qs(request.partition("?")[2]) for request in self.asked]
+        return [int(query.get("page", ["1"])[0]) for query in queries]
 
     async def get(self, request: str, _headers: dict[str, str]) -> Answer:
         self.before(self, request)
         self.asked.append(request)
         path, _, query = request.partition("?")
         told = {name: values[0] for name, values in parse_qs(query).items()}
+        if path in self.singles:
+            return _said(200, self.singles[path])
         if path not in self.lists:
             return _said(404, {"message": "404 Not found"})
         if "pagination" in told and self.refuses_keyset:
             return _said(405, {"error": "Keyset pagination is not yet available"})
         if "pagination" in told:
             return self._after(path, query, told)
-        return self._numbered(path, int(told.get("page", 1)))
+        return self._numbered(path, told)
 
-    def _numbered(self, path: str, page: int) -> Answer:
-        rows, start = self.lists[path], (page - 1) * self.size
-        return _said(200, rows[start : start + self.size], self.headers(path, page))
+    def _numbered(self, path: str, told: dict[str, str]) -> Answer:
+        page = int(told.get("page", 1))
+        rows, start = self._asked_for(path, told), (page - 1) * self.size
+        headers = self.headers(path, page)
+        if len(rows) < len(self.lists[path]) and start + self.size >= len(rows):
+            headers.pop("x-next-page", None)
+        return _said(200, rows[start : start + self.size], headers)
+
+    def _asked_for(self, path: str, told: dict[str, str]) -> list[Row]:
+        """The rows within the times of creation that the query tells, both inclusive."""
+        first, last = told.get("created_after", ""), told.get("created_before", "~")
+        rows = self.lists[path]
+        if first or last != "~":
+            rows = [row for row in rows if _at(first) <= _at(row["created_at"]) <= _at(last)]
+        return rows
 
     def headers(self, path: str, page: int) -> dict[str, str]:
         """What GitLab says of a numbered page; a test may let it say something else."""
@@ -59,13 +80,20 @@ class Shelf:
 
     def _after(self, path: str, query: str, told: dict[str, str]) -> Answer:
         after = int(told.get("cursor", -1))
-        rows = [row for row in self.lists[path] if row["iid"] > after]
+        rows = [row for row in self._asked_for(path, told) if row["iid"] > after]
         headers = {}
         if len(rows) > self.size:
-            base = query.partition("&cursor=")[0]
+            base = "&".join(part for part in query.split("&") if not part.startswith("cursor="))
             last = rows[self.size - 1]["iid"]
             headers["link"] = f'<https://elsewhere/x?{base}&cursor={last}>; rel="next"'
         return _said(200, rows[: self.size], headers)
+
+
+def _at(text: str) -> float:
+    """An instant to compare by; before all for an empty text, behind all for `~`."""
+    if text in ("", "~"):
+        return float("inf") if text else float("-inf")
+    return datetime.fromisoformat(text).timestamp()
 
 
 def _said(status: int, body: object, headers: dict[str, str] | None = None) -> Answer:
@@ -96,7 +124,7 @@ async def read(reader: Reader, cursor: Cursor | None = None) -> tuple[list[Any],
     """Read to the end; every cursor passes through its text, as between two crawlers."""
     found: list[Any] = []
     at = cursor or Cursor()
-    async for batch in reader.batches(at):
+    async for batch in batches(reader, at):
         found += [record.id for record in batch.records]
         at = decode_cursor(batch.cursor.encode())
     return found, at
@@ -106,7 +134,7 @@ async def steps(reader: Reader) -> list[tuple[list[Any], Cursor]]:
     """Every cursor of a whole read, with what came before it."""
     found: list[Any] = []
     told: list[tuple[list[Any], Cursor]] = [([], Cursor())]
-    async for batch in reader.batches(Cursor()):
+    async for batch in batches(reader, Cursor()):
         found += [record.id for record in batch.records]
         told.append((list(found), decode_cursor(batch.cursor.encode())))
     return told

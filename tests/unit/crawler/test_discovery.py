@@ -101,7 +101,7 @@ async def test_groups_and_projects_of_the_account_are_found_with_their_jobs() ->
     told = await _discover(site)
     assert told.paths() == ["lab", "lab/ocean"]
     assert [area.parent_path for area in told.areas()] == ["", "lab"]
-    assert len(told.jobs()) == 5 + 16
+    assert len(told.jobs()) == 5 + 35
     last = told.progress()[-1]
     assert (last.status, decode_cursor(last.cursor).ended) == ("completed", True)
     assert site.asked == [GROUPS, PROJECTS]
@@ -183,7 +183,7 @@ async def test_feature_that_is_off_is_told_and_gets_no_job() -> None:
     (area,) = told.areas()
     assert (area.features, area.empty_repository) == (off, True)
     commands = {command for _, command in told.jobs()}
-    assert commands.isdisjoint({"issues", "issue_notes", "commits", "branches", "tags"})
+    assert commands.isdisjoint({"issues", "issue_discussions", "commits", "branches", "tags"})
     assert "pipelines" in commands
 
 

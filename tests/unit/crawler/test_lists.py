@@ -7,7 +7,7 @@ import pytest
 
 from labtrawl.crawler.cursor import Cursor
 from labtrawl.crawler.ledger import report_of
-from labtrawl.crawler.lists import Reader
+from labtrawl.crawler.reader import Reader
 from labtrawl.domain.failure import GapReason
 from labtrawl.errors import GitLabError, NotFound, UnexpectedReply
 from labtrawl.gitlab.client import PagingRefused
@@ -217,16 +217,16 @@ def _notes(**counts: int) -> dict[str, list[dict[str, int]]]:
     lists = {f"{PROJECT}/merge_requests": rows(*iids)}
     for iid, count in zip(iids, counts.values(), strict=True):
         notes = [{"id": iid * 100 + n} for n in range(count)]
-        lists[f"{PROJECT}/merge_requests/{iid}/notes"] = notes
+        lists[f"{PROJECT}/merge_requests/{iid}/award_emoji"] = notes
     return lists
 
 
 async def test_lists_of_all_parents_are_read_in_order() -> None:
     lists = _notes(_1=4, _2=0, _3=1, _4=3, _5=7)
-    reader = reader_of(Shelf(lists), "merge_request_notes")
+    reader = reader_of(Shelf(lists), "merge_request_award_emoji")
     found, cursor = await read(reader)
     assert found == [
-        note["id"] for path, notes in lists.items() if "notes" in path for note in notes
+        note["id"] for path, notes in lists.items() if "award_emoji" in path for note in notes
     ]
     assert (cursor.items, cursor.ended, cursor.changed) == (15, True, False)
     assert _ledger(reader, cursor) == LedgerReport(expected=None, expected_by="end of list")
@@ -234,8 +234,8 @@ async def test_lists_of_all_parents_are_read_in_order() -> None:
 
 async def test_parent_that_vanished_costs_its_own_list_only() -> None:
     lists = _notes(_1=2, _2=2, _3=2)
-    del lists[f"{PROJECT}/merge_requests/2/notes"]
-    reader = reader_of(Shelf(lists), "merge_request_notes")
+    del lists[f"{PROJECT}/merge_requests/2/award_emoji"]
+    reader = reader_of(Shelf(lists), "merge_request_award_emoji")
     found, cursor = await read(reader)
     ledger = _ledger(reader, cursor)
     assert (found, cursor.gone) == ([100, 101, 300, 301], 1)
@@ -250,21 +250,21 @@ async def test_project_that_vanished_ends_the_read() -> None:
         async def get(self, request: str, headers: dict[str, str]) -> Any:
             answer = await Shelf.get(self, request, headers)
             body = b'{"message": "404 Project Not Found"}'
-            return type(answer)(404, {}, body, "/") if "/2/notes" in request else answer
+            return type(answer)(404, {}, body, "/") if "/2/award_emoji" in request else answer
 
     with pytest.raises(NotFound):
-        await read(reader_of(Gone(_notes(_1=1, _2=1, _3=1)), "merge_request_notes"))
+        await read(reader_of(Gone(_notes(_1=1, _2=1, _3=1)), "merge_request_award_emoji"))
 
 
 async def test_parents_that_shrink_while_they_are_read_are_told() -> None:
     """The next page of parents begins one row too late: some parent's list is never read."""
 
     def meddle(shelf: Shelf, request: str) -> None:
-        if "page=2" in request and "notes" not in request:
+        if "page=2" in request and "award_emoji" not in request:
             shelf.lists[f"{PROJECT}/merge_requests"].pop(0)
 
     shelf = Shelf(_notes(_1=1, _2=1, _3=1, _4=1, _5=1), before=meddle)
-    reader = reader_of(shelf, "merge_request_notes")
+    reader = reader_of(shelf, "merge_request_award_emoji")
     found, cursor = await read(reader)
     assert 400 not in found
     assert _ledger(reader, cursor).reason == GapReason.CHANGED
@@ -276,7 +276,7 @@ async def test_reader_finds_its_parent_again_when_rows_before_it_are_gone(gone: 
     lists = _notes(_1=2, _2=2, _3=2)
     lists[f"{PROJECT}/merge_requests"] = [r for r in rows(1, 2, 3) if r["iid"] != gone]
     cursor = Cursor(query="scope=all&per_page=100", parent=2, items=4, parents=3)
-    reader = reader_of(Shelf(lists), "merge_request_notes")
+    reader = reader_of(Shelf(lists), "merge_request_award_emoji")
     found, after = await read(reader, cursor)
     assert found == [n for n in (300, 301) if gone != 3]
     assert _ledger(reader, after).reason == GapReason.CHANGED
@@ -288,7 +288,7 @@ async def test_child_whose_list_was_half_read_and_vanished_does_not_lend_its_pag
     lists = _notes(_1=7, _2=7)
     lists[f"{PROJECT}/merge_requests"] = rows(2)
     cursor = Cursor(query="scope=all", child=1, child_query="page=2", items=3)
-    found, after = await read(reader_of(Shelf(lists), "merge_request_notes"), cursor)
+    found, after = await read(reader_of(Shelf(lists), "merge_request_award_emoji"), cursor)
     assert (found, after.changed) == ([200 + n for n in range(7)], True)
 
 
@@ -296,4 +296,4 @@ async def test_child_whose_list_was_half_read_and_vanished_does_not_lend_its_pag
 async def test_parent_without_an_iid_is_refused(bad: object) -> None:
     lists = {f"{PROJECT}/merge_requests": [{"id": 1, "iid": bad}]}
     with pytest.raises(UnexpectedReply, match="no iid"):
-        await read(reader_of(Shelf(lists), "merge_request_notes"))
+        await read(reader_of(Shelf(lists), "merge_request_award_emoji"))

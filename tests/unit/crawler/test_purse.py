@@ -17,12 +17,13 @@ from labtrawl.crawler.pocket import FIRST_REQUESTS, Pocket
 from labtrawl.crawler.purse import (
     PAUSE_SECONDS,
     SHORT_PAUSE_SECONDS,
+    WAITS,
     Purse,
     Spender,
     Stopped,
 )
 from labtrawl.errors import RateLimited, StoreError
-from labtrawl.gitlab.limits import Limits
+from labtrawl.gitlab.limits import REST, Limits
 from labtrawl.protocol.messages import BudgetSeen, BudgetWanted, Envelope, Record, RequestBudget
 
 # The website's clock is a day ahead of the crawler's, and says so with each answer.
@@ -38,7 +39,7 @@ class Scene:
     answers: list[Callable[[int], Answer]]
     seconds: float = 1000.0
     asked: list[RequestBudget] = field(default_factory=list)
-    told: int = 0
+    told: list[str] = field(default_factory=list)
     is_stopping: bool = False
     heard: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -59,7 +60,9 @@ class Scene:
         grant = answer(self.website_ms)
         if isinstance(grant, Exception):
             raise grant
-        told = {"grants": [{"accountId": "7", **grant}], "serverTime": self.website_ms}
+        wanted = [one.class_ for one in self.asked[-1].want]
+        grants = [{"accountId": "7", "class": each, **grant} for each in wanted]
+        told = {"grants": grants, "serverTime": self.website_ms}
         return Envelope(
             origin="w",
             type="jobResponse",
@@ -68,10 +71,7 @@ class Scene:
         )
 
     def spender(self) -> Spender:
-        def waits() -> None:
-            self.told += 1
-
-        return Spender("7", "rest", lambda: self.is_stopping, waits)
+        return Spender("7", lambda: self.is_stopping, self.told.append)
 
 
 def _granting(requests: int, seconds: float = 5) -> Callable[[int], Answer]:
@@ -101,7 +101,7 @@ async def test_one_question_pays_for_many_requests() -> None:
         for _ in range(8):
             await purse.take(scene.spender())
     assert scene.asked == [
-        RequestBudget(want=[BudgetWanted(account_id="7", requests=FIRST_REQUESTS + 1)])
+        RequestBudget(want=[BudgetWanted(account_id="7", requests=FIRST_REQUESTS + 1, spent=0)])
     ]
 
 
@@ -116,10 +116,10 @@ async def test_lapsed_grant_is_not_spent() -> None:
 async def test_refusal_is_told_at_once_and_ends_what_is_in_hand() -> None:
     async with _purse(_granting(100), _waiting(30, 0), _granting(100)) as (purse, scene):
         await purse.take(scene.spender())
-        purse.told(scene.spender(), Limits(100, 0, 5_000))
+        purse.told(scene.spender(), REST, Limits(100, 0, 5_000))
         scene.seconds += 1
         scene.heard.clear()
-        purse.refused(scene.spender(), 30.0)
+        purse.refused(scene.spender(), REST, 30.0)
         await scene.heard.wait()
         waiter = asyncio.create_task(purse.take(scene.spender()))
         await asyncio.wait([waiter], timeout=0.05)
@@ -127,7 +127,12 @@ async def test_refusal_is_told_at_once_and_ends_what_is_in_hand() -> None:
         scene.seconds += 31
         await waiter
     seen = BudgetSeen(
-        account_id="7", limit=100, remaining=0, reset_at=5_000, retry_after_seconds=30.0
+        account_id="7",
+        limit=100,
+        remaining=0,
+        reset_at=5_000,
+        retry_after_seconds=30.0,
+        refused=True,
     )
     assert scene.asked[1].seen == [seen]
     assert scene.asked[2].seen[0].retry_after_seconds is None
@@ -171,7 +176,7 @@ async def test_wait_for_a_website_that_is_away_is_told_once_and_ends_when_it_is_
         while not waiter.done():
             scene.seconds += 0.3
             await asyncio.sleep(0.3 if scene.told else 0.02)
-    assert (scene.told, len(scene.asked)) == (1, 5)
+    assert (scene.told, len(scene.asked)) == ([WAITS], 5)
 
 
 async def test_grants_go_on_while_the_website_is_away_until_they_lapse() -> None:
@@ -191,6 +196,77 @@ async def test_answer_in_another_shape_is_asked_for_again() -> None:
             scene.seconds += 0.6
             await asyncio.sleep(0.01)
     assert len(scene.asked) == 2
+
+
+async def test_request_of_an_endpoint_with_a_limit_of_its_own_is_asked_for_in_one_message() -> None:
+    async with _purse(_granting(16)) as (purse, scene):
+        for _ in range(12):
+            await purse.take(scene.spender(), "members_all")
+            purse.told(scene.spender(), "members_all", None)
+        while len(scene.asked) < 2:
+            scene.seconds += 0.6
+            await purse.take(scene.spender(), "members_all")
+            await asyncio.sleep(0.01)
+    assert [[(one.class_, one.spent) for one in asked.want] for asked in scene.asked] == [
+        [("rest", 0), ("members_all", 0)],
+        [("rest", 13), ("members_all", 13)],
+    ]
+
+
+async def test_refusal_of_one_endpoint_holds_up_no_other() -> None:
+    async with _purse(_granting(16), _waiting(30, 0)) as (purse, scene):
+        await purse.take(scene.spender(), "members_all")
+        purse.refused(scene.spender(), "members_all", 30.0)
+        await purse.take(scene.spender())
+        waiter = asyncio.create_task(purse.take(scene.spender(), "members_all"))
+        await asyncio.wait([waiter], timeout=0.05)
+        assert not waiter.done()
+        waiter.cancel()
+
+
+async def test_refusal_without_a_time_waits_for_the_website_to_say_how_long() -> None:
+    async with _purse(_granting(100), _waiting(30, 0), _granting(100)) as (purse, scene):
+        await purse.take(scene.spender())
+        scene.seconds += 1
+        purse.refused(scene.spender(), REST, None)
+        waiter = asyncio.create_task(purse.take(scene.spender()))
+        await asyncio.wait([waiter], timeout=0.3)
+        assert (waiter.done(), len(scene.asked)) == (False, 2)
+        scene.seconds += 31
+        await waiter
+    assert scene.asked[1].seen == [BudgetSeen(account_id="7", refused=True)]
+    assert scene.asked[2].seen == []
+
+
+async def test_only_pages_for_people_in_a_row_are_a_refusal_of_the_account() -> None:
+    async with _purse(_granting(100), _waiting(300, 0)) as (purse, scene):
+        await purse.take(scene.spender())
+        for is_good in (False, False, True, False, False):
+            if is_good:
+                purse.told(scene.spender(), REST, None)
+            else:
+                purse.blocked(scene.spender())
+        await purse.take(scene.spender())
+        purse.blocked(scene.spender())
+        scene.seconds += 1
+        with pytest.raises(RateLimited):
+            await purse.take(scene.spender())
+    assert [one.seen for one in scene.asked] == [[], [BudgetSeen(account_id="7", refused=True)]]
+
+
+async def test_wait_says_why_in_the_websites_words() -> None:
+    def quiet(now: int) -> Answer:
+        return {"notBefore": now + 60_000, "expiresAt": now, "reason": "quiet hours until 18:00"}
+
+    async with _purse(quiet) as (purse, scene):
+        waiter = asyncio.create_task(purse.take(scene.spender()))
+        while not scene.told:
+            scene.seconds += 0.3
+            await asyncio.sleep(0.02)
+        scene.is_stopping = True
+        with pytest.raises(Stopped):
+            await waiter
+    assert scene.told == ["quiet hours until 18:00"]
 
 
 @given(

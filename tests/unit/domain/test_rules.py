@@ -36,7 +36,7 @@ def test_retry_delay_doubles_up_to_its_ceiling() -> None:
 def test_ended_jobs_move_only_back_to_queued() -> None:
     ended = {state: LEGAL_MOVES[state] for state in JobState if state not in OPEN_STATES}
     assert ended == {
-        JobState.COMPLETED: frozenset(),
+        JobState.COMPLETED: {JobState.QUEUED},
         JobState.FAILED: {JobState.QUEUED},
         JobState.CANCELLED: {JobState.QUEUED},
     }

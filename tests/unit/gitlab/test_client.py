@@ -20,7 +20,14 @@ from labtrawl.errors import (
     Unavailable,
     UnexpectedReply,
 )
-from labtrawl.gitlab.client import GitLab, Moved, PagingRefused, check_status
+from labtrawl.gitlab.client import (
+    Blocked,
+    EndpointLimited,
+    GitLab,
+    Moved,
+    PagingRefused,
+    check_status,
+)
 from labtrawl.http import Answer, Http
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -74,7 +81,7 @@ def _gitlab(
         (405, PagingRefused, "cap", False),
         (408, Unavailable, "unavailable", True),
         (409, Unavailable, "unavailable", True),
-        (429, RateLimited, "rate_limited", True),
+        (429, EndpointLimited, "rate_limited", True),
         (500, Unavailable, "unavailable", True),
         (502, Unavailable, "unavailable", True),
         (503, Unavailable, "unavailable", True),
@@ -114,25 +121,60 @@ def test_status_stands_for_one_failure(
 )
 def test_words_of_a_refusal_are_kept_short_whatever_they_are(body: bytes, said: str) -> None:
     with pytest.raises(Forbidden) as raised:
-        check_status(Answer(403, {}, body, "/"), "/api/v4/x", NOW)
+        check_status(Answer(403, JSON, body, "/"), "/api/v4/x", NOW)
     assert said in str(raised.value)
     assert len(str(raised.value)) < 300
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "", "text/plain; charset=utf-8"])
-def test_success_that_is_no_json_is_no_data(content_type: str) -> None:
-    with pytest.raises(UnexpectedReply):
-        check_status(Answer(200, {"content-type": content_type}, b"[]", "/"), "/x", NOW)
+@pytest.mark.parametrize(
+    ("status", "error"), [(200, Blocked), (401, Blocked), (403, Blocked), (502, Unavailable)]
+)
+def test_page_for_people_is_neither_data_nor_a_refusal(
+    status: int, error: type[GitLabError], content_type: str
+) -> None:
+    with pytest.raises(GitLabError) as raised:
+        check_status(Answer(status, {"content-type": content_type}, b"[]", "/"), "/x", NOW)
+    assert (type(raised.value), raised.value.retryable) == (error, True)
+
+
+RESET = int(NOW.timestamp()) + 30
+SPENT = {"ratelimit_limit": "600", "ratelimit_remaining": "0"}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "error", "seconds"),
+    [
+        (403, {**SPENT, "ratelimit_reset": str(RESET)}, RateLimited, 30.0),
+        (403, {**SPENT, "retry_after": "9"}, RateLimited, 9.0),
+        (403, SPENT, RateLimited, None),
+        (403, {**SPENT, "ratelimit_remaining": "1"}, Forbidden, None),
+        # the whole account's limit, and that of one endpoint
+        (429, {**SPENT, "content_type": "text/plain"}, RateLimited, None),
+        (429, SPENT, RateLimited, None),
+        (429, {"content_type": "text/plain", "retry_after": "5"}, RateLimited, 5.0),
+        (429, {"retry_after": "60"}, EndpointLimited, 60.0),
+        (429, {**SPENT, "ratelimit_remaining": "7", "retry_after": "60"}, EndpointLimited, 60.0),
+        (503, {"retry_after": "3"}, RateLimited, 3.0),
+        (503, {"retry_after": "0"}, Unavailable, None),
+    ],
+)
+def test_wait_is_told_from_a_refusal_and_one_endpoints_limit_from_the_accounts(
+    status: int, headers: dict[str, str], error: type[GitLabError], seconds: float | None
+) -> None:
+    with pytest.raises(GitLabError) as raised:
+        check_status(_answer(status, {"message": "no"}, **headers), "/x", NOW)
+    assert (type(raised.value), getattr(raised.value, "retry_after", None)) == (error, seconds)
 
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
-        ("0", 0.0),
+        ("0", None),
         ("7", 7.0),
         (" 7 ", 7.0),
-        ("999999999999999999999", 3600.0),
-        ("9" * 400, 3600.0),
+        ("999999999999999999999", 86_400.0),
+        ("9" * 400, 86_400.0),
         ("-5", None),
         ("1.5", None),
         ("²", None),
@@ -140,12 +182,12 @@ def test_success_that_is_no_json_is_no_data(content_type: str) -> None:
         ("", None),
         ("Thu, 01 Jan 2026 00:01:30 GMT", 90.0),
         ("Thu, 01 Jan 2026 00:01:30", 90.0),
-        ("Wed, 31 Dec 2025 23:00:00 GMT", 0.0),
-        ("Fri, 01 Jan 2100 00:00:00 GMT", 3600.0),
+        ("Wed, 31 Dec 2025 23:00:00 GMT", None),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", 86_400.0),
         ("Thu, 99 Foo 2026 99:99:99 GMT", None),
     ],
 )
-def test_retry_after_is_read_as_seconds_or_date_and_never_trusted_beyond_an_hour(
+def test_retry_after_is_read_as_seconds_or_date_and_never_trusted_beyond_a_day(
     header: str, seconds: float | None
 ) -> None:
     with pytest.raises(RateLimited) as raised:

@@ -30,6 +30,7 @@ PAYLOADS: dict[str, type] = {
     "request_jobs": wire.RequestJobs,
     "renew_leases": wire.RenewLeases,
     "request_budget": wire.RequestBudget,
+    "request_manifest": wire.RequestManifest,
     "PROGRESS_UPDATE": wire.ProgressUpdate,
     "JOBS_DISCOVERED": wire.JobsDiscovered,
     "TOKEN_REFRESH_REQUEST": wire.TokenRefreshRequest,

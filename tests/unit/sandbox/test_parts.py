@@ -70,7 +70,7 @@ def test_mischief_strikes_as_often_as_told() -> None:
 
 def test_format_truth_tells_counts_and_ids() -> None:
     found = truth(build_world("small", 1, {"issues": 3, "projects": 1}))
-    assert f"{'issues':<22}{3:>9}" in format_truth(found).splitlines()
+    assert f"{'issues':<32}{3:>9}" in format_truth(found).splitlines()
     ids = [str(cell.items[0].natural_id) for cell in found.cells if cell.items]
     assert all(f"    {number}" in format_truth(found, ids=True) for number in ids)
     assert '"issues": 3' in format_truth(found, as_json=True)

@@ -1,6 +1,7 @@
 """Generated worlds: the same for the same seed, as large as asked, and believable."""
 
 from collections import Counter
+from typing import cast
 
 import pytest
 
@@ -25,16 +26,29 @@ def test_other_seed_gives_another_world() -> None:
 
 def test_default_world_holds_what_its_plan_says(default: World) -> None:
     plan, counts = PRESETS["default"], truth(default).counts()
-    exact = ("issues", "merge_requests", "commits", "pipelines", "ci_jobs")
+    exact = (
+        *("issues", "merge_requests", "commits", "pipelines", "ci_jobs"),
+        *("environments", "deployments", "timelogs"),
+    )
     assert {name: counts[name] for name in exact} == {name: getattr(plan, name) for name in exact}
-    assert counts["issue_notes"] + counts["merge_request_notes"] == plan.notes
-    assert 29_000 < counts["total"] < 32_000
+    assert 50_000 < counts["total"] < 60_000
+
+
+def test_notes_of_default_world_are_those_of_its_plan(default: World) -> None:
+    found = truth(default)
+    notes = [
+        note["id"]
+        for _, _, resource, _, body in found.items()
+        if resource.endswith("_discussions")
+        for note in cast("list[dict[str, int]]", body["notes"])
+    ]
+    assert len(notes) == len(set(notes)) == PRESETS["default"].notes
 
 
 def test_small_world_holds_about_2000_records_in_4_projects() -> None:
     counts = truth(build_world("small")).counts()
     assert (counts["project"], counts["issues"]) == (4, 1_900)
-    assert 1_950 < counts["total"] < 2_100
+    assert 7_000 < counts["total"] < 9_000
 
 
 def test_sizes_are_adjustable() -> None:
@@ -171,7 +185,7 @@ def test_merged_requests_have_merge_commits_of_their_branch(default: World) -> N
 
 KINDS = (
     *("issues", "merge_requests", "notes", "commits", "pipelines", "ci_jobs", "events"),
-    *("milestones", "releases", "branches"),
+    *("milestones", "releases", "branches", "environments", "deployments", "timelogs", "links"),
 )
 ZERO = dict.fromkeys(KINDS, 0)
 

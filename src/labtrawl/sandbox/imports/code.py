@@ -6,17 +6,13 @@ is made up. Entered by `projects`.
 
 from collections.abc import Iterable
 
-from labtrawl.sandbox.imports.planning import (
-    Place,
-    label_names,
-    thread_milestone,
-    time_spent,
-    to_notes,
-    users_of,
-    votes,
-)
+import msgspec
+
+from labtrawl.sandbox.imports.labels import Place, label_names, thread_milestone
+from labtrawl.sandbox.imports.planning import time_spent, to_notes, users_of, votes
 from labtrawl.sandbox.imports.reading import Record
 from labtrawl.sandbox.imports.register import Register, invented_sha
+from labtrawl.sandbox.imports.traces import reviews_of, traces_of
 from labtrawl.sandbox.model import (
     Branch,
     Commit,
@@ -69,14 +65,16 @@ def to_merge_request(register: Register, place: Place, row: Record) -> MergeRequ
         row.optional_number("target_project_id"),
     )
     parameters = row.one("merge_params")
+    number = register.number("merge_request", row.optional_number("id"), f"merge request !{iid}")
+    created_at = row.instant("created_at")
     return MergeRequest(
-        id=register.number("merge_request", row.optional_number("id"), f"merge request !{iid}"),
+        id=number,
         iid=iid,
         title=title,
         description=row.optional_text("description"),
         state=row.optional_text("state") or "opened",
         author=register.user(row.optional_number("author_id")),
-        created_at=row.instant("created_at"),
+        created_at=created_at,
         updated_at=row.instant("updated_at"),
         source_branch=row.text("source_branch"),
         target_branch=row.text("target_branch"),
@@ -103,7 +101,10 @@ def to_merge_request(register: Register, place: Place, row: Record) -> MergeRequ
         if parameters
         else None,
         imported=True,
-        notes=to_notes(register, row),
+        notes=to_notes(register, row.many("notes"), f"merge request {number}"),
+        commits=tuple(c.fields["sha"] for c in _diff_commits(row) if c.fields.get("sha")),
+        **traces_of(register, place, row),
+        **reviews_of(register, row, created_at),
     )
 
 
@@ -179,6 +180,26 @@ def _to_commit(row: Record, parent: str) -> Commit:
         or "",
         committed_date=committed,
     )
+
+
+def add_comments(register: Register, commits: dict[str, Commit], rows: list[Record]) -> None:
+    """Put notes on their commits; one that no diff holds is made up around the sha."""
+    by_sha: dict[str, list[Record]] = {}
+    for row in register.keep(rows, _checked_comment):
+        by_sha.setdefault(row.text("commit_id"), []).append(row)
+    for sha, found in by_sha.items():
+        notes = to_notes(register, found, f"commit {sha}")
+        if sha not in commits and notes:
+            title = "A commit that notes name"
+            commits[sha] = _invented_commit(sha, notes[0].created_at, title, sha)
+            register.invent(f"commit {sha}", "a note names it, trees hold no repository")
+        if notes:
+            commits[sha] = msgspec.structs.replace(commits[sha], notes=notes)
+
+
+def _checked_comment(row: Record) -> Record:
+    row.text("commit_id")
+    return row
 
 
 def to_branches(

@@ -5,8 +5,8 @@ Entered by `import_trees`.
 
 from pathlib import Path
 
-from labtrawl.sandbox.imports import planning
-from labtrawl.sandbox.imports.planning import Place
+from labtrawl.sandbox.imports import labels, planning
+from labtrawl.sandbox.imports.labels import Place
 from labtrawl.sandbox.imports.projects import visibility
 from labtrawl.sandbox.imports.reading import NotAnExport, Record, read_lines, read_object
 from labtrawl.sandbox.imports.register import Register
@@ -54,9 +54,9 @@ def _to_group(
 ) -> Group:
     name = row.text("name")
     place = Place(number, None)
-    register.keep(read_lines(files, "labels"), lambda r: planning.add_label(register, place, r))
+    register.keep(read_lines(files, "labels"), lambda r: labels.add_label(register, place, r))
     register.keep(
-        read_lines(files, "milestones"), lambda r: planning.add_milestone(register, place, r)
+        read_lines(files, "milestones"), lambda r: labels.add_milestone(register, place, r)
     )
     return Group(
         id=number,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from labtrawl.sandbox.imports import code, planning
-from labtrawl.sandbox.imports.planning import Place
+from labtrawl.sandbox.imports import code, labels, planning
+from labtrawl.sandbox.imports.labels import Place
 from labtrawl.sandbox.imports.reading import Record, read_lines, read_object
 from labtrawl.sandbox.imports.register import Register
 from labtrawl.sandbox.model import (
@@ -23,6 +23,7 @@ from labtrawl.sandbox.model import (
     MergeRequest,
     Pipeline,
     Project,
+    Statistics,
 )
 
 _VISIBILITY = {0: "private", 10: "private", 20: "public"}
@@ -92,9 +93,9 @@ def import_project(register: Register, tree: Path, home: Group, path: str) -> tu
 
 
 def _threads(register: Register, place: Place, folder: Path) -> Threads:
-    register.keep(read_lines(folder, "labels"), lambda r: planning.add_label(register, place, r))
+    register.keep(read_lines(folder, "labels"), lambda r: labels.add_label(register, place, r))
     register.keep(
-        read_lines(folder, "milestones"), lambda r: planning.add_milestone(register, place, r)
+        read_lines(folder, "milestones"), lambda r: labels.add_milestone(register, place, r)
     )
     issue_rows = list(read_lines(folder, "issues"))
     request_rows = list(read_lines(folder, "merge_requests"))
@@ -131,6 +132,7 @@ def _with_code(
         read_lines(folder, "releases"), lambda r: code.to_release(register, place, by_sha, r)
     )
     pipelines, jobs = _builds(register, folder, by_sha)
+    code.add_comments(register, by_sha, _comments(folder))
     commits = sorted(by_sha.values(), key=lambda commit: (commit.committed_date, commit.sha))
     return msgspec.structs.replace(
         planned,
@@ -140,6 +142,30 @@ def _with_code(
         pipelines=tuple(pipelines),
         jobs=tuple(jobs),
         releases=tuple(releases),
+        merge_requests=_with_pipelines(planned.merge_requests, pipelines, folder),
+        statistics=Statistics(commit_count=len(commits)),
+    )
+
+
+def _comments(folder: Path) -> list[Record]:
+    """Notes on commits, from the two places where trees hold them."""
+    nested = [note for row in read_lines(folder, "ci_pipelines") for note in row.many("notes")]
+    return [*nested, *read_lines(folder, "commit_notes")]
+
+
+def _with_pipelines(
+    requests: tuple[MergeRequest, ...], pipelines: list[Pipeline], folder: Path
+) -> tuple[MergeRequest, ...]:
+    """The merge requests with the pipelines that name them, the newest first."""
+    known = {pipeline.id for pipeline in pipelines}
+    found: dict[object, list[int]] = {}
+    for row in read_lines(folder, "ci_pipelines"):
+        number = row.fields.get("id")
+        if row.fields.get("merge_request_id") is not None and number in known:
+            found.setdefault(row.fields["merge_request_id"], []).insert(0, number)
+    return tuple(
+        msgspec.structs.replace(request, pipelines=tuple(found.get(request.id, ())))
+        for request in requests
     )
 
 

@@ -25,6 +25,7 @@ class Register:
     names: dict[int, str] = field(default_factory=dict)
     usernames: dict[int, str] = field(default_factory=dict)
     users: dict[int, User] = field(default_factory=dict)
+    discussions: dict[str, str] = field(default_factory=dict)
     invented: list[Invention] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
@@ -44,6 +45,14 @@ class Register:
         why = "the tree has none" if wanted is None else f"{wanted} is in use by another one"
         self.invent(f"id {number} of {what}", why)
         return number
+
+    def discussion(self, wanted: str | None, home: str, note: int) -> str:
+        """The tree's own name of a note's discussion on `home`, if no other item took it."""
+        if wanted and self.discussions.setdefault(wanted, home) == home:
+            return wanted
+        why = "the tree has none" if not wanted else f"{wanted} is in use by another one"
+        self.invent(f"discussion of note {note}", why)
+        return invented_sha("discussion", note)
 
     def meet(self, user_id: int | None, name: str | None, username: str | None = None) -> None:
         """Remember what the tree says of a user."""

@@ -73,6 +73,11 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("POST", f"{TASK}/progress"): Operation(
         "How far a job is, with segments (PROGRESS_UPDATE)", (wire.Ack,), (wire.ProgressUpdate,)
     ),
+    ("POST", f"{TASK}/manifest"): Operation(
+        "What was committed of a task's list (request_manifest)",
+        (wire.Manifest,),
+        (wire.RequestManifest,),
+    ),
     ("POST", f"{TASK}/discovered"): Operation(
         "Jobs that a crawler discovered (JOBS_DISCOVERED)", (wire.Ack,), (wire.JobsDiscovered,)
     ),
@@ -81,6 +86,9 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "What an admin wants of crawlers and jobs",
         (shapes.Commanded, shapes.CrawlerStatus),
         (shapes.CrawlerCommand,),
+    ),
+    ("POST", "/api/admin/ledger/refill"): Operation(
+        "Read lists with a gap again", (shapes.Refilled,), (shapes.RefillWanted,)
     ),
     ("GET", "/api/admin/statistics"): Operation(
         "Figures of the communication", (shapes.StatisticsTold,)

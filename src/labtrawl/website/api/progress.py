@@ -1,4 +1,4 @@
-"""How far a task is, and what its crawler tells of it: progress with segments, discovered jobs."""
+"""How far a task is, what its crawler tells of it, and what it holds already."""
 
 from typing import Any
 
@@ -6,16 +6,24 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from labtrawl.errors import BadMessage
+from labtrawl.protocol.messages import RequestManifest
 from labtrawl.store import tasks
 from labtrawl.website.api.shapes import progress_told
-from labtrawl.website.api.speaking import answer, body_of, exchanged, read, task_number
+from labtrawl.website.api.speaking import (
+    answer,
+    body_of,
+    crawler_of,
+    exchanged,
+    read,
+    task_number,
+)
 from labtrawl.website.desk import Desk
 
 TASK = "/api/internal2/tasks/{task_id}"
 
 
 def add(app: FastAPI, desk: Desk) -> None:
-    """Add /api/internal2/tasks/{task_id}/progress and /discovered."""
+    """Add /api/internal2/tasks/{task_id}/progress, /discovered and /manifest."""
 
     @app.get(f"{TASK}/progress")
     async def show(task_id: str) -> Response:
@@ -35,6 +43,14 @@ def add(app: FastAPI, desk: Desk) -> None:
         _check_task(body, task_id)
         check_id(request, body)
         return await exchanged(desk, request, "message", "JOBS_DISCOVERED", body)
+
+    @app.post(f"{TASK}/manifest")
+    async def manifest(request: Request, task_id: str) -> Response:
+        crawler_of(request)
+        body = await body_of(request)
+        read(body, RequestManifest)
+        _check_task(body, task_id)
+        return await exchanged(desk, request, "jobRequest", "request_manifest", body)
 
 
 def check_id(request: Request, body: bytes) -> None:

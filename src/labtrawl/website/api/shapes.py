@@ -113,6 +113,19 @@ class Commanded(Shape, frozen=True, kw_only=True):
     jobs: int
 
 
+class RefillWanted(Shape, frozen=True, kw_only=True):
+    """Which gaps to read again: below an area's path, of a resource; all where neither is named."""
+
+    area: str = ""
+    resource: str = ""
+
+
+class Refilled(Shape, frozen=True, kw_only=True):
+    """How many lists with a gap are read again now."""
+
+    opened: int
+
+
 class Check(Shape, frozen=True, kw_only=True):
     """One thing that has to be right; `advice` says what to do where it is not."""
 

@@ -1,18 +1,28 @@
-"""The figures of the communication, and the jobs by state."""
+"""The figures of the communication, the jobs by state, and reading gaps again."""
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from labtrawl.website.api.shapes import StatisticsTold
-from labtrawl.website.api.speaking import answer
+from labtrawl.store import gaps
+from labtrawl.website.api.shapes import Refilled, RefillWanted, StatisticsTold
+from labtrawl.website.api.speaking import answer, asked
 from labtrawl.website.desk import Desk
+from labtrawl.website.trail import note_detail
 
 
 def add(app: FastAPI, desk: Desk) -> None:
-    """Add /api/admin/statistics."""
+    """Add /api/admin/statistics and /api/admin/ledger/refill."""
 
     @app.get("/api/admin/statistics")
     async def show() -> Response:
         figures = await desk.figures.overview()
         told = await desk.site.crawling.statistics()
         return answer(StatisticsTold(**told, jobs=dict(figures.totals.jobs)))
+
+    @app.post("/api/admin/ledger/refill")
+    async def refill(request: Request) -> Response:
+        named = await asked(request, RefillWanted)
+        note_detail(request, named.area, named.resource)
+        wanted = gaps.Wanted(named.area.strip("/"), named.resource)
+        opened = await desk.site.store.write(lambda connection: gaps.refill(connection, wanted))
+        return answer(Refilled(opened=opened))

@@ -22,7 +22,15 @@ from labtrawl.website.live import STILL_SECONDS, TICK_SECONDS
 NOT_TEXT, GOING_AWAY, NO_SUCH_TASK, SIGNED_OUT = 1003, 1001, 4404, 4401
 # A session or a token that has ended is good for so long here.
 RECOGNISE_SECONDS = 1.0
-SPEAKERS = frozenset({"PROGRESS_UPDATE", "JOBS_DISCOVERED", "renew_leases", "request_budget"})
+SPEAKERS = frozenset(
+    {
+        "PROGRESS_UPDATE",
+        "JOBS_DISCOVERED",
+        "renew_leases",
+        "request_budget",
+        "request_manifest",
+    }
+)
 
 
 def add(app: FastAPI, desk: Desk) -> None:

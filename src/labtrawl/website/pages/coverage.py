@@ -1,8 +1,9 @@
 """The heat map: area by resource, how much of it is there, and why not more."""
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 
+from labtrawl.store import gaps
 from labtrawl.store.pages.areas import AreaFilter
 from labtrawl.store.pages.coverage import coverage
 from labtrawl.website.addresses import around
@@ -12,7 +13,7 @@ from labtrawl.website.desk import Desk
 
 
 def add(app: FastAPI, desk: Desk) -> None:
-    """Add /coverage."""
+    """Add /coverage and its refill."""
 
     @app.get("/coverage")
     async def show(
@@ -27,3 +28,8 @@ def add(app: FastAPI, desk: Desk) -> None:
         pager = around("/coverage", wanted, page, [line.row for line in page.rows])
         columns, lines = lines_of(page.rows)
         return desk.page("coverage.html", wanted=wanted, columns=columns, lines=lines, pager=pager)
+
+    @app.post("/coverage/refill")
+    async def refill() -> RedirectResponse:
+        await desk.site.store.write(lambda connection: gaps.refill(connection, gaps.Wanted()))
+        return RedirectResponse("/coverage", 303)

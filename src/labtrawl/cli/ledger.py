@@ -1,0 +1,81 @@
+"""`labtrawl ledger`: for each list what GitLab announced, what is there, and why less."""
+
+import asyncio
+from collections.abc import Sequence
+
+import click
+
+from labtrawl.cli.options import settings_options
+from labtrawl.config import Settings
+from labtrawl.store.gaps import Row, Wanted
+
+UNEXPLAINED_EXIT_CODE = 1
+HEADINGS = ("area", "resource", "expected", "collected", "reason")
+
+
+@click.command()
+@settings_options
+@click.option("--area", default="", metavar="PATH", help="This area and all below it.")
+@click.option("--resource", default="", metavar="NAME", help="One resource, like issues.")
+@click.option("--gaps", is_flag=True, help="Only what is not complete.")
+@click.option("--refill", is_flag=True, help="Read again what has a gap that can be filled.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with time windows.")
+def ledger(
+    settings: Settings, area: str, resource: str, gaps: bool, refill: bool, as_json: bool
+) -> int:
+    """Say for each list how much of it is there, and why not more.
+
+    \b
+    labtrawl ledger --gaps
+    labtrawl ledger --area lab/ocean --resource issues --json
+    labtrawl ledger --refill
+
+    The exit code is 1 where something is missing and nobody knows why.
+    """  # noqa: D301 - click reads \b
+    from labtrawl.cli.audited import audited, database_of
+    from labtrawl.store import gaps as found
+    from labtrawl.store.engine import Connection, open_snapshots
+
+    wanted = Wanted(area.strip("/"), resource)
+    if refill:
+
+        def change(connection: Connection) -> tuple[int, str, str]:
+            opened = found.refill(connection, wanted)
+            return opened, f"{area} {resource}".strip() or "everything", f"{opened} opened"
+
+        opened = asyncio.run(audited(settings, "ledger refill", change))
+        click.echo(f"{opened} lists are read again.", err=as_json)
+        return 0
+    with open_snapshots(database_of(settings)) as database:
+        rows = database.read_now(lambda connection: found.rows(connection, wanted, gaps))
+    (_print_json if as_json else _print_table)(rows)
+    return UNEXPLAINED_EXIT_CODE if any(row.is_unexplained for row in rows) else 0
+
+
+def _print_json(rows: Sequence[Row]) -> None:
+    import msgspec
+
+    for row in rows:
+        click.echo(msgspec.json.encode(row))
+
+
+def _print_table(rows: Sequence[Row]) -> None:
+    from labtrawl.logs import escape
+
+    lines = [HEADINGS, *(tuple(map(escape, _cells(row))) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS) - 1)]
+    for line in lines:
+        cells = [
+            text.rjust(width) if column in (2, 3) else text.ljust(width)
+            for column, (text, width) in enumerate(zip(line, widths, strict=False))
+        ]
+        click.echo("  ".join([*cells, line[-1]]).rstrip())
+    if not rows:
+        click.echo("There is nothing to tell of.", err=True)
+
+
+def _cells(row: Row) -> tuple[str, str, str, str, str]:
+    expected = "" if row.expected is None else str(row.expected)
+    reason = "unexplained" if row.is_unexplained else row.reason or ""
+    told = f"{reason}: {row.detail}" if reason and row.detail else reason
+    return row.full_path, row.resource, expected, str(row.collected), told

@@ -1,0 +1,109 @@
+"""What the dataset already holds of a list: loaded once a visit, when something may be compared.
+
+The website tells which segments were committed; they are read from the disk, whole, and what is
+kept of each object is its id and a hash of its body.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from labtrawl.dataset.policy import GatedRecord
+from labtrawl.dataset.reader import content_of, present
+from labtrawl.errors import DatasetError, ProtocolError
+from labtrawl.protocol.messages import Envelope, Manifest, Record, RequestManifest, SegmentReport
+
+Ask = Callable[[str, str, Record, float], Awaitable[Envelope]]
+"""Type, key, payload and seconds: `DirectCommunicationClient.request`."""
+ASK_SECONDS: Final = 30.0
+
+
+class Unread(DatasetError):
+    """What was committed before could not be looked up; the same again may succeed."""
+
+    retryable = True
+
+
+_MANIFEST: Final = msgspec.json.Decoder(Manifest)
+
+
+async def load(ask: Ask, task_id: str, epoch: int, root: Path) -> dict[int | str, bytes]:
+    """Return the content of each object that a job's list has in the dataset, by its id.
+
+    Raises Unread where the website does not answer in time, CorruptSegment where a segment is not
+    what it committed, LeaseLost.
+    """
+    rows: list[SegmentReport] = []
+    after: int | None = 0
+    while after is not None:
+        wanted = RequestManifest(task_id=task_id, epoch=epoch, after=after)
+        try:
+            answer = await ask("jobRequest", "request_manifest", wanted, ASK_SECONDS)
+            page = _MANIFEST.decode(answer.payload)
+        except (TimeoutError, ProtocolError, msgspec.MsgspecError) as error:
+            raise Unread(f"the website did not tell what it has of the list: {error}") from error
+        rows += page.segments
+        after = page.next
+    return await asyncio.to_thread(present, root, rows)
+
+
+@dataclass(slots=True)
+class Known:
+    """The objects of one list as they were, and which of them a reading has met."""
+
+    load: Callable[[], Awaitable[dict[int | str, bytes]]]
+    added: int = 0
+    removed: int = 0
+    _contents: dict[int | str, bytes] | None = None
+    _met: set[int | str] = field(default_factory=set)
+
+    async def fresh(self, records: list[GatedRecord]) -> list[GatedRecord]:
+        """Return the records that say something new, and count the objects that were not known."""
+        if not records:
+            return []
+        contents = await self._loaded()
+        found = []
+        for record in records:
+            content = content_of(record.body)
+            before = contents.get(record.id)
+            self._met.add(record.id)
+            if before != content:
+                contents[record.id] = content
+                self.added += before is None
+                found.append(record)
+        return found
+
+    async def missing(self) -> set[int | str]:
+        """Return the objects that are known and were not met since `look_again`."""
+        return (await self._loaded()).keys() - self._met
+
+    @property
+    def has_met_any(self) -> bool:
+        """Whether the reading met anything at all."""
+        return bool(self._met)
+
+    def look_again(self) -> None:
+        """Begin another reading of the whole list."""
+        self._met.clear()
+
+    def bury(self, ids: set[int | str]) -> None:
+        """Forget objects that are no longer there."""
+        contents = self._contents or {}
+        for each in ids:
+            contents.pop(each, None)
+        self.removed += len(ids)
+
+    def counted(self) -> tuple[int, int]:
+        """Return what was added and removed since this was asked last."""
+        counts = self.added, self.removed
+        self.added = self.removed = 0
+        return counts
+
+    async def _loaded(self) -> dict[int | str, bytes]:
+        if self._contents is None:
+            self._contents = await self.load()
+        return self._contents

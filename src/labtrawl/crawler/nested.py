@@ -1,0 +1,165 @@
+"""A list that each row of another list has: read item by item, several of them at once."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+
+from msgspec.structs import replace
+
+from labtrawl.crawler.ahead import ahead
+from labtrawl.crawler.cursor import Cursor
+from labtrawl.crawler.paging import (
+    BY_CHANGE,
+    BY_CREATION,
+    Asked,
+    Order,
+    Seen,
+    ask,
+    order_of,
+    read,
+    refuse_circle,
+    repeats_last,
+)
+from labtrawl.crawler.reader import Batch, Reader
+from labtrawl.crawler.records import keys_of
+from labtrawl.errors import NotFound
+from labtrawl.gitlab.catalog import Resource, find
+from labtrawl.gitlab.pages import Page, parameter
+
+Item = int | str
+
+
+def parent_of(resource: Resource) -> Resource:
+    """Return the resource whose rows have a list of this one each."""
+    parent = find(resource.area_kind, resource.parent)
+    if parent is None:
+        raise LookupError(f"the catalog has no parent {resource.parent!r}")
+    return parent
+
+
+async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
+    """Yield the lists of all items of the parent's list, in its order, from the cursor on."""
+    parent = parent_of(reader.resource)
+    order = order_of(reader, parent)
+    async with aclosing(read(reader, reader.path(parent), cursor.query, parent)) as asked:
+        async for one in asked:
+            items = keys_of(one.page, reader.resource.parent_key)
+            cursor = _find_place(cursor, one, items, order)
+            async with aclosing(_page_of_items(reader, items, cursor)) as read_items:
+                async for batch in read_items:
+                    cursor = batch.cursor
+                    yield batch
+            following = one.page.next_query
+            # Along an instant the last row comes again, and is known by its key.
+            last = cursor.parent if order is not None and repeats_last(following) else None
+            cursor = replace(cursor, query=following, parent=last, ended=following is None)
+            yield Batch([], cursor)
+
+
+async def _page_of_items(
+    reader: Reader, items: list[Item], cursor: Cursor
+) -> AsyncGenerator[Batch]:
+    """Yield the lists of a page's items behind the cursor; their first pages are read ahead."""
+    done = 0 if cursor.parent is None else items.index(cursor.parent) + 1
+    calls = [
+        partial(_begin, reader, item, cursor.child, cursor.child_query) for item in items[done:]
+    ]
+    async with aclosing(ahead(calls, reader.width)) as begun:
+        async for one in begun:
+            async with aclosing(_rest_of(reader, one, cursor)) as rest:
+                async for batch in rest:
+                    cursor = batch.cursor
+                    yield batch
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """An item's list with the page that was asked for first; None where it is no longer there."""
+
+    item: Item
+    first: Asked | None
+
+
+async def _begin(reader: Reader, item: Item, child: Item | None, child_query: str | None) -> _Begun:
+    query = (child_query if child == item else None) or reader.item_query()
+    path = reader.path(reader.resource, item)
+    try:
+        if reader.resource.single:
+            return _Begun(item, Asked(query, await reader.gitlab.single(path, query)))
+        return _Begun(item, await ask(reader, path, query))
+    except NotFound as error:
+        if "Project Not Found" in str(error):
+            raise
+        return _Begun(item, None)
+
+
+async def _rest_of(reader: Reader, begun: _Begun, cursor: Cursor) -> AsyncGenerator[Batch]:
+    """Yield an item's list from its first page on.
+
+    One that was deleted or hidden since its row was read costs its own list, not the others'.
+    """
+    if begun.first is None:
+        yield Batch([], _past_item(replace(cursor, gone=cursor.gone + 1), begun.item))
+        return
+    path, last = reader.path(reader.resource, begun.item), begun.first
+    seen: Seen = set()
+    while True:
+        refuse_circle(seen, last)
+        cursor = _past_page(cursor, begun.item, last.page)
+        yield Batch(reader.records(last.page, begun.item), cursor)
+        if last.page.next_query is None:
+            return
+        try:
+            last = await ask(reader, path, last.page.next_query)
+        except NotFound:
+            yield Batch([], _past_item(replace(cursor, gone=cursor.gone + 1), begun.item))
+            return
+
+
+def _past_page(cursor: Cursor, item: Item, page: Page) -> Cursor:
+    cursor = replace(cursor, items=cursor.items + len(page.rows))
+    if page.next_query is None:
+        return _past_item(cursor, item)
+    return replace(cursor, child=item, child_query=page.next_query)
+
+
+def _past_item(cursor: Cursor, item: Item) -> Cursor:
+    return replace(cursor, parent=item, child=None, child_query=None)
+
+
+def _find_place(cursor: Cursor, one: Asked, items: list[Item], order: Order | None) -> Cursor:
+    """Find the cursor's place again on a page of parents that may have moved since.
+
+    Where parents stand in the order of their iids, what follows a row that is gone has a higher one.
+    Hashes have no such order, nor have rows by their change: such a page is read again.
+    """
+    parent, child, child_query = cursor.parent, cursor.child, cursor.child_query
+    if parent is not None and parent not in items:
+        is_ordered = order is not BY_CHANGE and items == sorted(items, key=_number)
+        earlier = [each for each in items if is_ordered and _is_before(each, parent)]
+        parent = max(earlier, key=_number, default=None)
+    going_on = items[0 if parent is None else items.index(parent) + 1 :][:1]
+    if going_on != [child]:
+        child = child_query = None
+    total = None if parameter(one.query, BY_CREATION.since) else one.page.total
+    parents = total if cursor.parents is None else cursor.parents
+    has_shrunk = total is not None and parents is not None and total < parents
+    has_moved = (parent, child) != (cursor.parent, cursor.child)
+    return replace(
+        cursor,
+        query=one.query,
+        parent=parent,
+        child=child,
+        child_query=child_query,
+        parents=parents,
+        changed=cursor.changed or has_shrunk or has_moved,
+    )
+
+
+def _is_before(item: Item, parent: Item) -> bool:
+    return isinstance(item, int) and isinstance(parent, int) and item < parent
+
+
+def _number(item: Item) -> int:
+    return item if isinstance(item, int) else 0

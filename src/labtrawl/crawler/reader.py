@@ -1,0 +1,58 @@
+"""What every way of reading shares: whose eyes, which list, and what comes out."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from labtrawl.crawler.cursor import Cursor
+from labtrawl.crawler.records import records_of
+from labtrawl.dataset.policy import FetchedRecord
+from labtrawl.gitlab.catalog import Resource, changes_query, list_query
+from labtrawl.gitlab.client import GitLab
+from labtrawl.gitlab.pages import Page
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The records of a page, and where to go on once they are committed."""
+
+    records: list[FetchedRecord]
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads one resource of one area with one account's eyes.
+
+    `since` asks for what changed since an instant, where the resource can say that; `width` is how
+    many requests of one list may be under way at once.
+    """
+
+    gitlab: GitLab
+    resource: Resource
+    gitlab_id: int
+    gitlab_version: str
+    version: tuple[int, int]
+    since: datetime | None = None
+    width: int = 8
+
+    def path(self, resource: Resource, item: int | str | None = None) -> str:
+        """Return where this area has the resource, or one item of its parent has."""
+        return resource.path.format(id=self.gitlab_id, iid=item)
+
+    def first_query(self, resource: Resource) -> str:
+        """Return the query of a list's first page."""
+        if self.since is not None and resource.changes:
+            return changes_query(resource, self.since)
+        return list_query(resource, self.version)
+
+    def item_query(self) -> str:
+        """Return the query of the first page of one item's list."""
+        return list_query(self.resource, self.version)
+
+    def is_by_change(self, resource: Resource) -> bool:
+        """Say whether rows come in the order of their change: one that changes moves to the end."""
+        return self.since is not None and "order_by=updated_at" in resource.changes
+
+    def records(self, page: Page, item: int | str | None = None) -> list[FetchedRecord]:
+        """Return a page's rows as records. Raises UnexpectedReply for a row without an id."""
+        return records_of(self.resource, page, self.gitlab_id, self.gitlab_version, item)

@@ -1,0 +1,168 @@
+"""A long list, cut by time of creation into windows that are read at once.
+
+A list that is read by keyset, and one that GitLab no longer counts (over 10,000 rows), give no page
+to ask for ahead: time does. Each window is a list of its own, with its own place in the cursor, so
+their pages are committed in whatever order they come.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
+
+from labtrawl.crawler.cursor import Cursor, Window
+from labtrawl.crawler.paging import BY_CREATION, PER_PAGE, Asked, ask, behind, repeats_last
+from labtrawl.crawler.reader import Batch, Reader
+from labtrawl.crawler.records import last_instant
+from labtrawl.errors import GitLabError
+from labtrawl.gitlab.pages import Page, place_of, with_parameter, without_parameter
+
+# So many pages of a keyset are read one by one before the list counts as long.
+FIRST_PAGES = 3
+# A window costs up to one request of its own: its last page is seldom full.
+FIRST_WINDOWS = 8
+MOST_WINDOWS = 12
+# Rows that are left of a window before it is cut in two.
+WORTH_A_WINDOW = 500
+# Rows that a list has, where GitLab counts them, before it is cut.
+LONG = 1000
+# Between the milliseconds that rows show: a row lies in one window only.
+BETWEEN = timedelta(microseconds=500)
+
+
+def is_long(reader: Reader, cursor: Cursor, page: Page) -> bool:
+    """Say whether a list that goes on behind `page` should be cut, as far as one can tell."""
+    if not reader.resource.windowed or reader.since is not None or page.next_query is None:
+        return False
+    if "cursor=" not in page.next_query:
+        is_first = cursor.items <= PER_PAGE
+        return is_first and (cursor.expected is None or cursor.expected > LONG)
+    return cursor.items >= FIRST_PAGES * PER_PAGE and cursor.expected is None
+
+
+def bounds(page: Page) -> tuple[datetime | None, datetime]:
+    """Return the time of a page's last row, None where it tells none, and of the page itself."""
+    return _instant(last_instant(page, "created_at") or ""), datetime.fromisoformat(page.fetched_at)
+
+
+def begin(reader: Reader, cursor: Cursor, since: datetime, until: datetime) -> Cursor:
+    """Cut what lies behind `since` into windows; the last one has no end."""
+    count = max(1, min(FIRST_WINDOWS, reader.width))
+    step = (until - since) / count
+    query = reader.first_query(reader.resource)
+    starts = [since, *(_cut(since + step * number) for number in range(1, count))]
+    ends = [*starts[1:], None]
+    cut = tuple(_window(query, one, end) for one, end in zip(starts, ends, strict=True))
+    return replace(cursor, query=None, windows=cut)
+
+
+def _cut(instant: datetime) -> datetime:
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000) + BETWEEN
+
+
+def _window(query: str, since: datetime, until: datetime | None) -> Window:
+    asked = with_parameter(query, "created_after", _text(since))
+    if until is not None:
+        asked = with_parameter(asked, "created_before", _text(until))
+    return Window(_text(since), "" if until is None else _text(until), asked)
+
+
+def _text(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
+    """Yield the pages of all windows as they come, each with the places of all behind it."""
+    path = reader.path(reader.resource)
+    under_way: dict[asyncio.Task[Asked], int] = {}
+    try:
+        while not cursor.ended:
+            _ask_more(reader, path, cursor, under_way)
+            done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                number = under_way.pop(task)
+                batch = _past(reader, cursor, number, task.result())
+                cursor = batch.cursor
+                yield batch
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+
+def _ask_more(
+    reader: Reader, path: str, cursor: Cursor, under_way: dict[asyncio.Task[Asked], int]
+) -> None:
+    """Ask for the next page of each open window, as many as may be under way."""
+    asked = set(under_way.values())
+    waiting = [
+        number
+        for number, window in enumerate(cursor.windows)
+        if not window.ended and number not in asked
+    ]
+    for number in waiting[: reader.width - len(asked)]:
+        query = cursor.windows[number].query
+        under_way[asyncio.ensure_future(ask(reader, path, query))] = number
+
+
+def _past(reader: Reader, cursor: Cursor, number: int, asked: Asked) -> Batch:
+    window = cursor.windows[number]
+    records = reader.records(asked.page)
+    fresh = [one for one in records if one.id not in cursor.before and one.id not in window.before]
+    following = behind(asked, BY_CREATION)
+    if following is not None and place_of(following) == place_of(window.query):
+        raise GitLabError(f"GitLab's pages go in a circle: {asked.page.request} leads back")
+    past = replace(
+        window,
+        query=following or window.query,
+        items=window.items + len(fresh),
+        ended=following is None,
+        before=tuple(one.id for one in records) if repeats_last(following) else (),
+    )
+    windows = list(cursor.windows)
+    windows[number] = past
+    is_room = sum(not one.ended for one in windows) < reader.width
+    if not past.ended and is_room and len(windows) < MOST_WINDOWS:
+        windows = _split(windows, cursor, number, asked.page)
+    items = cursor.items + len(fresh)
+    ended = all(one.ended for one in windows)
+    return Batch(fresh, replace(cursor, windows=tuple(windows), items=items, ended=ended))
+
+
+def _split(windows: list[Window], cursor: Cursor, number: int, page: Page) -> list[Window]:
+    """Give half of what is left of a window to one of its own, where that is much.
+
+    Windows that cover the same time seldom hold the same number of rows.
+    """
+    window = windows[number]
+    last = last_instant(page, "created_at")
+    until = _instant(window.until) or _from_ms(cursor.started_at)
+    position, since = _instant(last or ""), _instant(window.since)
+    if position is None or since is None or until is None or not since < position < until:
+        return windows
+    left = window.items * ((until - position) / (position - since))
+    if left < WORTH_A_WINDOW:
+        return windows
+    middle = _cut(position + (until - position) / 2)
+    first = replace(
+        window,
+        until=_text(middle),
+        query=with_parameter(window.query, "created_before", _text(middle)),
+    )
+    end = None if not window.until else _instant(window.until)
+    query = without_parameter(without_parameter(window.query, "cursor"), "page")
+    windows[number : number + 1] = [first]
+    return [*windows, _window(without_parameter(query, "created_before"), middle, end)]
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
+
+
+def _from_ms(instant: int | None) -> datetime | None:
+    return None if instant is None else datetime.fromtimestamp(instant / 1000, UTC)

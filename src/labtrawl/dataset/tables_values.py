@@ -1,0 +1,211 @@
+"""Reading the values of a declared table out of a record's body, with strict types.
+
+A value of another JSON type than the column's becomes NULL and is named, so that it can be counted;
+a missing one or `null` is NULL and nothing else.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+import msgspec
+
+from labtrawl.dataset.tables_shape import Body, Column, Table, Type
+
+_WRONG: Final = object()
+_BIGGEST: Final = 2**63
+Read = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The values of a table's columns in their order, the record's id first.
+
+    `wrong` names the columns whose value had another type; these are None.
+    """
+
+    values: list[Any]
+    wrong: list[str]
+
+
+def decode(raw: bytes) -> Body:
+    """Decode a body.
+
+    Python's own decoder reads the one thing that is refused elsewhere: half of a surrogate pair,
+    which GitLab passes on where somebody typed one. It becomes "�".
+    """
+    try:
+        body: Body = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        body = _whole(json.loads(raw))
+    return body
+
+
+def _whole(value: Any) -> Any:
+    """Return a decoded value with "�" for what is no text in Unicode."""
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case list():
+            return [_whole(each) for each in value]
+        case dict():
+            return {_whole(key): _whole(each) for key, each in value.items()}
+    return value
+
+
+class Reader:
+    """Reads rows of one table."""
+
+    def __init__(self, table: Table) -> None:
+        self._id = _key if table.id_type is Type.VARCHAR else _CHECKS[table.id_type]
+        self._plain = [
+            (place, column.name, column.path, _CHECKS[column.type])
+            for place, column in enumerate(table.columns)
+            if "." not in column.path and "@" not in column.path
+        ]
+        self._others = [
+            (place, column.name, _finder(column), _CHECKS[column.type])
+            for place, column in enumerate(table.columns)
+            if "." in column.path or "@" in column.path
+        ]
+        self._width = len(table.columns)
+
+    def row(self, number: int | str, area_id: int, body: Body, parent: Body) -> Row:
+        """Read a row; `parent` is the body that a derived object was taken from, else empty."""
+        values: list[Any] = [None] * self._width
+        wrong = []
+        for place, name, path, check in self._plain:
+            value = body.get(path)
+            if value is not None:
+                value = check(value)
+                if value is _WRONG:
+                    wrong.append(name)
+                else:
+                    values[place] = value
+        given = _Given(number, area_id, body, parent)
+        for place, name, find, check in self._others:
+            value = find(given)
+            if value is not None:
+                value = check(value)
+                if value is _WRONG:
+                    wrong.append(name)
+                else:
+                    values[place] = value
+        own = self._id(number)
+        return Row([None if own is _WRONG else own, *values], ["id"] * (own is _WRONG) + wrong)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    id: int | str
+    area_id: int
+    body: Body
+    parent: Body
+
+
+def _finder(column: Column) -> Callable[[_Given], Any]:
+    """Return what finds a column's value; None where there is none."""
+    first, *rest = column.path.split(".")
+    if first == "@area":
+        return lambda given: given.area_id
+    if first == "@id":
+        return lambda given: _part(given.id, int(rest[0]) - 1)
+    if first == "@parent":
+        return lambda given: _follow(given.parent, rest)
+    return lambda given: _follow(given.body, [first, *rest])
+
+
+def _part(number: int | str, place: int) -> int | str | None:
+    """Return a part of "12/7/345"; a number as such."""
+    parts = str(number).split("/", 2)
+    if place >= len(parts):
+        return None
+    part = parts[place]
+    return int(part) if part.isascii() and part.isdecimal() else part
+
+
+def _follow(value: Any, path: Sequence[str]) -> Any:
+    """Follow a path; None where it ends early, wrong where it leads through something else."""
+    for place, step in enumerate(path):
+        if value is None:
+            return None
+        if step == "*":
+            if type(value) is not list:
+                return _WRONG
+            return [_follow(each, path[place + 1 :]) for each in value]
+        if step.isdecimal():
+            if type(value) is not list:
+                return _WRONG
+            value = value[int(step)] if len(value) > int(step) else None
+        elif type(value) is dict:
+            value = value.get(step)
+        else:
+            return _WRONG
+    return value
+
+
+def _number(value: Any) -> Any:
+    return value if type(value) is int and -_BIGGEST <= value < _BIGGEST else _WRONG
+
+
+def _real(value: Any) -> Any:
+    if type(value) is int and not -_BIGGEST <= value < _BIGGEST:
+        return _WRONG
+    return value if type(value) in {int, float} else _WRONG
+
+
+def _flag(value: Any) -> Any:
+    return value if type(value) is bool else _WRONG
+
+
+def _text(value: Any) -> Any:
+    return value if type(value) is str else _WRONG
+
+
+def _key(value: Any) -> Any:
+    """Return an id as text: a number is one too."""
+    return str(value)
+
+
+def _instant(value: Any) -> Any:
+    """Take an instant in ISO 8601 with its zone; without one nobody knows when it was."""
+    try:
+        told = datetime.fromisoformat(value)
+        return _WRONG if told.tzinfo is None else told.astimezone(UTC).isoformat()
+    except (TypeError, ValueError, OverflowError):
+        return _WRONG
+
+
+def _day(value: Any) -> Any:
+    try:
+        return date.fromisoformat(value).isoformat()
+    except (TypeError, ValueError):
+        return _WRONG
+
+
+def _each(check: Read) -> Read:
+    def read(value: Any) -> Any:
+        if type(value) is not list:
+            return _WRONG
+        checked = [None if each is None else check(each) for each in value]
+        return _WRONG if _holds_wrong(checked) else checked
+
+    return read
+
+
+def _holds_wrong(values: Iterable[Any]) -> bool:
+    return any(value is _WRONG for value in values)
+
+
+_CHECKS: Final[dict[Type, Read]] = {
+    Type.BIGINT: _number,
+    Type.DOUBLE: _real,
+    Type.BOOLEAN: _flag,
+    Type.VARCHAR: _text,
+    Type.TIMESTAMPTZ: _instant,
+    Type.DATE: _day,
+    Type.NUMBERS: _each(_number),
+    Type.TEXTS: _each(_text),
+}

@@ -1,0 +1,103 @@
+"""What the end of a visit does: when the list is read again, and which others are now."""
+
+from labtrawl.domain.area import AreaKind
+from labtrawl.domain.visit import Mode, Pace, Schedule
+from labtrawl.gitlab import catalog
+from labtrawl.protocol.messages import ProgressUpdate
+from labtrawl.store import areas, jobs, ledger, visits
+from labtrawl.store.engine import Connection
+
+
+def is_wanted(schedule: Schedule, resource: catalog.Resource) -> bool:
+    """Say whether a resource is collected; some are only where somebody names them."""
+    if resource.is_asked_for:
+        return schedule.names(resource.name)
+    return schedule.has(resource.name)
+
+
+def completed(
+    connection: Connection,
+    job_id: int,
+    place: jobs.JobPlace,
+    update: ProgressUpdate,
+    schedule: Schedule,
+) -> None:
+    """Schedule the next visit of a job that has just completed, and tell who depends on it."""
+    reason = update.ledger.reason if update.ledger else None
+    is_whole = reason not in ledger.MENDABLE
+    reading = visits.Reading(update.watermark, update.changed, is_whole)
+    pace = _pace(connection, place, schedule)
+    done = visits.finish(connection, job_id, reading, schedule, pace)
+    if place.resource == catalog.DISCOVERY:
+        if reason is None:
+            _lose(connection, place.account_id, done.began_at)
+    elif done.changed:
+        _tell_nested(connection, place, update.watermark)
+
+
+def failed(connection: Connection, job_id: int, place: jobs.JobPlace, schedule: Schedule) -> None:
+    """Let a job that has just failed be tried again some day; what it told of goes by itself."""
+    visits.fail(connection, job_id, schedule, _pace(connection, place, schedule))
+    resource = catalog.find(place.area_kind, place.resource)
+    if resource is not None and resource.watches:
+        visits.unwatch(connection, place.area_id, resource.watches)
+
+
+def _pace(connection: Connection, place: jobs.JobPlace, schedule: Schedule) -> Pace:
+    if place.resource == catalog.DISCOVERY:
+        return Pace(schedule.discover_every, is_adaptive=False)
+    resource = catalog.find(place.area_kind, place.resource)
+    if resource is None:
+        return Pace(is_driven=True)
+    if resource.watches:
+        return Pace(schedule.every or schedule.discover_every, is_adaptive=False)
+    return Pace(schedule.every, is_driven=_is_driven(connection, place, resource, schedule))
+
+
+def _is_driven(
+    connection: Connection, place: jobs.JobPlace, resource: catalog.Resource, schedule: Schedule
+) -> bool:
+    """Say whether something else tells when a list has changed: its parent, or a group's list."""
+    if resource.parent:
+        parent = catalog.find(place.area_kind, resource.parent)
+        return parent is not None and is_wanted(schedule, parent)
+    return place.area_kind == AreaKind.PROJECT and any(
+        is_wanted(schedule, watch) and visits.is_below(connection, place.area_id, watch.name)
+        for watch in catalog.resources_of(AreaKind.GROUP)
+        if watch.watches == resource.name
+    )
+
+
+def _tell_nested(connection: Connection, place: jobs.JobPlace, watermark: int | None) -> None:
+    """Open what belongs to the objects of a list that has changed.
+
+    A first reading without a watermark says nothing that the first reading of those does not.
+    """
+    if watermark is None and place.mode is Mode.FULL:
+        return
+    for resource in catalog.resources_of(AreaKind(place.area_kind)):
+        if resource.parent == place.resource:
+            visits.tell(connection, place.area_id, resource.name, watermark)
+
+
+def _lose(connection: Connection, account_id: int, began_at: int) -> None:
+    """A discovery came to its end: what it did not find, its account does not see any more."""
+    lost = areas.lose(connection, account_id, began_at)
+    for area_id in lost:
+        ledger.explain_unseen(connection, area_id)
+    if lost:
+        jobs.hold_unseen(connection)
+
+
+def seen_again(connection: Connection, area_id: int) -> None:
+    """An area is there that nobody saw for a while: its lists are read whole."""
+    jobs.resume_area(connection, area_id)
+    for resource in ledger.forget_unseen(connection, area_id):
+        visits.sweep_now(connection, area_id, resource)
+
+
+def seen_with(connection: Connection, area_id: int, role: int, schedule: Schedule) -> None:
+    """An account sees an area with a role: what was read by a lower one is read whole again."""
+    for resource in visits.read_by_less(connection, area_id, role):
+        if schedule.has(resource):
+            visits.sweep_now(connection, area_id, resource)

@@ -1,0 +1,220 @@
+"""The table of what GraphQL reads: adding a resource is adding a row.
+
+A document is built for one version and edition, for a field that the schema does not know refuses
+it whole. Fields are taken from the schemas of 16.2 EE and 18.5 CE: what only the newer has is asked
+for from there on. Costs: app/graphql/types/base_field.rb, resolvers/base_resolver.rb.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from labtrawl.gitlab import graphql_shapes as shapes
+from labtrawl.gitlab.graphql_shapes import Found, Node
+
+NEW: Final = (18, 5)
+# GitLab gives no more at once, of anything that is asked for here.
+PAGE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """Whose schema it is; what this does not tell of is asked for nowhere."""
+
+    version: tuple[int, int]
+    enterprise: bool
+
+    @property
+    def is_new(self) -> bool:
+        """Say whether the fields of the newer schema are there."""
+        return self.version >= NEW
+
+
+def edition_of(gitlab_version: str, version: tuple[int, int]) -> Edition:
+    """Read what `/metadata` says: the Enterprise Edition names itself ("19.3.0-ee")."""
+    return Edition(version, gitlab_version.endswith("-ee"))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a resource is read: what to ask of each item of the `parent` connection of a project.
+
+    `size` items are asked for at once, `nested` rows of each, and `further` rows of one whose list
+    goes on; `listing` is the connection that names the items.
+    """
+
+    name: str
+    listing: str
+    size: int
+    nested: int
+    select: Callable[[Edition], str]
+    shape: Callable[[Node, int], Found]
+    parent: str = ""
+    further: int = PAGE
+
+    def is_of_changes(self, edition: Edition) -> bool:
+        """Say whether the items can be asked for by their change."""
+        return edition.is_new or not self.parent
+
+
+_USER = "{id username name state avatarUrl webUrl}"
+_INFO = "pageInfo{endCursor hasNextPage}"
+_PART = "(first:$nested,after:$from)"
+_NOTE = (
+    "id body system internal createdAt updatedAt resolvable resolved resolvedAt "
+    f"resolvedBy{_USER} author{_USER}"
+)
+_POSITION = (
+    "position{positionType oldPath newPath oldLine newLine width height x y "
+    "diffRefs{baseSha startSha headSha}}"
+)
+_COMMIT = "sha shortId title message authorName authorEmail authoredDate webUrl"
+_COMMITTER = "committerName committerEmail committedDate"
+_EMOJI = "awardEmoji(first:1){nodes{name}}"
+
+
+def _discussions(more: str) -> Callable[[Edition], str]:
+    notes = f"notes(first:50){{pageInfo{{hasNextPage}} nodes{{{_NOTE} {more}}}}}"
+    return lambda _edition: f"id discussions{_PART}{{{_INFO} nodes{{id resolvable resolved {notes}}}}}"
+
+
+def _approvals(edition: Edition) -> str:
+    more = "id title state createdAt updatedAt approvalsRequired approvalsLeft "
+    people = f"approvedBy(first:100){{pageInfo{{hasNextPage}} nodes{_USER}}}"
+    return f"{more if edition.enterprise else ''}approved {people}"
+
+
+def _reviewers(_edition: Edition) -> str:
+    person = f"{_USER[:-1]} mergeRequestInteraction{{reviewState}}}}"
+    return f"reviewers(first:100){{pageInfo{{hasNextPage}} nodes{person}}}"
+
+
+def _commits(edition: Edition) -> str:
+    more = f" {_COMMITTER}" if edition.is_new else ""
+    return f"commits{_PART}{{{_INFO} nodes{{{_COMMIT}{more}}}}}"
+
+
+def _pipelines(edition: Edition) -> str:
+    more = " source" if edition.is_new else ""
+    fields = f"id iid sha ref status path createdAt updatedAt{more}"
+    return f"webUrl sourceProjectId pipelines{_PART}{{{_INFO} nodes{{{fields}}}}}"
+
+
+def _emoji_of_issue(edition: Edition) -> str:
+    only = "(onlyTypes:[AWARD_EMOJI])" if edition.is_new else ""
+    return f"widgets{only}{{... on WorkItemWidgetAwardEmoji{{{_EMOJI}}}}}"
+
+
+def _timelogs(_edition: Edition) -> str:
+    item = "{id iid}"
+    links = f"project{{id}} note{{id}} issue{item} mergeRequest{item}"
+    return f"id timeSpent spentAt summary user{_USER} {links}"
+
+
+_ISSUES, _REQUESTS = "issues", "mergeRequests"
+
+PLANS: Final = {
+    plan.name: plan
+    for plan in (
+        Plan(
+            "issue_discussions",
+            _ISSUES,
+            50,
+            20,
+            _discussions(""),
+            shapes.discussions,
+            further=40,
+        ),
+        Plan(
+            "merge_request_discussions",
+            _REQUESTS,
+            50,
+            20,
+            _discussions(_POSITION),
+            shapes.discussions,
+            further=40,
+        ),
+        Plan("merge_request_approvals", _REQUESTS, PAGE, 0, _approvals, shapes.approvals),
+        Plan("merge_request_reviewers", _REQUESTS, PAGE, 0, _reviewers, shapes.reviewers),
+        Plan("merge_request_commits", _REQUESTS, PAGE, 20, _commits, shapes.commits),
+        Plan("merge_request_pipelines", _REQUESTS, PAGE, 20, _pipelines, shapes.pipelines),
+        Plan(
+            "issue_award_emoji",
+            _ISSUES,
+            PAGE,
+            0,
+            _emoji_of_issue,
+            shapes.emoji_of_issue,
+            parent="workItems",
+        ),
+        Plan(
+            "merge_request_award_emoji",
+            _REQUESTS,
+            PAGE,
+            0,
+            lambda _edition: _EMOJI,
+            shapes.emoji_of_request,
+        ),
+    )
+}
+TIMELOGS: Final = Plan("timelogs", "timelogs", PAGE, 0, _timelogs, shapes.timelogs)
+
+
+def _document(plan: Plan, inner: str, variables: str) -> str:
+    """Ask of one project by its id, which stays when its path changes.
+
+    The name is for whoever reads GitLab's log.
+    """
+    return (
+        f"query {plan.name}($ids:[ID!]{variables}){{queryComplexity{{score limit}} "
+        f"projects(ids:$ids,first:1){{nodes{{{inner}}}}}}}"
+    )
+
+
+def _items(plan: Plan, edition: Edition, arguments: str) -> tuple[str, str]:
+    """Return the connection with all that the plan asks of an item, and the variables of that."""
+    selection = plan.select(edition)
+    variables = ",$nested:Int,$from:String" if "$nested" in selection else ""
+    text = f"{plan.parent or plan.listing}({arguments}){{{_INFO} nodes{{iid {selection}}}}}"
+    return f"items:{text}", variables
+
+
+def _newest(plan: Plan) -> str:
+    return f"newest:{plan.listing}(first:1,sort:CREATED_DESC){{count nodes{{iid}}}}"
+
+
+def block(plan: Plan, edition: Edition) -> str:
+    """Ask for some items by their iids: `$iids`, `$first`, `$nested`, `$from`."""
+    text, variables = _items(plan, edition, "iids:$iids,first:$first")
+    return _document(plan, text, f",$iids:[String!],$first:Int{variables}")
+
+
+def opening(plan: Plan, edition: Edition) -> str:
+    """The same, with how many items there are and the iid of the newest."""
+    text, variables = _items(plan, edition, "iids:$iids,first:$first")
+    return _document(plan, f"{_newest(plan)} {text}", f",$iids:[String!],$first:Int{variables}")
+
+
+def newest(plan: Plan) -> str:
+    """Ask for how many items there are, and the iid of the newest."""
+    return _document(plan, _newest(plan), "")
+
+
+def changes(plan: Plan, edition: Edition) -> str:
+    """Ask for the items that changed since `$since`, a page of them: `$first`, `$after`."""
+    arguments = "updatedAfter:$since,sort:UPDATED_ASC,first:$first,after:$after"
+    text, variables = _items(plan, edition, arguments)
+    return _document(plan, text, f",$since:Time,$first:Int,$after:String{variables}")
+
+
+def listing(plan: Plan) -> str:
+    """Ask for the iids of all items, a page of them: `$first`, `$after`."""
+    arguments = "sort:CREATED_ASC,first:$first,after:$after"
+    text = f"items:{plan.listing}({arguments}){{{_INFO} nodes{{iid}}}}"
+    return _document(plan, text, ",$first:Int,$after:String")
+
+
+def rows(plan: Plan, edition: Edition) -> str:
+    """Ask for the rows of a flat list, a page of them: `$first`, `$after`."""
+    text = f"items:{plan.listing}(first:$first,after:$after){{{_INFO} nodes{{{plan.select(edition)}}}}}"
+    return _document(plan, text, ",$first:Int,$after:String")

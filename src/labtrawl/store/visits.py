@@ -1,0 +1,303 @@
+"""Visits: when each list is read again, from where, and what may not be forgotten meanwhile.
+
+A list is one job for ever. What is due is opened in batches; what something else knows of is opened
+at once, or marked while it is read. All of it happens in the transaction of what brought it about.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from labtrawl.domain.visit import Mode, Pace, Schedule, next_visit
+from labtrawl.store import jobs
+from labtrawl.store.engine import NOW_MS
+from labtrawl.store.leases import BEST_ROLE
+
+DAY_MS = 86_400_000
+# A list that is due to be swept while it is read is asked again after this.
+BUSY_MS = 600_000
+# GitLab's clock may go before ours; what is further in the future is no time that it told.
+SKEW_MS = DAY_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a completed visit says of itself.
+
+    `watermark` is the server's instant (ms) at its beginning, `changed` how many objects it found
+    new, changed or gone. `is_whole` is False where a part was left unread.
+    """
+
+    watermark: int | None = None
+    changed: int = 0
+    is_whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What became of a completed visit; `again` is the mode in which it was opened at once."""
+
+    changed: int
+    began_at: int
+    again: Mode | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    now: int
+    area_id: int
+    resource: str
+    mode: str
+    began_at: int
+    read_role: int | None
+    changed_items: int
+    best_role: int | None
+    watermark: int | None
+    every: int | None
+    sweep_at: int | None
+    wanted_mark: int | None
+    wanted_at: int | None
+    role: int | None
+
+
+FACTS = f"""
+SELECT {NOW_MS}, job.area_id, job.resource, job.mode, COALESCE(job.started_at, {NOW_MS}),
+  job.read_role, job.changed_items, {BEST_ROLE}, v.watermark, v.every_ms, v.sweep_at,
+  v.wanted_mark, v.wanted_at, v.role
+FROM job LEFT JOIN visit AS v ON v.area_id = job.area_id AND v.resource = job.resource
+WHERE job.id = ?
+"""
+FINISH = """
+INSERT INTO visit (area_id, resource, watermark, every_ms, next_at, sweep_at, last_at,
+  last_changed_at, role, runs, unchanged) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)
+ON CONFLICT (area_id, resource) DO UPDATE SET watermark = excluded.watermark,
+  every_ms = excluded.every_ms, next_at = excluded.next_at, sweep_at = excluded.sweep_at,
+  last_at = excluded.last_at,
+  last_changed_at = COALESCE(excluded.last_changed_at, visit.last_changed_at),
+  wanted_mark = NULL, wanted_at = NULL, role = excluded.role, runs = visit.runs + 1,
+  unchanged = CASE WHEN excluded.unchanged = 0 THEN 0 ELSE visit.unchanged + 1 END
+"""
+
+
+def finish(
+    connection: Connection, job_id: int, reading: Reading, schedule: Schedule, pace: Pace
+) -> Finished:
+    """Write down a visit whose job has just completed, and when the next one is due.
+
+    It is opened again at once where somebody told of changes that it cannot have read, or where a
+    higher role than it read with sees the area by now. The watermark only goes forward, and never
+    over what was left unread.
+    """
+    facts = _Facts(*connection.exec_driver_sql(FACTS, (job_id,)).one())
+    changed = max(reading.changed, facts.changed_items)
+    told = _told(facts, reading)
+    again = _again(facts, told, pace)
+    every, next_at = next_visit(schedule, pace, facts.now, facts.every, changed > 0)
+    whole = facts.mode != Mode.CHANGES and reading.is_whole
+    known = [mark for mark in (facts.watermark, told) if mark is not None]
+    connection.exec_driver_sql(
+        FINISH,
+        (
+            facts.area_id,
+            facts.resource,
+            max(known, default=None),
+            every,
+            None if again else next_at,
+            _sweep_at(facts, schedule, pace),
+            facts.now,
+            facts.now if changed else None,
+            facts.read_role if whole else facts.role,
+            0 if changed else 1,
+        ),
+    )
+    if again is not None:
+        jobs.reopen(connection, facts.area_id, facts.resource, again)
+    return Finished(changed, facts.began_at, again)
+
+
+def _told(facts: _Facts, reading: Reading) -> int | None:
+    """The watermark that may be believed: of a whole reading, and no instant of the far future."""
+    mark = reading.watermark
+    if mark is None or not reading.is_whole or mark > facts.now + SKEW_MS:
+        return None
+    return mark
+
+
+def _again(facts: _Facts, told: int | None, pace: Pace) -> Mode | None:
+    read, best = facts.read_role, facts.best_role
+    if pace.is_adaptive and read is not None and best is not None and read < best:
+        return Mode.SWEEP
+    if facts.wanted_mark is not None and (told is None or facts.wanted_mark > told):
+        return Mode.CHANGES
+    if facts.wanted_at is not None and facts.wanted_at >= facts.began_at:
+        return Mode.CHANGES
+    return None
+
+
+def _sweep_at(facts: _Facts, schedule: Schedule, pace: Pace) -> int | None:
+    if not pace.is_adaptive:
+        return None
+    if facts.mode == Mode.CHANGES and facts.sweep_at is not None:
+        return facts.sweep_at
+    return facts.now + (schedule.sweep_every or DAY_MS)
+
+
+def fail(connection: Connection, job_id: int, schedule: Schedule, pace: Pace) -> None:
+    """Let a list whose job has just failed be tried as a whole when its sweep is due.
+
+    One that has no sweeps is tried again when it would be due.
+    """
+    later = (pace.every if not pace.is_adaptive else schedule.sweep_every) or DAY_MS
+    due, other = ("sweep_at", "next_at") if pace.is_adaptive else ("next_at", "sweep_at")
+    connection.exec_driver_sql(
+        f"INSERT INTO visit (area_id, resource, {due})"
+        f" SELECT area_id, resource, {NOW_MS} + ? FROM job WHERE id = ?"
+        f" ON CONFLICT (area_id, resource) DO UPDATE SET {due} = excluded.{due}, {other} = NULL",
+        (later, job_id),
+    )
+
+
+def tell(connection: Connection, area_id: int, resource: str, mark: int | None) -> bool:
+    """Somebody knows of changes in a list, up to `mark` (server's ms) or, at None, just now.
+
+    It is opened where it is not read beyond that already; one that is being read is marked. Says
+    whether it was opened.
+    """
+    row = connection.exec_driver_sql(
+        "SELECT watermark FROM visit WHERE area_id = ? AND resource = ?", (area_id, resource)
+    ).first()
+    known = row[0] if row else None
+    if mark is not None and known is not None and known >= mark:
+        return False
+    if jobs.reopen(connection, area_id, resource, Mode.CHANGES) is not None:
+        _opened(connection, area_id, resource)
+        return True
+    connection.exec_driver_sql(
+        "INSERT INTO visit (area_id, resource, wanted_mark, wanted_at) VALUES (?, ?, ?,"
+        f" CASE WHEN CAST(? AS BIGINT) IS NULL THEN {NOW_MS} END)"
+        " ON CONFLICT (area_id, resource) DO UPDATE SET"
+        " wanted_mark = CASE WHEN visit.wanted_mark > excluded.wanted_mark THEN visit.wanted_mark"
+        " ELSE COALESCE(excluded.wanted_mark, visit.wanted_mark) END,"
+        " wanted_at = COALESCE(excluded.wanted_at, visit.wanted_at)",
+        (area_id, resource, mark, mark),
+    )
+    return False
+
+
+def _opened(connection: Connection, area_id: int, resource: str) -> None:
+    connection.exec_driver_sql(
+        "UPDATE visit SET next_at = NULL WHERE area_id = ? AND resource = ?", (area_id, resource)
+    )
+
+
+HAS_DUE = f"""
+SELECT EXISTS (SELECT 1 FROM visit WHERE next_at <= {NOW_MS})
+  OR EXISTS (SELECT 1 FROM visit WHERE sweep_at <= {NOW_MS})
+"""
+
+
+def has_due(connection: Connection) -> bool:
+    """Say whether `open_due` has something to do."""
+    return bool(connection.exec_driver_sql(HAS_DUE).scalar_one())
+
+
+def open_due(connection: Connection, schedule: Schedule, limit: int) -> int:
+    """Open what is due, at most `limit` sweeps and `limit` others; return how many were opened.
+
+    What is open is left alone: runs that come late are one.
+    """
+    opened = 0
+    for due, visit in (("sweep_at", _sweep), ("next_at", _visit)):
+        rows = connection.exec_driver_sql(
+            f"SELECT area_id, resource FROM visit WHERE {due} <= {NOW_MS} ORDER BY {due} LIMIT ?",
+            (limit,),
+        ).all()
+        for area_id, resource in rows:
+            if schedule.has(resource) and _is_seen(connection, area_id):
+                opened += visit(connection, area_id, resource)
+            else:
+                _put_off(connection, area_id, resource)
+    return opened
+
+
+def _sweep(connection: Connection, area_id: int, resource: str) -> bool:
+    is_opened = jobs.reopen(connection, area_id, resource, Mode.SWEEP, failed=True) is not None
+    connection.exec_driver_sql(
+        "UPDATE visit SET next_at = CASE WHEN ? = 1 THEN NULL ELSE next_at END,"
+        f" sweep_at = CASE WHEN ? = 0 THEN {NOW_MS} + {BUSY_MS} END"
+        " WHERE area_id = ? AND resource = ?",
+        (int(is_opened), int(is_opened), area_id, resource),
+    )
+    return is_opened
+
+
+def _visit(connection: Connection, area_id: int, resource: str) -> bool:
+    is_opened = jobs.reopen(connection, area_id, resource, Mode.CHANGES, failed=True) is not None
+    _opened(connection, area_id, resource)
+    return is_opened
+
+
+def _put_off(connection: Connection, area_id: int, resource: str) -> None:
+    """A list that nobody may read, or that is not collected any more, is looked at tomorrow."""
+    connection.exec_driver_sql(
+        f"UPDATE visit SET next_at = CASE WHEN next_at IS NOT NULL THEN {NOW_MS} + {DAY_MS} END,"
+        f" sweep_at = CASE WHEN sweep_at IS NOT NULL THEN {NOW_MS} + {DAY_MS} END"
+        " WHERE area_id = ? AND resource = ?",
+        (area_id, resource),
+    )
+
+
+def _is_seen(connection: Connection, area_id: int) -> bool:
+    seen = connection.exec_driver_sql(
+        "SELECT 1 FROM area_access AS x JOIN account AS c ON c.id = x.account_id"
+        " WHERE x.area_id = ? AND c.state = 'active' LIMIT 1",
+        (area_id,),
+    ).first()
+    return seen is not None
+
+
+def read_by_less(connection: Connection, area_id: int, role: int) -> list[str]:
+    """Return the lists of an area whose last complete reading used a lower role."""
+    rows = connection.exec_driver_sql(
+        "SELECT resource FROM visit WHERE area_id = ? AND role < ? ORDER BY resource",
+        (area_id, role),
+    ).all()
+    return [row[0] for row in rows]
+
+
+def sweep_now(connection: Connection, area_id: int, resource: str) -> bool:
+    """Open a list to be read whole, whatever its schedule says; say whether it was opened."""
+    is_opened = jobs.reopen(connection, area_id, resource, Mode.SWEEP, failed=True) is not None
+    if is_opened:
+        _opened(connection, area_id, resource)
+    return is_opened
+
+
+def is_below(connection: Connection, area_id: int, watch: str) -> bool:
+    """Say whether a group above an area has a list `watch` that is read."""
+    instance_id, path = connection.exec_driver_sql(
+        "SELECT instance_id, full_path FROM area WHERE id = ?", (area_id,)
+    ).one()
+    parts = path.split("/")[:-1]
+    above = ["/".join(parts[:number]) for number in range(1, len(parts) + 1)]
+    if not above:
+        return False
+    marks = ", ".join("?" * len(above))
+    found = connection.exec_driver_sql(
+        "SELECT 1 FROM area AS g JOIN job AS w ON w.area_id = g.id AND w.resource = ?"
+        " AND w.state NOT IN ('failed', 'cancelled')"
+        f" WHERE g.instance_id = ? AND g.kind = 'group' AND g.full_path IN ({marks}) LIMIT 1",
+        (watch, instance_id, *above),
+    ).first()
+    return found is not None
+
+
+def unwatch(connection: Connection, group_id: int, resource: str) -> None:
+    """Let the lists below a group be due by themselves: what told of their changes has failed."""
+    connection.exec_driver_sql(
+        f"UPDATE visit SET next_at = {NOW_MS} WHERE resource = ? AND next_at IS NULL"
+        " AND area_id IN (SELECT p.id FROM area AS p JOIN area AS g ON g.id = ?"
+        " WHERE p.instance_id = g.instance_id AND p.full_path > g.full_path || '/'"
+        " AND p.full_path < g.full_path || '0')",
+        (resource, group_id),
+    )

@@ -1,0 +1,275 @@
+"""Lists of items by GraphQL over real sockets: the same as by REST, at a fraction of the requests."""
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from labtrawl.clock import system_clock
+from labtrawl.crawler import nested
+from labtrawl.crawler.batched import batches, timelogs
+from labtrawl.crawler.cursor import Cursor, decode_cursor
+from labtrawl.crawler.reader import Reader
+from labtrawl.domain.credential import Secret
+from labtrawl.domain.failure import RetryPolicy
+from labtrawl.errors import GitLabError
+from labtrawl.gitlab.catalog import find, version_of
+from labtrawl.gitlab.client import GitLab
+from labtrawl.gitlab.graphql_pace import Learnt
+from labtrawl.gitlab.graphql_plans import PLANS
+from labtrawl.http import Http, Limits, Origin, open_http
+from labtrawl.sandbox import Fault, Options, World, build_world, running
+from labtrawl.sandbox.model import Project
+
+SIZES = {
+    "issues": 150,
+    "merge_requests": 70,
+    "notes": 300,
+    "commits": 300,
+    "pipelines": 120,
+    "ci_jobs": 240,
+    "events": 200,
+}
+# What GraphQL does not know of an object, or not at this version: the fields that are absent.
+_OF_USER = {"locked", "public_email"}
+_ABSENT: dict[str, set[str]] = {
+    "discussions": {"imported", "imported_from", "commands_changes", *_OF_USER},
+    "approvals": {"approved_at", "user_has_approved", "user_can_approve", *_OF_USER},
+    "reviewers": {"created_at", *_OF_USER},
+    "commits": {"parent_ids", "trailers", "extended_trailers"},
+    "pipelines": set(),
+    "emoji": set(),
+}
+_ABSENT_16 = {
+    "commits": {"created_at", "committer_name", "committer_email", "committed_date"},
+    "pipelines": {"source"},
+}
+# The enum of 16.2 has two states of a review.
+_COARSE = {"approved", "requested_changes"}
+_INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d{3}(Z|\+00:00)")
+
+
+@dataclass(slots=True)
+class Read:
+    """What a reading gave: bodies by id, rows that came twice, the last cursor, or the error."""
+
+    rows: dict[int | str, Any] = field(default_factory=dict)
+    twice: int = 0
+    cursor: Cursor = field(default_factory=Cursor)
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A sandbox that is served, and what this process knows of it."""
+
+    http: Http
+    world: World
+    version: str
+    learnt: Learnt = field(default_factory=Learnt)
+
+    def reader(self, name: str, project: Project, since: datetime | None = None) -> Reader:
+        resource = find("project", name)
+        assert resource is not None
+        gitlab = GitLab(
+            self.http,
+            lambda: Secret(self.world.accounts[0].token),
+            system_clock(),
+            RetryPolicy(4, 0.001, 0.002),
+            random.random,
+        )
+        version = version_of(self.version)
+        return Reader(gitlab, resource, project.id, self.version, version, since)
+
+    async def read(self, reader: Reader, cursor: Cursor | None = None) -> Read:
+        return await _taken(batches(reader, self.learnt, cursor or Cursor()))
+
+
+async def _taken(found: AsyncIterator[Any]) -> Read:
+    read = Read()
+    try:
+        async for batch in found:
+            for record in batch.records:
+                read.twice += record.id in read.rows
+                read.rows[record.id] = json.loads(bytes(record.body))
+            read.cursor = batch.cursor
+    except GitLabError as error:
+        read.error = type(error).__name__
+    return read
+
+
+@asynccontextmanager
+async def _served(world: World, **options: Any) -> AsyncIterator[Place]:
+    told = Options(**options)
+    async with running(world, told) as server:
+        origin = Origin(server.url, address_allow=("127.0.0.1",))
+        async with open_http(origin, Limits(), "labtrawl/test") as http:
+            yield Place(http, world, told.version)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    """All special cases of projects: private, archived, features off, roles."""
+    return build_world("default", 5, SIZES)
+
+
+@pytest.fixture(scope="module")
+def many() -> World:
+    """One project with a thousand issues that have five notes each."""
+    return build_world("w2")
+
+
+@pytest.fixture(scope="module")
+def some() -> World:
+    """A fifth of them."""
+    return build_world("w2@0.2")
+
+
+def _without(rest: Any, graph: Any, absent: Counter[str]) -> Any:
+    """A body of REST as far as GraphQL's has it; what is left out is counted."""
+    if isinstance(rest, dict) and isinstance(graph, dict):
+        absent.update(rest.keys() - graph.keys())
+        return {
+            key: _without(value, graph[key], absent) for key, value in rest.items() if key in graph
+        }
+    if isinstance(rest, list) and isinstance(graph, list) and len(rest) == len(graph):
+        return [_without(one, other, absent) for one, other in zip(rest, graph, strict=True)]
+    if isinstance(rest, str) and _INSTANT.fullmatch(rest):
+        return _INSTANT.sub(r"\1Z", rest)
+    return rest
+
+
+def _family(name: str) -> str:
+    return name.rpartition("_")[2]
+
+
+@pytest.mark.parametrize(("version", "enterprise"), [("18.5.0", False), ("16.2.0-ee", True)])
+@pytest.mark.parametrize("name", PLANS)
+async def test_by_graphql_and_by_rest_are_the_same(
+    world: World, name: str, version: str, enterprise: bool
+) -> None:
+    absent: Counter[str] = Counter()
+    saved = rows = 0
+    async with _served(world, version=version, enterprise=enterprise) as place:
+        for project in world.projects:
+            by_rest, by_graphql = place.reader(name, project), place.reader(name, project)
+            expected = await _taken(nested.batches(by_rest, Cursor()))
+            found = await place.read(by_graphql)
+            assert (found.rows.keys(), found.error) == (expected.rows.keys(), expected.error)
+            assert (found.twice, found.cursor.gone) == (0, 0)
+            for id_, body in found.rows.items():
+                bare = _without(expected.rows[id_], body, absent)
+                if version.startswith("16") and bare.get("state") in _COARSE:
+                    bare["state"] = "reviewed"
+                assert _without(body, body, Counter()) == bare
+            rows += len(found.rows)
+            saved += by_rest.gitlab.tally.requests - by_graphql.gitlab.tally.requests
+    assert rows > 30
+    if name not in place.learnt.refused:
+        old = _ABSENT_16.get(_family(name), set()) if version.startswith("16") else set()
+        assert absent.keys() == _ABSENT[_family(name)] | old
+        assert saved > 0
+
+
+async def test_time_logs_are_those_of_the_world(world: World) -> None:
+    async with _served(world, version="18.5.0", enterprise=False) as place:
+        found, refused = set(), 0
+        for project in world.projects:
+            read = await _taken(timelogs(place.reader("timelogs", project), place.learnt, Cursor()))
+            refused += read.error == "NotByGraphQL"
+            items = [*project.issues, *project.merge_requests]
+            expected = {log.id for item in items for log in item.timelogs}
+            if not read.error:
+                assert read.rows.keys() == expected
+            found |= read.rows.keys()
+    assert len(found) > 1000
+    assert 0 < refused < len(world.projects) / 2
+
+
+async def test_thousand_issues_with_five_notes_in_a_tenth_of_the_requests(many: World) -> None:
+    async with _served(many) as place:
+        reader = place.reader("issue_discussions", many.projects[0])
+        read = await place.read(reader)
+    assert sum(len(body["notes"]) for body in read.rows.values()) == 5000
+    assert reader.gitlab.tally.requests <= 101
+    assert (read.cursor.seen, read.cursor.gone, read.cursor.ended) == (1000, 0, True)
+
+
+async def test_reading_that_stops_anywhere_goes_on_there(some: World) -> None:
+    project = some.projects[0]
+    async with _served(some) as place:
+        whole = await place.read(place.reader("issue_discussions", project))
+        before: set[Any] = set()
+        found = batches(place.reader("issue_discussions", project), place.learnt, Cursor())
+        async for batch in found:
+            before |= {record.id for record in batch.records}
+            cursor = decode_cursor(batch.cursor.encode())
+            rest = await place.read(place.reader("issue_discussions", project), cursor)
+            assert before | rest.rows.keys() == whole.rows.keys()
+            assert not before & rest.rows.keys()
+
+
+GRAPHQL, REST = "/api/graphql", "/api/v4"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(path=GRAPHQL, kind="graphql_timeout", every=3, times=0),
+        Fault(path=GRAPHQL, kind="graphql_timeout", field="Issue.discussions", every=2, times=0),
+        Fault(path=GRAPHQL, kind="graphql_nulls", every=3, times=0),
+        Fault(path=GRAPHQL, kind="graphql_cancelled", every=2, times=0),
+        Fault(path=GRAPHQL, kind="graphql_no_field", field="Discussion.notes", times=0),
+        Fault(path=GRAPHQL, kind="429_http", every=5, times=3, retry_after_seconds=0),
+        Fault(path=GRAPHQL, kind="429_app", every=5, times=3, retry_after_seconds=0),
+        Fault(path=GRAPHQL, kind="500", every=3, times=0),
+        Fault(path=GRAPHQL, kind="502_html", every=3, times=0),
+        Fault(path=GRAPHQL, kind="truncate", every=3, times=0),
+        Fault(path=GRAPHQL, kind="html200", every=3, times=0),
+        Fault(path=GRAPHQL, kind="wrong_type", every=3, times=0),
+        Fault(path=GRAPHQL, kind="reset", every=3, times=0),
+        Fault(path=GRAPHQL, kind="403", times=0),
+        Fault(path=GRAPHQL, kind="404", times=0),
+    ],
+    ids=lambda fault: f"{fault.kind}-{fault.field}",
+)
+async def test_whatever_graphql_answers_nothing_is_lost(some: World, fault: Fault) -> None:
+    project = some.projects[0]
+    truth = {note.discussion_id for issue in project.issues for note in issue.notes}
+    async with _served(some, faults=(fault,)) as place:
+        read = await place.read(place.reader("issue_discussions", project))
+    assert (read.error, read.rows.keys(), read.cursor.ended) == ("", truth, True)
+
+
+async def test_gitlab_that_is_slow_gets_smaller_blocks(many: World) -> None:
+    """Each node costs so much that a block of fifty takes longer than GitLab gives."""
+    project = many.projects[0]
+    async with _served(many, graphql_node_ms=0.05, graphql_timeout_seconds=0.02) as place:
+        reader = place.reader("issue_discussions", project)
+        read = await place.read(reader)
+    assert (read.error, len(read.rows)) == ("", 5000)
+    assert reader.gitlab.tally.requests < 500
+
+
+@pytest.mark.parametrize("version", ["18.5.0", "16.2.0-ee"])
+@pytest.mark.parametrize("name", ["issue_discussions", "issue_award_emoji"])
+async def test_visit_of_changes_is_the_same_by_both(world: World, name: str, version: str) -> None:
+    project = max(world.projects, key=lambda one: len(one.issues))
+    changed = sorted(issue.updated_at for issue in project.issues)
+    since = datetime.fromisoformat(changed[len(changed) * 2 // 3]).astimezone(UTC)
+    async with _served(world, version=version, enterprise="ee" in version) as place:
+        by_rest = place.reader(name, project, since)
+        expected = await _taken(nested.batches(by_rest, Cursor()))
+        by_graphql = place.reader(name, project, since)
+        found = await place.read(by_graphql)
+        whole = await place.read(place.reader(name, project))
+    assert found.rows.keys() == expected.rows.keys()
+    assert 0 < len(found.rows) < len(whole.rows)
+    assert by_graphql.gitlab.tally.requests <= by_rest.gitlab.tally.requests

@@ -1,0 +1,155 @@
+"""Long lists: pages asked for at once, windows by creation, places that are found again."""
+
+import asyncio
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labtrawl.crawler.cursor import Cursor, decode_cursor
+from labtrawl.crawler.ledger import report_of
+from labtrawl.crawler.lists import batches
+from labtrawl.errors import GitLabError
+from labtrawl.protocol.messages import LedgerReport
+from tests.unit.crawler.shelf import PROJECT, Row, Shelf, read, reader_of, steps
+
+BEGAN = datetime(2020, 1, 1, tzinfo=UTC)
+ISSUES, REQUESTS = f"{PROJECT}/issues", f"{PROJECT}/merge_requests"
+PIPELINES = f"{PROJECT}/pipelines"
+NEW = (18, 3)
+
+
+def made(count: int, seed: int = 1) -> list[Row]:
+    """Rows as they were made over five years, more and more of them as the years pass."""
+    chance = random.Random(seed)
+    offsets = sorted(1825 * chance.random() ** 0.5 for _ in range(count))
+    return [
+        {"id": 1000 + n, "iid": n, "created_at": _text(BEGAN + timedelta(days=offset))}
+        for n, offset in enumerate(offsets)
+    ]
+
+
+def _text(instant: datetime) -> str:
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+async def test_counted_list_is_asked_for_by_all_its_numbers_and_no_more() -> None:
+    shelf = Shelf({PIPELINES: made(950)}, size=100)
+    found, cursor = await read(reader_of(shelf, "pipelines"))
+    assert found == [1000 + n for n in range(950)]
+    assert (cursor.items, cursor.expected, cursor.changed) == (950, 950, False)
+    assert sorted(shelf.pages()) == list(range(1, 11))
+
+
+async def test_uncounted_list_is_read_ahead_the_further_the_longer_it_is() -> None:
+    """What lies behind the end is asked for in vain: a small part of all."""
+    shelf = Shelf({PIPELINES: made(20_000)}, size=100, total=False)
+    found, cursor = await read(reader_of(shelf, "pipelines"))
+    assert (len(set(found)), cursor.ended) == (20_000, True)
+    assert 200 <= len(shelf.asked) <= 210
+
+
+@pytest.mark.parametrize("name", ["issues", "merge_requests"])
+async def test_long_list_is_read_in_windows_once_each(name: str) -> None:
+    """An issue list by keyset, one of merge requests by pages that GitLab does not count."""
+    rows = made(6_000)
+    shelf = Shelf({f"{PROJECT}/{name}": rows}, size=100, total=False)
+    reader = reader_of(shelf, name, NEW)
+    found, cursor = await read(reader)
+    assert sorted(found) == [row["id"] for row in rows]
+    assert (cursor.items, cursor.ended, cursor.changed) == (6_000, True, False)
+    assert len(shelf.asked) <= 60 * 1.02 + 13
+    windows = report_of(reader.resource, cursor).windows
+    assert sum(one.collected for one in windows) + _before_windows(name) == 6_000
+    assert [one for one in windows if not one.until] != []
+
+
+def _before_windows(name: str) -> int:
+    return 300 if name == "issues" else 100
+
+
+async def test_list_that_gitlab_counts_as_short_is_read_by_its_keyset() -> None:
+    counted = {"statistics": {"counts": {"all": 700}}}
+    shelf = Shelf({ISSUES: made(700)}, size=100, singles={f"{PROJECT}/issues_statistics": counted})
+    reader = reader_of(shelf, "issues", NEW)
+    found, cursor = await read(reader)
+    assert (len(found), cursor.windows) == (700, ())
+    assert report_of(reader.resource, cursor) == LedgerReport(
+        expected=700, expected_by="issues_statistics"
+    )
+    assert len(shelf.asked) == 8
+
+
+async def test_windows_and_count_prove_each_other() -> None:
+    counted = {"statistics": {"counts": {"all": 2_500}}}
+    shelf = Shelf(
+        {ISSUES: made(2_500)}, size=100, singles={f"{PROJECT}/issues_statistics": counted}
+    )
+    reader = reader_of(shelf, "issues", NEW)
+    found, cursor = await read(reader)
+    told = report_of(reader.resource, cursor)
+    assert (len(set(found)), cursor.items) == (2_500, 2_500)
+    assert (told.expected, told.expected_by, told.reason) == (2_500, "issues_statistics", None)
+
+
+async def test_row_that_vanishes_pushes_no_other_past_the_reader() -> None:
+    """And one that came at the end hides it from the total: no page number is asked for."""
+
+    def meddle(shelf: Shelf, request: str) -> None:
+        if len(shelf.asked) == 1:
+            shelf.lists[REQUESTS].pop(0)
+            shelf.lists[REQUESTS].append({**made(1)[0], "id": 9_999, "iid": 9_999})
+            shelf.lists[REQUESTS][-1]["created_at"] = "2026-01-01T00:00:00.000Z"
+
+    rows = made(10)
+    shelf = Shelf({REQUESTS: list(rows)}, size=3, before=meddle)
+    found, _ = await read(reader_of(shelf, "merge_requests"))
+    assert sorted(found) == sorted([*(row["id"] for row in rows), 9_999])
+
+
+async def test_window_that_leads_back_is_refused() -> None:
+    class Deaf(Shelf):
+        """It heeds no time, and its third page names itself."""
+
+        def headers(self, path: str, page: int) -> dict[str, str]:
+            return {"x-next-page": str(min(page + 1, 3))}
+
+        def _asked_for(self, path: str, told: dict[str, str]) -> list[Row]:
+            return self.lists[path]
+
+    shelf = Deaf({REQUESTS: made(2_000)}, size=100, total=False)
+    with pytest.raises(GitLabError, match=r"circle|own next one"):
+        await read(reader_of(shelf, "merge_requests"))
+    assert len(shelf.asked) < 40
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1_200, 2_500), st.integers(0, 5), st.sampled_from(["issues", "merge_requests"]))
+def test_windows_resumed_at_every_cursor_give_the_rest(count: int, seed: int, name: str) -> None:
+    async def check() -> None:
+        rows = made(count, seed)
+        reader = reader_of(Shelf({f"{PROJECT}/{name}": rows}, 100, total=False), name, NEW)
+        for before, cursor in (await steps(reader))[::5]:
+            rest, last = await read(reader, cursor)
+            assert sorted(before + rest) == [row["id"] for row in rows]
+            assert last.items == count
+
+    asyncio.run(check())
+
+
+async def test_rows_of_one_instant_at_a_cut_are_neither_lost_nor_doubled() -> None:
+    rows: list[dict[str, Any]] = made(1_500)
+    for row in rows[200:420]:
+        row["created_at"] = rows[200]["created_at"]
+    shelf = Shelf({ISSUES: rows}, size=100, total=False)
+    found, _ = await read(reader_of(shelf, "issues", NEW))
+    assert sorted(found) == [row["id"] for row in rows]
+
+
+async def test_cursor_of_windows_survives_as_text() -> None:
+    shelf = Shelf({REQUESTS: made(1_500)}, size=100, total=False)
+    async for batch in batches(reader_of(shelf, "merge_requests"), Cursor()):
+        assert decode_cursor(batch.cursor.encode()) == batch.cursor

@@ -1,0 +1,136 @@
+"""The whole of a budget is used and no more: many crawlers for ten minutes, in simulated time.
+
+Website, crawlers and a GitLab that counts in fixed minutes are stepped by hand: the real budget, the
+real pockets, and the pauses of the purse.
+"""
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+
+from labtrawl.crawler.pocket import Pocket
+from labtrawl.crawler.purse import PAUSE_SECONDS, SHORT_PAUSE_SECONDS
+from labtrawl.dispatch.budget import Budget, Wanted
+from labtrawl.dispatch.pot import Rules, Sight
+from labtrawl.gitlab.limits import REST, Limits
+
+KEY = (1, REST)
+START = 1_700_000_013_000
+STEP_MS = 20
+LATENCY_MS = 50
+FLIGHT_MS = 10
+LIMIT = 2_000
+
+
+@dataclass(slots=True)
+class Counting:
+    """A GitLab: fixed minutes, headers on every answer."""
+
+    minutes: Counter[int] = field(default_factory=Counter)
+    seconds: Counter[int] = field(default_factory=Counter)
+    others_a_minute: int = 0
+
+    def count(self, now: int) -> Limits:
+        minute = now // 60_000
+        self.minutes[minute] += 1
+        self.seconds[now // 1000] += 1
+        used = self.minutes[minute] + self.others_a_minute * (now % 60_000) // 60_000
+        return Limits(LIMIT, max(LIMIT - used, 0), (minute + 1) * 60_000)
+
+
+@dataclass(slots=True)
+class Crawler:
+    """Works as fast as it may, on so many requests at once; asks as the purse does."""
+
+    name: str
+    at_once: int
+    pocket: Pocket = field(default_factory=Pocket)
+    under_way: list[tuple[int, Limits]] = field(default_factory=list)
+    asked_at: int = 0
+    answer: tuple[int, int, int, int] | None = None
+    stalls_until: int = 0
+
+    def step(self, now: int, gitlab: Counting, budget: Budget) -> None:
+        if now < self.stalls_until:
+            return
+        for _, limits in [one for one in self.under_way if one[0] <= now]:
+            self.pocket.hear(limits)
+        self.under_way = [one for one in self.under_way if one[0] > now]
+        self._take_answer(now)
+        while len(self.under_way) < self.at_once and self.pocket.spend(now / 1000):
+            self.under_way.append((now + LATENCY_MS, gitlab.count(now + LATENCY_MS // 2)))
+        self.pocket.waiting = self.at_once - len(self.under_way)
+        self._ask(now, budget)
+
+    def _take_answer(self, now: int) -> None:
+        if self.answer is not None and self.answer[0] <= now:
+            _, requests, not_before, expires_at = self.answer
+            self.answer = None
+            if requests:
+                self.pocket.put(requests, expires_at / 1000, now / 1000)
+            else:
+                self.pocket.wait(not_before / 1000, expires_at / 1000)
+
+    def _ask(self, now: int, budget: Budget) -> None:
+        pause = SHORT_PAUSE_SECONDS if self.pocket.is_pressing(now / 1000) else PAUSE_SECONDS
+        is_due = self.pocket.due_at(now / 1000) <= now / 1000
+        if self.answer is None and is_due and now - self.asked_at >= pause * 1000:
+            seen = self.pocket.limits
+            sights = [Sight(seen.limit, seen.remaining, seen.reset_at)] if seen else []
+            wanted = Wanted(KEY, self.pocket.want(now / 1000), self.pocket.total)
+            pairs = [(KEY, sight) for sight in sights]
+            (grant,) = budget.ask(self.name, "", [wanted], pairs, now)
+            self.asked_at = now
+            # Its own clock counts from when it asked.
+            ends_at = grant.expires_at - 2 * FLIGHT_MS
+            self.answer = (now + 2 * FLIGHT_MS, grant.requests, grant.not_before, ends_at)
+
+
+def _run(
+    crawlers: int, rules: Rules, minutes: int, others: int = 0, stalls: bool = False
+) -> tuple[Counting, float]:
+    """Return GitLab's count and the requests a minute after the first of them."""
+    gitlab, budget, chance = Counting(others_a_minute=others), Budget(rules), random.Random(1)
+    fleet = [Crawler(f"c{number}", 8) for number in range(crawlers)]
+    end = START + minutes * 60_000
+    for now in range(START, end, STEP_MS):
+        for crawler in fleet:
+            if stalls and chance.random() < STEP_MS / 10_000:
+                crawler.stalls_until = now + 600
+            crawler.step(now, gitlab, budget)
+    first = (START + 60_000) // 1000
+    late = sum(number for second, number in gitlab.seconds.items() if second >= first)
+    return gitlab, late / (minutes - 1)
+
+
+@pytest.mark.parametrize("crawlers", [1, 4, 16])
+@pytest.mark.parametrize(
+    ("rules", "budget"),
+    [
+        (Rules(reserved_share=0.2), 1600),
+        (Rules(reserved_share=0.0), 2000),
+        (Rules(requests_per_minute=1000, reserved_share=0.2), 1000),
+    ],
+    ids=["reserve", "all", "own"],
+)
+def test_crawlers_use_all_but_a_little_of_the_budget_and_never_more_than_the_limit(
+    crawlers: int, rules: Rules, budget: int
+) -> None:
+    gitlab, rate = _run(crawlers, rules, minutes=11 if crawlers == 16 else 4)
+    assert max(gitlab.minutes.values()) <= LIMIT
+    assert 0.97 * budget <= rate <= 1.01 * budget
+
+
+def test_crawlers_that_stall_now_and_then_still_use_the_budget() -> None:
+    gitlab, rate = _run(16, Rules(reserved_share=0.2), minutes=6, stalls=True)
+    assert max(gitlab.minutes.values()) <= LIMIT
+    assert rate >= 0.97 * 1600
+
+
+def test_people_who_spend_more_than_their_reserve_are_never_in_the_way_of_the_limit() -> None:
+    """They send 600 a minute: more than was left to them."""
+    gitlab, rate = _run(4, Rules(reserved_share=0.2), minutes=6, others=600)
+    assert max(gitlab.minutes.values()) + 600 <= LIMIT
+    assert rate >= 0.97 * (LIMIT - 600 - 400)

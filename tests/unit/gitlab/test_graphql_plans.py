@@ -1,0 +1,159 @@
+"""Documents against GitLab's own schemas: valid in every edition, cheap enough, short enough."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from graphql import (
+    FieldNode,
+    GraphQLObjectType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    build_schema,
+    get_named_type,
+    is_composite_type,
+    parse,
+    validate,
+)
+
+from labtrawl.gitlab import graphql_plans as plans
+from labtrawl.gitlab.graphql_plans import PLANS, TIMELOGS, Edition, Plan, edition_of
+
+EDITIONS = {
+    "gitlab-16.2-ee": (Edition((16, 2), True), Edition((16, 2), False)),
+    "gitlab-18.5-ce": (Edition((18, 5), False),),
+}
+# doc/api/graphql/_index.md, "Limits".
+MOST_COMPLEXITY = 250
+MOST_DEPTH = 20
+LONGEST = 10_000
+
+
+@cache
+def _schema(path: Path) -> GraphQLSchema:
+    return build_schema(path.read_text(encoding="utf-8"), assume_valid=True)
+
+
+@pytest.fixture(params=[(name, at) for name, each in EDITIONS.items() for at in range(len(each))])
+def schema(
+    request: pytest.FixtureRequest, gitlab_truth: Path | None
+) -> tuple[GraphQLSchema, Edition]:
+    """A real schema, and an edition that asks it."""
+    if gitlab_truth is None:
+        pytest.skip("GITLAB_TRUTH is absent: there is no schema to hold the documents against")
+    name, at = request.param
+    return _schema(gitlab_truth / "graphql" / f"{name}.graphql"), EDITIONS[name][at]
+
+
+def _documents(plan: Plan, edition: Edition) -> dict[str, dict[str, Any]]:
+    """Every document of a plan with the variables that cost most."""
+    nested = {"nested": plan.nested}
+    told = {
+        plans.block(plan, edition): {"first": plan.size, **nested},
+        plans.opening(plan, edition): {"first": plan.size, **nested},
+        plans.newest(plan): {},
+        plans.listing(plan): {"first": plans.PAGE},
+    }
+    if plan.is_of_changes(edition):
+        told[plans.changes(plan, edition)] = {"first": plan.size, **nested}
+    return told
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_documents_are_valid_cheap_and_short(
+    name: str, schema: tuple[GraphQLSchema, Edition]
+) -> None:
+    truth, edition = schema
+    for document, variables in _documents(PLANS[name], edition).items():
+        _hold(truth, document, variables)
+
+
+def test_time_logs_are_valid_cheap_and_short(schema: tuple[GraphQLSchema, Edition]) -> None:
+    truth, edition = schema
+    _hold(truth, plans.rows(TIMELOGS, edition), {"first": plans.PAGE})
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_rest_of_a_long_list_is_cheap_too(name: str, schema: tuple[GraphQLSchema, Edition]) -> None:
+    truth, edition = schema
+    _hold(truth, plans.block(PLANS[name], edition), {"first": 1, "nested": PLANS[name].further})
+
+
+def _hold(truth: GraphQLSchema, document: str, variables: dict[str, Any]) -> None:
+    parsed = parse(document)
+    assert [error.message for error in validate(truth, parsed)] == []
+    operation = parsed.definitions[0]
+    assert isinstance(operation, OperationDefinitionNode)
+    assert truth.query_type is not None
+    complexity, depth = _cost(truth, truth.query_type, operation.selection_set, variables)
+    assert complexity < MOST_COMPLEXITY
+    assert depth < MOST_DEPTH
+    assert len(document) < LONGEST
+    assert "queryComplexity{score limit}" in document
+
+
+def test_field_of_the_newer_schema_is_refused_by_the_older(gitlab_truth: Path | None) -> None:
+    """What the documents leave out by version would have cost the whole answer."""
+    if gitlab_truth is None:
+        pytest.skip("GITLAB_TRUTH is absent: there is no schema to hold the documents against")
+    truth = _schema(gitlab_truth / "graphql" / "gitlab-16.2-ee.graphql")
+    document = plans.block(PLANS["merge_request_commits"], Edition((18, 5), False))
+    said = [error.message for error in validate(truth, parse(document))]
+    assert said[0].startswith("Cannot query field 'committerName' on type 'Commit'.")
+
+
+def _cost(
+    truth: GraphQLSchema, parent: Any, selected: SelectionSetNode, variables: dict[str, Any]
+) -> tuple[float, int]:
+    """Complexity and depth by GitLab's formula, every connection taken for one with a resolver.
+
+    A field costs 1; a connection its children and 1, 1 more with a sort, times 1 and a hundredth
+    for each row of the page, a twentieth for discussions (app/graphql/types/base_field.rb).
+    """
+    total, deepest = 0.0, 0
+    for node in selected.selections:
+        if isinstance(node, InlineFragmentNode):
+            inner = truth.get_type(node.type_condition.name.value if node.type_condition else "")
+            cost, depth = _cost(truth, inner, node.selection_set, variables)
+        else:
+            assert isinstance(node, FieldNode)
+            cost, depth = _cost_of_field(truth, parent, node, variables)
+        total, deepest = total + cost, max(deepest, depth)
+    return total, deepest + 1
+
+
+def _cost_of_field(
+    truth: GraphQLSchema, parent: Any, node: FieldNode, variables: dict[str, Any]
+) -> tuple[float, int]:
+    assert isinstance(parent, GraphQLObjectType)
+    type_ = get_named_type(parent.fields[node.name.value].type)
+    if node.selection_set is None:
+        return 1, 0
+    assert is_composite_type(type_)
+    children, depth = _cost(truth, type_, node.selection_set, variables)
+    if not type_.name.endswith("Connection"):
+        return children + 1, depth
+    told = {argument.name.value: argument.value for argument in node.arguments or ()}
+    first = told.get("first")
+    rows = variables.get(getattr(getattr(first, "name", None), "value", "")) or int(
+        getattr(first, "value", 100)
+    )
+    each = 0.05 if node.name.value == "discussions" else 0.01
+    return int((children + 1 + ("sort" in told)) * (1 + each * rows)), depth
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "edition"),
+    [
+        ("19.3.0-ee", (19, 3), Edition((19, 3), True)),
+        ("16.2.1", (16, 2), Edition((16, 2), False)),
+        ("17.8.0-pre", (17, 8), Edition((17, 8), False)),
+    ],
+)
+def test_edition_is_what_the_version_says(
+    text: str, version: tuple[int, int], edition: Edition
+) -> None:
+    assert edition_of(text, version) == edition
