@@ -187,10 +187,11 @@ def periods(at: Served) -> Iterator[list[int]]:
 
 
 def requests(bench: Bench) -> None:
+    mine = ours(bench.options.labtrawl)
+    FLOOR.install()
     for world in ("w1", "w3"):
-        mine, floor = bench.chosen([ours(bench.options.labtrawl), FLOOR])
         with bench.served(world) as at:
-            frugal = bench.run(floor, at, LISTS[world]).requests
+            frugal = bench.run(FLOOR, at, LISTS[world]).requests
             first = bench.run(mine, at, LISTS[world])
             second = bench.run(mine, at, LISTS[world], again=True)
         print(f"{world}: frugal {frugal}, first {first.requests}, second {second.requests}")
@@ -205,7 +206,7 @@ def memory(bench: Bench) -> None:
 
 def first_data(bench: Bench) -> None:
     """The database is looked at from outside, as a reader: a row of `segment` is a promise kept."""
-    (side,) = bench.chosen([ours(bench.options.labtrawl)])
+    side = ours(bench.options.labtrawl)
     out = fresh(bench.folder / "first")
     for latency_ms in (0, 50):
         with bench.served("w3", latency_ms) as at:

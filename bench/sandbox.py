@@ -24,6 +24,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -117,7 +118,7 @@ async def read_round(place: Place, path: str, connections: int, seconds: float) 
     asked = f"GET {path}&page=%d HTTP/1.1\r\nHost: {host}\r\nPrivate-Token: {place.token}\r\n\r\n"
     ends = [
         await loop.create_connection(
-            lambda start=index: Reader(asked.encode(), _PAGES, start * 7), host, int(port)
+            partial(Reader, asked.encode(), _PAGES, index * 7), host, int(port)
         )
         for index in range(connections)
     ]

@@ -43,7 +43,7 @@ FIELDS = {
     "participants projectId reference relativePosition severity state subscribed "
     "taskCompletionStatus timelogs title type updatedAt webPath webUrl weight "
     f"{TIMES} {COUNTS}",
-    "MergeRequest": "approved approvedBy assignees author awardEmoji closedAt commitCount commits "
+    "MergeRequest": "approvalsLeft approvalsRequired approved approvedBy assignees author awardEmoji closedAt commitCount commits "
     "conflicts createdAt description detailedMergeStatus diffHeadSha diffRefs discussionLocked "
     "discussions draft forceRemoveSourceBranch headPipeline id iid labels mergeCommitSha "
     "mergeStatusEnum mergeUser mergeWhenPipelineSucceeds mergeableDiscussionsState mergedAt "

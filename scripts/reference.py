@@ -1,4 +1,4 @@
-"""Writes the reference pages that come from the code: settings.md, cli.md and seeds.md.
+"""Writes the reference pages that come from the code: settings, cli, seeds and tables.
 
 scripts/reference.py writes them; --check writes nothing and fails when one is out of date.
 """
@@ -12,6 +12,8 @@ import seeds
 
 from labtrawl.cli.main import labtrawl
 from labtrawl.config import SETTINGS, TABLES, Setting
+from labtrawl.dataset import tables
+from labtrawl.dataset.tables_shape import Column
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 MADE = "<!-- Made by `make docs` from the code. Do not edit. -->"
@@ -81,10 +83,57 @@ def commands(
                 yield from commands(found, f"{path} {below}", context)
 
 
+def tables_page() -> str:
+    """Each table of an export with its columns, their types and where they come from."""
+    parts = [
+        "# Tables",
+        MADE,
+        "What `labtrawl dataset export` writes and `labtrawl dataset query` asks; "
+        "[how to analyse a dataset](../how-to/analyse.md) uses them. This is version "
+        f"{tables.SCHEMA_VERSION} of the schema; `{tables.META}` in each export names its version, "
+        "the GitLabs with their addresses, the policy, when and by which labtrawl it was made, how "
+        "many rows each table has, and how many values had another type than their column.",
+        "A table holds the newest state of each object; an object that is gone keeps the values "
+        f"that it had last. `<table>{tables.HISTORY}` holds every version of it, a reading that "
+        "missed it included. A value of another type than its column is NULL; `body` keeps it. "
+        "Texts in CSV that a spreadsheet would take for a formula have a `'` before them: where a "
+        "cell begins with `'`s and then `=`, `+`, `-`, `@` (their full-width forms too), a tab, a "
+        "line break or a null character, take one `'` away to have the text.",
+        "## Columns that all tables begin with",
+        columns_table(tables.NEWEST_COLUMNS),
+        f"Then the table's own columns, and last `{tables.BODY}` (JSON): {tables.BODY_MEANING}. "
+        f"In `<table>{tables.HISTORY}` they are:",
+        columns_table(tables.HISTORY_COLUMNS),
+    ]
+    for each in tables.TABLES:
+        parts += [f"## `{each.name}`", each.meaning]
+        if each.resources:
+            made_of = ", ".join(f"`{name}`" for name in each.resources)
+            parts.append(f"From {made_of}; `id` is {each.id_type.value}.")
+        if each.columns:
+            parts.append(columns_table(each.columns))
+    return "\n\n".join(parts) + "\n"
+
+
+def columns_table(columns: Iterable[Column]) -> str:
+    """A Markdown table with a row for each column of a table."""
+    lines = ["| column | type | in the body | meaning |", "| --- | --- | --- | --- |"]
+    for column in columns:
+        unit = f" ({column.unit})" if column.unit else ""
+        path = f"`{column.path}`" if column.path else ""
+        lines.append(f"| `{column.name}` | {column.type.value} | {path} | {column.meaning}{unit} |")
+    return "\n".join(lines)
+
+
 def main() -> int:
     """Write the pages, or with --check say which are out of date."""
     try:
-        pages = {"settings.md": settings_page(), "cli.md": cli_page(), "seeds.md": seeds.page()}
+        pages = {
+            "settings.md": settings_page(),
+            "cli.md": cli_page(),
+            "seeds.md": seeds.page(),
+            "tables.md": tables_page(),
+        }
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1

@@ -163,7 +163,7 @@ async def test_limit_of_one_endpoint_holds_up_no_other(tmp_path: Path) -> None:
     ):
         await website.plan(world)
         async with website.crawler("crawler-1"), website.crawler("crawler-2"):
-            await _until(website, lambda c: set(_open_resources(c)) == {"members"})
+            await _until(website, lambda c: set(_open_resources(c)) == {"inherited_members"})
             held = {row[1]: row[3] for row in await website.store.read(budgets.load)}
             refused = (await asyncio.to_thread(_tally, server))["by_status"]["429"]
             await website.finished()

@@ -1,243 +1,307 @@
-"""Invariants of visits: what changed is read, what is gone is buried, and nothing is written twice."""
+"""Invariants of lists that are read again: nothing forgotten, nothing twice, wherever it breaks.
 
+A GitLab of one project changes while two crawlers read its issues and what belongs to them, page by
+page, in an order drawn from a seed. Crawlers die before a message or after it took effect, and the
+database breaks at any statement. The watermark may never stand beyond what was not read.
+"""
+
+import contextlib
 import json
-import random
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
-from labtrawl.dataset.disk import LocalDisk
-from labtrawl.dataset.layout import dataset_root
-from labtrawl.dataset.policy import GONE, PRESENT, UNKNOWN
-from labtrawl.dataset.reader import newest, read
-from labtrawl.dataset.sink import SegmentLimits
-from labtrawl.domain.visit import Mode
-from labtrawl.http import Answer
-from labtrawl.store import jobs, manifest
-from tests.prove.sim import Crash, Sim, sim
+from labtrawl.domain.visit import Schedule
+from labtrawl.errors import LabtrawlError
+from labtrawl.protocol.messages import (
+    LedgerReport,
+    ProgressUpdate,
+    RequestManifest,
+    SegmentReport,
+)
+from labtrawl.store import jobs, leases, ledger, visits
+from labtrawl.store.engine import Connection
+from tests.prove.sim import RETRY, Crash, Sim, sim
 
 pytestmark = pytest.mark.prove
 
-PAGE = 3
-SEEDS = 16
+SCHEDULE = Schedule(every=1000, sweep_every=10**9)
+LISTS = ("issues", "issue_discussions")
+PAGE = 2
+ROUNDS = 3
+MOST_EVENTS = 400
+# Each run breaks at another point; the seed says which of so many neighbours it is.
+EVENT_STRIDE, STATEMENT_STRIDE = 2, 11
+# Messages that come once more after a crawler died.
+LATE = 6
+BEGAN_AT = 1_700_000_000_000
+
+Version = tuple[int, int]
 
 
-class LivingPages:
-    """A GitLab whose one list changes: between visits, and in the middle of one.
+@dataclass(slots=True)
+class Project:
+    """Issues with their versions, by the server's own clock; the lists of both show the same."""
 
-    Its clock goes on by a second with each request. `meddle` may change the list before a request.
-    """
+    now: int = BEGAN_AT
+    issues: dict[int, Version] = field(default_factory=dict)
 
-    def __init__(self, rows: int, seed: int) -> None:
-        self.chance = random.Random(seed)
-        self.now = datetime(2026, 1, 1, tzinfo=UTC)
-        self.rows: list[dict[str, Any]] = []
-        self.numbers = 0
-        self.meddle: Callable[[], None] = lambda: None
-        for _ in range(rows):
-            self.add()
+    def change(self, number: int) -> None:
+        """Make an issue, or change it."""
+        self.now += 1
+        self.issues[number] = (self.issues.get(number, (0, 0))[0] + 1, self.now)
 
-    def add(self) -> None:
-        self.numbers += 1
-        row = {
-            "id": self.numbers,
-            "iid": self.numbers,
-            "title": "first",
-            "updated_at": self._stamp(),
-        }
-        self.rows.append({**row, "created_at": row["updated_at"]})
-
-    def edit(self, silently: bool = False) -> None:
-        if not self.rows:
-            return
-        row = self.chance.choice(self.rows)
-        row["title"] = f"edited {self.chance.random()}"
-        if not silently:
-            row["updated_at"] = self._stamp()
-
-    def delete(self) -> None:
-        if self.rows:
-            self.rows.remove(self.chance.choice(self.rows))
-
-    def change(self, times: int) -> None:
-        for _ in range(times):
-            self.chance.choice([self.add, self.edit, self.edit, self.delete])()
-
-    def _stamp(self) -> str:
-        self.now += timedelta(milliseconds=7)
-        return self.now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-    async def get(self, request: str, _headers: dict[str, str]) -> Answer:
-        self.meddle()
-        self.now += timedelta(seconds=1)
-        told = {name: values[0] for name, values in parse_qs(request.partition("?")[2]).items()}
-        rows = list(self.rows)
-        for name in ("created", "updated"):
-            if since := told.get(f"{name}_after"):
-                began = datetime.fromisoformat(since)
-                rows = [row for row in rows if datetime.fromisoformat(row[f"{name}_at"]) >= began]
-        rows.sort(key=lambda row: (row[told.get("order_by", "id")], row["id"]))
-        start = (int(told.get("page", 1)) - 1) * PAGE
-        headers = {
-            "content-type": "application/json",
-            "x-total": str(len(rows)),
-            "date": format_datetime(self.now, usegmt=True),
-        }
-        if start + PAGE < len(rows):
-            headers["x-next-page"] = str(start // PAGE + 2)
-        return Answer(200, headers, json.dumps(rows[start : start + PAGE]).encode(), request)
+    def page(self, since: int | None, after: list[int]) -> list[tuple[int, int, int]]:
+        """(updated_at, id, version) of what follows: by id, or by the instant of the change."""
+        self.now += 1
+        told = [(at, number, version) for number, (version, at) in self.issues.items()]
+        if since is None:
+            return sorted((row for row in told if row[1] > after[1]), key=lambda row: row[1])[:PAGE]
+        return sorted(row for row in told if row[0] >= since and list(row[:2]) > after)[:PAGE]
 
 
-async def _visit(world: Sim, mode: Mode, crash_at: int | None = None) -> None:
-    """Open the job in a mode and run it to its end, through a crash where one is asked for."""
-    if mode is not Mode.FULL:
-        opened = await world.store.write(lambda c: jobs.reopen(c, 1, "issues", mode))
-        assert opened is not None
-    if crash_at is not None:
-        left = crash_at
+@dataclass(slots=True)
+class Play:
+    """One run of the story; `break_at` counts what can break: events, or statements."""
 
-        def count() -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                raise Crash
+    world: Sim
+    random: Random
+    break_at: int
+    project: Project = field(default_factory=Project)
+    files: dict[str, list[Version]] = field(default_factory=dict)
+    is_calm: bool = True
+    is_torn: bool = False
+    left: int = 0
+    broken: int = 0
 
-        try:
-            await world.run(await world.claim("crawler-1"), LocalDisk(), count, LIMITS).run()
-        except Crash:
-            pass
-        else:
-            return
-    await world.run(await world.claim("crawler-1"), LocalDisk(), limits=LIMITS).run()
-    assert await world.state() == "completed"
+    def reached(self) -> bool:
+        """Count one point at which something may break; say whether it is the one."""
+        self.left += 1
+        self.broken += self.left == self.break_at
+        return self.left == self.break_at
+
+    async def read(self, one: leases.ClaimedJob, holder: str) -> AsyncGenerator[None]:
+        """Read a list as a crawler does: compare, commit a segment a page, complete."""
+        cursor = json.loads(one.cursor or "null") or {"began": self.project.now, "after": [0, 0]}
+        known = await self._known(one, holder)
+        number = one.next_segment
+        is_torn, self.is_torn = self.is_torn and one.resource == "issues", False
+        reason = "changed" if is_torn else None
+        while rows := self.project.page(one.since, cursor["after"]):
+            yield
+            cursor["after"] = list(rows[-1][:2])
+            fresh = [(each, version) for _, each, version in rows if (each, version) not in known]
+            new = len({each for each, _ in fresh} - {each for each, _ in known})
+            known |= set(fresh)
+            segments = [self._segment(one, number, fresh, new)] if fresh else []
+            number += len(segments)
+            await self._say(
+                one, holder, status="processing", cursor=json.dumps(cursor), segments=segments
+            )
+            if not self.is_calm and self.random.random() < 0.4:
+                self.project.change(self.random.randint(1, 8))
+            if is_torn:
+                break
+        yield
+        report = LedgerReport(reason=reason)
+        await self._say(one, holder, status="completed", ledger=report, watermark=cursor["began"])
+
+    def _segment(
+        self, one: leases.ClaimedJob, number: int, fresh: list[Version], new: int
+    ) -> SegmentReport:
+        name = f"i1/project-7/{one.resource}/j{one.job_id}-f{one.fence}-{number:06d}.jsonl.zst"
+        self.files[name] = fresh
+        return SegmentReport(name=name, length=1, sha256="0", records=len(fresh), added=new)
+
+    async def _known(self, one: leases.ClaimedJob, holder: str) -> set[Version]:
+        asked = RequestManifest(task_id=str(one.job_id), epoch=one.fence)
+        told = await self.world.send(holder, "request_manifest", asked)
+        return {each for row in told.get("segments", []) for each in self.files[row["name"]]}
+
+    async def _say(self, one: leases.ClaimedJob, holder: str, **fields: Any) -> None:
+        """Send an event; the crawler may die before it, or after it took effect."""
+        told: dict[str, Any] = {"task_id": str(one.job_id), "epoch": one.fence, "timestamp": 0}
+        if self.reached():
+            raise Crash
+        await self.world.send(holder, "PROGRESS_UPDATE", ProgressUpdate(**(told | fields)))
+        if self.reached():
+            raise Crash
+
+    async def settle(self) -> None:
+        """Let two crawlers work until nothing is left, one page of either at a time."""
+        running: dict[str, AsyncGenerator[None]] = {}
+        while True:
+            for holder in ("crawler-1", "crawler-2"):
+                if holder not in running and (one := await self._claim(holder)) is not None:
+                    running[holder] = self.read(one, holder)
+            if not running:
+                return
+            holder = self.random.choice(sorted(running))
+            try:
+                await anext(running[holder])
+            except StopAsyncIteration:
+                del running[holder]
+            except (Crash, LabtrawlError):
+                del running[holder]
+                await self._again_and_again(holder)
+
+    async def _claim(self, holder: str) -> leases.ClaimedJob | None:
+        self.world.numbers += 1
+        claim_id = f"claim-{self.world.numbers}"
+        for _ in range(2):  # a database that breaks is asked again
+            with contextlib.suppress(LabtrawlError):
+                found = await self.world.store.write(
+                    lambda c: leases.claim(c, holder, claim_id, 1, 60)
+                )
+                return found[0] if found else None
+        raise AssertionError("the database broke twice")
+
+    async def _again_and_again(self, holder: str) -> None:
+        """A crawler died: its job is free, and each of its messages comes once more, all too late."""
+        for _ in range(2):
+            with contextlib.suppress(LabtrawlError):
+                await self.world.store.write(lambda c: leases.rescue_holder(c, holder, RETRY))
+                break
+        for envelope in self.world.sent[-LATE:]:
+            if envelope.key == "PROGRESS_UPDATE":
+                with contextlib.suppress(LabtrawlError):  # its lease is another's
+                    await self.world.deliver(envelope.origin, envelope)
+
+    async def open_due(self, let: Callable[[Connection], None]) -> None:
+        for _ in range(2):
+            with contextlib.suppress(LabtrawlError):
+                await self.world.store.write(let)
+                return
+
+    async def check(self) -> None:
+        """What the watermark says to be read is there, and nothing is there twice."""
+        rows = await self.world.store.read(_rows)
+        for name in LISTS:
+            found = [each for row in rows.segments if row[0] == name for each in self.files[row[1]]]
+            assert len(found) == len(set(found)), f"{name}: twice"
+            mark = rows.watermarks.get(name) or 0
+            unread = [
+                (each, version)
+                for each, (version, at) in self.project.issues.items()
+                if at < mark and (each, version) not in found
+            ]
+            assert unread == [], f"{name}: the watermark passed {unread}"
+            assert rows.collected[name] == len({each for each, _ in found})
+
+    async def check_end(self) -> None:
+        """Everything is there as it is now."""
+        await self.check()
+        rows = await self.world.store.read(_rows)
+        newest = {(each, version) for each, (version, _) in self.project.issues.items()}
+        for name in LISTS:
+            found = {each for row in rows.segments if row[0] == name for each in self.files[row[1]]}
+            assert newest - found == set(), f"{name}: forgotten"
+        assert set(rows.states) == {"completed"}
 
 
-LIMITS = SegmentLimits(max_bytes=1)
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    segments: list[tuple[str, str]]
+    watermarks: dict[str, int | None]
+    collected: dict[str, int]
+    states: list[str]
 
 
-async def _present(world: Sim) -> dict[int | str, Any]:
-    rows = await world.store.read(manifest.segments)
-    return {
-        record.id: json.loads(bytes(record.body))
-        for record in newest(dataset_root(world.data_dir), rows)
-        if record.state == PRESENT
-    }
+def _rows(connection: Connection) -> _Rows:
+    def ask(what: str) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in connection.exec_driver_sql(what).all()]
 
-
-async def _states(world: Sim) -> dict[int | str, str]:
-    rows = await world.store.read(manifest.segments)
-    return {record.id: record.state for record in newest(dataset_root(world.data_dir), rows)}
-
-
-async def _nothing_twice(world: Sim) -> None:
-    """A body that was committed is not committed again by a visit that finds it unchanged."""
-    rows = await world.store.read(manifest.segments)
-    versions = list(read(dataset_root(world.data_dir), rows))
-    assert sum(row.records for row in rows) == len(versions)
-
-
-def _truth(pages: LivingPages) -> dict[int | str, Any]:
-    return {row["id"]: row for row in pages.rows}
-
-
-async def _ledger(world: Sim) -> tuple[int, int | None, str | None]:
-    return await world.store.read(
-        lambda c: tuple(  # type: ignore[arg-type, return-value]
-            c.exec_driver_sql("SELECT collected, expected, reason FROM ledger").one()
-        )
+    return _Rows(
+        [(row[0], row[1]) for row in ask("SELECT resource, name FROM segment ORDER BY id")],
+        {row[0]: row[1] for row in ask("SELECT resource, watermark FROM visit")},
+        {row[0]: row[1] for row in ask("SELECT resource, collected FROM ledger")},
+        [row[0] for row in ask("SELECT state FROM job")],
     )
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
-async def test_visits_with_crashes_end_with_what_gitlab_has(tmp_path: Path, seed: int) -> None:
-    chance = random.Random(seed)
-    async with sim(tmp_path, rows=0) as world:
-        pages = world.pages = LivingPages(chance.randrange(14), seed)  # type: ignore[assignment]
-        await _visit(world, Mode.FULL, chance.choice([None, 1, 2, 3]))
-        for _ in range(3):
-            pages.change(chance.randrange(6))
-            mode = chance.choice([Mode.CHANGES, Mode.SWEEP])
-            await _visit(world, mode, chance.choice([None, None, 1, 2, 3]))
-            if mode is Mode.SWEEP:
-                assert await _present(world) == _truth(pages)
-            else:
-                assert _truth(pages).items() <= (await _present(world)).items()
-        await _visit(world, Mode.SWEEP)
-        assert await _present(world) == _truth(pages)
-        assert await _ledger(world) == (len(pages.rows), len(pages.rows), None)
-        await _nothing_twice(world)
+def _let_all_be_due(connection: Connection) -> None:
+    connection.exec_driver_sql("UPDATE visit SET sweep_at = 1 WHERE next_at IS NULL")
+    _let_parents_be_due(connection)
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
-async def test_list_that_changes_while_it_is_read_loses_nothing(tmp_path: Path, seed: int) -> None:
-    """What was there all the time is there once, whatever vanished or came meanwhile."""
-    chance = random.Random(seed)
-    async with sim(tmp_path, rows=0) as world:
-        pages = world.pages = LivingPages(12, seed)  # type: ignore[assignment]
-        before = _truth(pages)
-        left = [3]
-
-        def meddle() -> None:
-            if left[0] and chance.random() < 0.5:
-                left[0] -= 1
-                chance.choice([pages.delete, pages.add, pages.delete])()
-
-        pages.meddle = meddle
-        await _visit(world, Mode.FULL)
-        left[0] = 0
-        stayed = {key: row for key, row in _truth(pages).items() if key in before}
-        assert stayed.items() <= (await _present(world)).items()
-        await _visit(world, Mode.SWEEP)
-        assert await _present(world) == _truth(pages)
-        await _nothing_twice(world)
+def _let_parents_be_due(connection: Connection) -> None:
+    connection.exec_driver_sql("UPDATE visit SET next_at = 1 WHERE next_at IS NOT NULL")
+    visits.open_due(connection, SCHEDULE, 100)
 
 
-async def test_list_that_lost_all_at_once_says_that_nobody_knows_why(tmp_path: Path) -> None:
-    async with sim(tmp_path, rows=0) as world:
-        pages = world.pages = LivingPages(4, 1)  # type: ignore[assignment]
-        await _visit(world, Mode.FULL)
-        pages.rows.clear()
-        await _visit(world, Mode.SWEEP)
-        assert await _states(world) == dict.fromkeys((1, 2, 3, 4), UNKNOWN)
+def _plant_nested(connection: Connection) -> None:
+    job_id = jobs.enqueue(connection, jobs.PlannedJob(1, "issue_discussions"))
+    ledger.open_row(connection, 1, "issue_discussions", job_id)
 
 
-async def test_object_that_comes_back_is_there_again(tmp_path: Path) -> None:
-    async with sim(tmp_path, rows=0) as world:
-        pages = world.pages = LivingPages(4, 1)  # type: ignore[assignment]
-        await _visit(world, Mode.FULL)
-        hidden = pages.rows.pop(1)
-        await _visit(world, Mode.SWEEP)
-        assert (await _states(world))[2] == GONE
-        pages.rows.insert(1, hidden)
-        await _visit(world, Mode.SWEEP)
-        assert await _present(world) == _truth(pages)
-        assert await _ledger(world) == (4, 4, None)
+async def _tell_the_story(play: Play) -> None:
+    """A first reading, then rounds: changes while both lists are read, and one more look in peace."""
+    for number in range(1, 6):
+        play.project.change(number)
+    for turn in range(ROUNDS):
+        play.is_calm = False
+        play.is_torn = turn == 1
+        await play.settle()
+        await play.check()
+        play.is_calm = True
+        await play.open_due(_let_parents_be_due)
+        await play.settle()
+        await play.check_end()
+        play.project.change(turn + 1)
+        await play.open_due(_let_all_be_due)
 
 
-async def test_unchanged_visit_writes_no_segment(tmp_path: Path) -> None:
-    async with sim(tmp_path, rows=0) as world:
-        world.pages = LivingPages(7, 1)  # type: ignore[assignment]
-        await _visit(world, Mode.FULL)
-        before = await world.store.read(manifest.segments)
-        await _visit(world, Mode.CHANGES)
-        await _visit(world, Mode.SWEEP)
-        assert await world.store.read(manifest.segments) == before
+@contextlib.asynccontextmanager
+async def _play(folder: Path, seed: int, break_at: int) -> AsyncGenerator[Play]:
+    async with sim(folder) as world:
+        world.desk = replace(world.desk, schedule=SCHEDULE)
+        await world.store.write(_plant_nested)
+        yield Play(world, Random(seed), break_at)
 
 
-async def test_change_that_gitlab_does_not_date_is_found_by_a_sweep(tmp_path: Path) -> None:
-    """Labels that were renamed, emoji, deleted notes leave `updated_at` alone."""
-    async with sim(tmp_path, rows=0) as world:
-        pages = world.pages = LivingPages(7, 1)  # type: ignore[assignment]
-        await _visit(world, Mode.FULL)
-        pages.now += timedelta(hours=1)
-        await _visit(world, Mode.CHANGES)
-        pages.edit(silently=True)
-        await _visit(world, Mode.CHANGES)
-        assert await _present(world) != _truth(pages)
-        await _visit(world, Mode.SWEEP)
-        assert await _present(world) == _truth(pages)
+async def test_list_read_again_forgets_nothing_whoever_dies_before_or_after_any_event(
+    tmp_path: Path, prove_seed: int
+) -> None:
+    for point in range(1 + prove_seed % EVENT_STRIDE, MOST_EVENTS, EVENT_STRIDE):
+        async with _play(tmp_path / str(point), prove_seed + point, point) as play:
+            await _tell_the_story(play)
+            if not play.broken:
+                assert point > 40
+                return
+    pytest.fail("the story never came to its end")
+
+
+async def test_list_read_again_forgets_nothing_wherever_the_database_breaks(
+    tmp_path: Path, prove_seed: int
+) -> None:
+    """A transaction leaves no half behind, whichever statement of it fails."""
+    for point in range(1 + prove_seed % STATEMENT_STRIDE, 10 * MOST_EVENTS, STATEMENT_STRIDE):
+        async with _play(tmp_path / str(point), prove_seed + point, 0) as play:
+            statements = _Breaking(point)
+            engine = play.world.store._writer
+            event.listen(engine, "before_cursor_execute", statements)
+            await _tell_the_story(play)
+            if not statements.is_broken:
+                assert point > 200
+                return
+    pytest.fail("the story never came to its end")
+
+
+@dataclass(slots=True, eq=False)
+class _Breaking:
+    """Breaks one statement, as a disk would."""
+
+    left: int
+    is_broken: bool = False
+
+    def __call__(self, *_: object) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.is_broken = True
+            raise OperationalError("SELECT", None, Exception("disk I/O error"))

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.prove
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATASET = "tests/prove/test_invariants_dataset.py"
 MESSAGES = "tests/prove/test_invariants_messages.py"
+VISITS = "tests/prove/test_invariants_visits.py"
 CODEC = "tests/prove/test_invariants_codec.py"
 VISITS = "tests/prove/test_invariants_visits.py"
 
@@ -31,10 +32,10 @@ class Bug:
 
 BUGS = [
     Bug(
-        "a sweep goes on where it was cut off",
+        "what a part of the list misses is gone",
         "crawler/visit.py",
-        "        if self.mode == SWEEP or cursor.passes:\n",
-        "        if cursor.passes:\n",
+        "        return self.is_whole and self.compares(cursor)\n",
+        "        return self.compares(cursor)\n",
         f"{VISITS}::test_visits_with_crashes_end_with_what_gitlab_has",
     ),
     Bug(
@@ -120,6 +121,27 @@ BUGS = [
         "WHERE id = ? AND fence = ? AND lease_holder = ? AND state = 'running'\"\n",
         "WHERE id = ? AND (fence = ? OR lease_holder = ? OR state = 'running')\"\n",
         f"{MESSAGES}::test_lease_that_ran_out_is_taken_over_and_its_holder_refused",
+    ),
+    Bug(
+        "a watermark passes what was left unread",
+        "store/visits.py",
+        "    if mark is None or not reading.is_whole or mark > facts.now + SKEW_MS:\n",
+        "    if mark is None or mark > facts.now + SKEW_MS:\n",
+        f"{VISITS}::test_list_read_again_forgets_nothing_whoever_dies_before_or_after_any_event",
+    ),
+    Bug(
+        "a list opened again goes on at its old end",
+        "store/jobs.py",
+        "UPDATE job SET state = 'queued', mode = ?, cursor = NULL, processed",
+        "UPDATE job SET state = 'queued', mode = ?, processed",
+        f"{VISITS}::test_list_read_again_forgets_nothing_whoever_dies_before_or_after_any_event",
+    ),
+    Bug(
+        "what changes while a list is read is not read afterwards",
+        "store/visits.py",
+        "    if facts.wanted_mark is not None and (told is None or facts.wanted_mark > told):\n",
+        "    if facts.wanted_mark is not None and told is None:\n",
+        f"{VISITS}::test_list_read_again_forgets_nothing_whoever_dies_before_or_after_any_event",
     ),
     Bug(
         "braces in strings are counted",

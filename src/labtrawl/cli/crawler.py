@@ -56,7 +56,9 @@ async def run_crawler() -> None:
             meeting = await _meeting(child, settings, stack)
             engine, purse = _engine(child, settings, doors, meeting)
             engine.token_of = _token_of(settings)
-            engine.concurrency = lambda: max((door.concurrency for door in doors.values()), default=0)
+            engine.concurrency = lambda: max(
+                (door.concurrency for door in doors.values()), default=0
+            )
             await stack.enter_async_context(engine.client.running())
             await stack.enter_async_context(purse.running())
             await child.ready()

@@ -8,19 +8,23 @@ import json
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from labtrawl.cli.lazy import LazyGroup, Row
 from labtrawl.cli.options import settings_options
 from labtrawl.config import Settings
 from labtrawl.errors import ConfigError
 
 if TYPE_CHECKING:
+    from labtrawl.store.engine import Connection
     from labtrawl.store.manifest import SegmentRow
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,24 @@ Examples:
   labtrawl dataset cat --resource issues --bodies | head
   labtrawl dataset cat --area group/project --history > versions.jsonl
   labtrawl dataset verify
+  labtrawl dataset export parquet --out tables
+  labtrawl dataset query "SELECT state, count(*) FROM issues GROUP BY state"
 """
 
 
-@click.group(epilog=_EXAMPLES)
+_MORE = {
+    "export": Row(
+        "labtrawl.cli.dataset_export:export_tables",
+        "Write typed tables: Parquet, DuckDB, CSV, JSONL.",
+    ),
+    "query": Row("labtrawl.cli.dataset_query:query", "Ask the typed tables a question in SQL."),
+    "compact": Row("labtrawl.cli.compact:compact", "Make few large files of many small ones."),
+}
+
+
+@click.group(cls=LazyGroup, rows=_MORE, epilog=_EXAMPLES)
 def dataset() -> None:
-    """Look at what was collected; nothing here changes it."""
+    """Look at what was collected; nothing here changes what it says."""
 
 
 @dataset.command("ls")
@@ -63,13 +79,13 @@ def list_resources(settings: Settings, areas: bool, as_json: bool) -> None:
 
     Records are counted as committed: a record that was read again counts again.
     """  # noqa: D301 - click reads \b
-    rows = _rows(settings)
+    rows = manifest_of(settings)
     sums = sum_up(rows, by_area=areas)
     if as_json:
-        _write(json.dumps(asdict(each)).encode() + b"\n" for each in sums)
+        write_out(json.dumps(asdict(each)).encode() + b"\n" for each in sums)
     else:
         lines = table([*sums, total("", "all", rows)], by_area=areas)
-        _write(line.encode() + b"\n" for line in lines)
+        write_out(line.encode() + b"\n" for line in lines)
 
 
 @dataset.command("cat")
@@ -95,14 +111,14 @@ def print_records(
 
     from labtrawl.dataset import reader
 
-    chosen = select(_rows(settings), resource, area)
+    chosen = select(manifest_of(settings), resource, area)
     read = reader.newest if newest else reader.read
-    records = read(_root(settings), chosen)
+    records = read(root_of(settings), chosen)
     if bodies:
-        _write(bytes(record.body) + b"\n" for record in records)
+        write_out(bytes(record.body) + b"\n" for record in records)
     else:
         encoder = msgspec.json.Encoder()
-        _write(encoder.encode(record) + b"\n" for record in records)
+        write_out(encoder.encode(record) + b"\n" for record in records)
 
 
 @dataset.command("users")
@@ -115,8 +131,8 @@ def print_users(settings: Settings) -> None:
     """  # noqa: D301 - click reads \b
     from labtrawl.dataset.users import users_seen
 
-    seen = users_seen(_root(settings), _rows(settings))
-    _write(json.dumps(asdict(user), ensure_ascii=False).encode() + b"\n" for user in seen)
+    seen = users_seen(root_of(settings), manifest_of(settings))
+    write_out(json.dumps(asdict(user), ensure_ascii=False).encode() + b"\n" for user in seen)
 
 
 @dataset.command("verify")
@@ -129,7 +145,7 @@ def verify_files(settings: Settings) -> None:
     """  # noqa: D301 - click reads \b
     from labtrawl.dataset.verify import verify
 
-    found = verify(_root(settings), _rows(settings))
+    found = verify(root_of(settings), manifest_of(settings))
     for fault in (*found.corrupt, *(f"{name} is missing" for name in found.missing)):
         click.echo(fault)
     size = readable_bytes(found.bytes)
@@ -216,10 +232,22 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _rows(settings: Settings) -> list["SegmentRow"]:
-    """Read the manifest. ConfigError where the data folder holds no database yet."""
-    from labtrawl.store.engine import database_path, open_store
+def manifest_of(settings: Settings) -> list["SegmentRow"]:
+    """Return the committed segments. ConfigError where the data folder holds no database yet."""
     from labtrawl.store.manifest import segments
+
+    return list(_read(settings, segments))
+
+
+def addresses_of(settings: Settings) -> dict[int, str]:
+    """Return the GitLabs' addresses by instance id; ConfigError as `manifest_of`."""
+    from labtrawl.store.manifest import addresses
+
+    return _read(settings, addresses)
+
+
+def _read(settings: Settings, question: "Callable[[Connection], Found]") -> Found:
+    from labtrawl.store.engine import database_path, open_store
 
     path = database_path(settings.data_dir)
     if not path.is_file():
@@ -228,20 +256,21 @@ def _rows(settings: Settings) -> list["SegmentRow"]:
             " --data-dir names another folder"
         )
 
-    async def read_all() -> list["SegmentRow"]:
+    async def read() -> Found:
         async with open_store(path) as store:
-            return list(await store.read(segments))
+            return await store.read(question)
 
-    return asyncio.run(read_all())
+    return asyncio.run(read())
 
 
-def _root(settings: Settings) -> Path:
+def root_of(settings: Settings) -> Path:
+    """Return the folder that the segments lie in."""
     from labtrawl.dataset.layout import dataset_root
 
     return dataset_root(settings.data_dir)
 
 
-def _write(lines: Iterator[bytes]) -> None:
+def write_out(lines: Iterator[bytes]) -> None:
     """Write lines to the output until its reader has enough (`| head`), which is no failure."""
     output = sys.stdout.buffer
     try:

@@ -37,6 +37,10 @@ class Screen:
         self._shown_at, self._shown = time.monotonic(), figures
         click.echo(f"{_elapsed(seconds):<{LABEL_WIDTH}}{_figures(now, expected)}")
 
+    def show_open(self, now: summary.Progress, seconds: float) -> None:
+        """Tell how far a crawl is of which nobody knows the end."""
+        self.show(now, 0, seconds)
+
     def finish(self) -> None:
         """Nothing is shown any more; what is said from now on stands below."""
 
@@ -64,6 +68,17 @@ class LiveScreen(Screen):
             elapsed=_elapsed(seconds),
         )
 
+    def show_open(self, now: summary.Progress, seconds: float) -> None:
+        """Move the bar by the lists that have ended."""
+        jobs = sum(now.jobs.values())
+        self._progress.update(
+            self._task,
+            total=max(jobs, 1),
+            completed=jobs - now.open_jobs,
+            figures=_figures(now, 0),
+            elapsed=_elapsed(seconds),
+        )
+
     def finish(self) -> None:
         """Leave the bar as it is."""
         self._progress.stop()
@@ -71,7 +86,9 @@ class LiveScreen(Screen):
 
 def _figures(now: summary.Progress, expected: int) -> str:
     jobs = sum(now.jobs.values())
-    return f"{now.records:,} of {expected:,} records, {jobs - now.open_jobs:,} of {jobs:,} jobs"
+    records = f"{now.records:,} of {expected:,}" if expected else f"{now.records:,}"
+    asked = "" if expected else f", {now.requests:,} requests"
+    return f"{records} records, {jobs - now.open_jobs:,} of {jobs:,} jobs{asked}"
 
 
 def _elapsed(seconds: float) -> str:

@@ -6,7 +6,6 @@ program only towards its own GitLab and encrypted into the file of settings.
 
 import asyncio
 import contextlib
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from labtrawl.cli.audited import note
 from labtrawl.cli.oauth_sign_in import REDIRECT_URI, SignIn, read_secret
 from labtrawl.cli.origins import application_of, http_to, user_agent
 from labtrawl.cli.settings_file import Access, Draft, tokens_of
+from labtrawl.cli.token_input import read_token
 from labtrawl.clock import Clock, system_clock
 from labtrawl.config import Instance, Settings, defaults, load
 from labtrawl.config.layers import FILE_NAME
@@ -31,11 +31,10 @@ from labtrawl.errors import ConfigError, Forbidden, LabtrawlError
 from labtrawl.gitlab.oauth import Application, revoke
 from labtrawl.gitlab.probe import Probe, ProbedAccount, Scope, measure_scope, probe
 from labtrawl.http import AddressRefused, Http, Limits, canonical_url, open_http
-from labtrawl.logs import conceal, escape, mask
+from labtrawl.logs import escape, mask
 from labtrawl.store.secrets import KeyRing, key_path
 
 LARGE_SCOPE = 1000  # projects; a crawl of more is started on purpose only
-_LONGEST_TOKEN_FILE = 4096
 _LARGEST_OFFSET_SECONDS = 60
 _LIMITS = Limits(connections=2, connect_seconds=10, total_seconds=30)
 
@@ -163,7 +162,7 @@ def _entry(
         return SignIn(application, lambda url: _show(console, url))
     if wish.client_id or wish.client_secret_file or wish.redirect_uri:
         raise ConfigError("--client-id, --client-secret-file and --redirect-uri need --oauth")
-    token = _token(wish, is_terminal)
+    token = read_token(wish.token_file, is_terminal=is_terminal)
     if token in tokens_of(settings, instance):
         raise ConfigError("the file of settings has this token already: nothing to add")
     return token
@@ -238,32 +237,6 @@ def _url(wish: Wish, is_terminal: bool) -> str:
     text = wish.url if wish.url is not None else click.prompt("Address of your GitLab")
     text = text.strip().rstrip("/").removesuffix("/api/v4")
     return text if "://" in text else f"https://{text}"
-
-
-def _token(wish: Wish, is_terminal: bool) -> Secret:
-    if wish.token_file is not None:
-        text = _file_text(wish.token_file)
-    elif is_terminal:
-        text = click.prompt("Access token with the scope read_api (stays hidden)", hide_input=True)
-    else:
-        raise ConfigError("there is no terminal to ask on: give the token with --token-file")
-    token = Secret(text.strip())
-    if not re.fullmatch(r"[!-~]{1,1024}", token.reveal()):
-        raise ConfigError("this is no token: it must be one word of letters, digits and signs")
-    conceal(token)
-    return token
-
-
-def _file_text(path: Path) -> str:
-    try:
-        if path == Path("-"):
-            content = sys.stdin.buffer.read(_LONGEST_TOKEN_FILE)
-        else:
-            with path.open("rb") as file:
-                content = file.read(_LONGEST_TOKEN_FILE)
-        return content.decode("ascii", errors="replace")
-    except OSError as error:
-        raise ConfigError(f"the token file {path} cannot be read: {error.strerror}") from None
 
 
 def _look_with_consent(

@@ -44,6 +44,7 @@ _BACKGROUND = {
 _COMMANDS = {
     "demo": Row("labtrawl.cli.demo:demo", "Crawl a GitLab look-alike and prove the result."),
     "init": Row("labtrawl.cli.init:init", "Connect a GitLab of your own."),
+    "crawl": Row("labtrawl.cli.crawl:crawl", "Collect a GitLab, group or project into a folder."),
     "config": Row(
         "labtrawl.cli.config_import:config_group", "Bring the settings of an earlier system along."
     ),

@@ -17,8 +17,12 @@ def http_to(instance: Instance) -> Origin:
 
 def user_agent(settings: Settings) -> str:
     """Return how we introduce ourselves: GitLab's administrators can find out whom to ask."""
-    contact = f" (+{settings.contact})" if settings.contact else ""
-    return f"labtrawl/{version('labtrawl')}{contact}"
+    return agent_of(settings.contact)
+
+
+def agent_of(contact: str) -> str:
+    """Return the User-Agent with a contact, or without where there is none."""
+    return f"labtrawl/{version('labtrawl')}" + (f" (+{contact})" if contact else "")
 
 
 def application_of(instance: Instance, ring: KeyRing) -> Application:

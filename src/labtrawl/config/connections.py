@@ -30,7 +30,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         about(
             "Times in which no crawler asks anything of it, like 08:00-18:00 Europe/Stockholm or "
-            "Mon,Wed-Fri 22:00-06:00 UTC; they add to budget.quiet_hours."
+            "Mon+Wed-Fri 22:00-06:00 UTC; they add to budget.quiet_hours."
         ),
     ] = ()
     client_id: Annotated[

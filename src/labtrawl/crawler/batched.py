@@ -24,7 +24,7 @@ from labtrawl.errors import GitLabError, Unavailable
 from labtrawl.gitlab import graphql_plans
 from labtrawl.gitlab.client import TooMuch
 from labtrawl.gitlab.graphql_pace import Learnt
-from labtrawl.gitlab.graphql_plans import PLANS, TIMELOGS, edition_of
+from labtrawl.gitlab.graphql_plans import PLANS, TIMELOGS, Plan, edition_of
 
 log = logs.get("crawler.gitlab")
 
@@ -33,23 +33,12 @@ SPARSE = 4
 BLOCKS, LOOK, CHANGES = "blocks", "look", "changes"
 
 
-def is_batched(reader: Reader, learnt: Learnt, cursor: Cursor) -> bool:
-    """Say whether a reading goes by GraphQL: not one that REST began."""
-    plan = PLANS.get(reader.resource.name)
-    if plan is None or learnt.is_refused(plan.name):
-        return False
-    if reader.since is not None:
-        edition = edition_of(reader.gitlab_version, reader.version)
-        if not plan.is_of_changes(edition):
-            return False
-    return cursor.stage != "" or (cursor.query is None and cursor.parent is None)
-
-
-async def batches(reader: Reader, learnt: Learnt, cursor: Cursor) -> AsyncGenerator[Batch]:
+async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
     """Yield what comes after `cursor`, by GraphQL where this GitLab has it, by REST where not."""
-    if is_batched(reader, learnt, cursor):
+    plan, learnt = PLANS.get(reader.resource.name), reader.learnt
+    if plan is not None and learnt is not None and _is_for_graphql(reader, plan, learnt, cursor):
         try:
-            async with aclosing(_by_graphql(reader, learnt, cursor)) as found:
+            async with aclosing(_by_graphql(reader, plan, learnt, cursor)) as found:
                 async for batch in found:
                     cursor = batch.cursor
                     yield batch
@@ -58,16 +47,28 @@ async def batches(reader: Reader, learnt: Learnt, cursor: Cursor) -> AsyncGenera
         else:
             return
     if cursor.stage:
-        # REST begins anew: what was read before is read again, and stays what it was.
-        cursor = Cursor(
-            passes=cursor.passes,
-            started_at=cursor.started_at,
-            written=cursor.written,
-            changed=cursor.changed,
-        )
+        cursor = _from_the_start(cursor)
     async with aclosing(nested.batches(reader, cursor)) as rest:
         async for batch in rest:
             yield batch
+
+
+def _is_for_graphql(reader: Reader, plan: Plan, learnt: Learnt, cursor: Cursor) -> bool:
+    """Say whether to ask GraphQL: not for what REST began, nor for what is known to be refused."""
+    edition = edition_of(reader.gitlab_version, reader.version)
+    is_possible = reader.since is None or plan.is_of_changes(edition)
+    was_begun_by_rest = not cursor.stage and (cursor.query or cursor.parent is not None)
+    return is_possible and not was_begun_by_rest and not learnt.is_refused(plan.name)
+
+
+def _from_the_start(cursor: Cursor) -> Cursor:
+    """REST has no blocks: what was read before is read again, and stays what it was."""
+    return Cursor(
+        passes=cursor.passes,
+        started_at=cursor.started_at,
+        written=cursor.written,
+        changed=cursor.changed,
+    )
 
 
 def _learn(reader: Reader, learnt: Learnt, error: GitLabError) -> None:
@@ -78,19 +79,20 @@ def _learn(reader: Reader, learnt: Learnt, error: GitLabError) -> None:
         log.info("graphql_not_used", resource=reader.resource.name, reason=str(error))
 
 
-async def timelogs(reader: Reader, learnt: Learnt, cursor: Cursor) -> AsyncGenerator[Batch]:
+async def timelogs(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
     """Yield a project's time logs, which only GraphQL lists. Raises GitLabError."""
-    sheet = Sheet(reader, TIMELOGS, learnt.pace(TIMELOGS))
+    sheet = Sheet(reader, TIMELOGS, (reader.learnt or Learnt()).pace(TIMELOGS))
     document = graphql_plans.rows(TIMELOGS, sheet.edition)
     while not cursor.ended:
-        data, page = await sheet.page(document, cursor.after)
-        part = sheet.rows(data, page.shown())
+        reply, page = await sheet.page(document, cursor.after)
+        part = sheet.rows(reply, page.shown())
         cursor = _paged(_past(cursor, part), page.after)
         yield Batch(part.records, cursor)
 
 
-async def _by_graphql(reader: Reader, learnt: Learnt, cursor: Cursor) -> AsyncGenerator[Batch]:
-    plan = PLANS[reader.resource.name]
+async def _by_graphql(
+    reader: Reader, plan: Plan, learnt: Learnt, cursor: Cursor
+) -> AsyncGenerator[Batch]:
     sheet = Sheet(reader, plan, learnt.pace(plan))
     stages = (_changes,) if reader.since is not None else (_blocks, _look)
     for stage in stages:
@@ -195,8 +197,8 @@ async def _changes(sheet: Sheet, cursor: Cursor) -> AsyncGenerator[Batch]:
     document = graphql_plans.changes(sheet.plan, sheet.edition)
     cursor = replace(cursor, stage=CHANGES)
     while not cursor.ended:
-        data, page = await sheet.page(document, cursor.after, since=since)
-        part = await sheet.part(data, page.shown())
+        reply, page = await sheet.page(document, cursor.after, since=since)
+        part = await sheet.part(reply, page.shown())
         cursor = _paged(_past(cursor, part), page.after)
         yield Batch(part.records, cursor)
 

@@ -19,7 +19,7 @@ from labtrawl.dataset.policy import FetchedRecord
 from labtrawl.errors import Forbidden, GitLabError, NotFound, UnexpectedReply
 from labtrawl.gitlab import graphql_plans
 from labtrawl.gitlab.client import PagingRefused, TooMuch
-from labtrawl.gitlab.graphql import Data, NotInSchema, query
+from labtrawl.gitlab.graphql import NotInSchema, Reply, query
 from labtrawl.gitlab.graphql_pace import EVERYTHING, Pace
 from labtrawl.gitlab.graphql_plans import Edition, Plan, edition_of
 from labtrawl.gitlab.graphql_shapes import Found, Node
@@ -39,7 +39,7 @@ class NotByGraphQL(GitLabError):
         self.refused = refused
 
 
-class Info(msgspec.Struct, frozen=True, rename="camel"):
+class PageEnd(msgspec.Struct, frozen=True, rename="camel"):
     """Where a page ends; the cursor is there on the last page too."""
 
     has_next_page: bool
@@ -49,7 +49,7 @@ class Info(msgspec.Struct, frozen=True, rename="camel"):
 class Items(msgspec.Struct, frozen=True, rename="camel"):
     """A page of the project's items; what the account may not see is null among them."""
 
-    page_info: Info
+    page_info: PageEnd
     nodes: list[Node | None]
 
     @property
@@ -129,12 +129,13 @@ class Sheet:
     async def items(self, iids: list[int]) -> Part:
         """Read some items by their iids, in halves where that is too much for one request."""
         try:
-            data = await self._ask(graphql_plans.block(self.plan, self.edition), _named(iids))
+            reply = await self._ask(graphql_plans.block(self.plan, self.edition), _named(iids))
+            nodes = _all_of(reply)
         except TooMuch:
             self.pace.refused(len(iids))
         else:
-            self.pace.took(len(iids), data)
-            return await self.part(data, items_of(data).shown())
+            self.pace.took(len(iids), reply)
+            return await self.part(reply, nodes)
         if len(iids) == 1:
             return await self.by_rest(iids[0])
         half = len(iids) // 2
@@ -143,29 +144,30 @@ class Sheet:
     async def opening(self, iids: list[int]) -> tuple[Project, Part]:
         """Read some items, and what the project says of all of them."""
         document = graphql_plans.opening(self.plan, self.edition)
-        data = await self._ask(document, _named(iids))
-        self.pace.took(len(iids), data)
-        return project_of(data), await self.part(data, items_of(data).shown())
+        reply = await self._ask(document, _named(iids))
+        nodes = _all_of(reply)
+        self.pace.took(len(iids), reply)
+        return project_of(reply), await self.part(reply, nodes)
 
     async def newest(self) -> Project:
         """Read only what the project says of all items."""
         return project_of(await self._ask(graphql_plans.newest(self.plan), {}))
 
-    async def page(self, document: str, after: str | None, **variables: str) -> tuple[Data, Items]:
+    async def page(self, document: str, after: str | None, **variables: str) -> tuple[Reply, Items]:
         """Read a page of a connection, a smaller one where that is too much."""
         size = self.pace.size if "$nested" in document else graphql_plans.PAGE
         while True:
             try:
-                data = await self._ask(document, {**variables, "after": after, "first": size})
+                reply = await self._ask(document, {**variables, "after": after, "first": size})
             except TooMuch:
                 self.pace.refused(size)
                 if size == 1:
                     raise
                 size //= 2
             else:
-                return data, items_of(data)
+                return reply, items_of(reply)
 
-    async def part(self, data: Data, nodes: list[Node]) -> Part:
+    async def part(self, reply: Reply, nodes: list[Node]) -> Part:
         """Return the lists of the items that an answer holds, those that it cuts short finished."""
         told: list[FetchedRecord] = []
         calls: list[Callable[[], Awaitable[Part]]] = []
@@ -176,7 +178,7 @@ class Sheet:
                 calls.append(partial(self.by_rest, iid))
                 continue
             read += 1
-            told += self._records(data, found, iid)
+            told += self._records(reply, found, iid)
             if found.cut or found.after is not None:
                 calls.append(partial(self._more, iid, found))
         more = await read_all(calls, self.reader.width)
@@ -189,17 +191,17 @@ class Sheet:
         while (after := found.after) is not None:
             asked = {**_named([iid]), "nested": self.plan.further, "from": after}
             try:
-                data = await self._ask(document, asked)
+                reply = await self._ask(document, asked)
             except TooMuch:
                 return _again(await self.by_rest(iid))
-            nodes = items_of(data).shown()
+            nodes = items_of(reply).shown()
             if not nodes:
                 parts.append(Part(gone=1))
                 break
             _, found = self._shaped(nodes[0])
             if found.unread or found.after == after:
                 return _again(await self.by_rest(iid))
-            parts.append(Part(self._records(data, found, iid)))
+            parts.append(Part(self._records(reply, found, iid)))
             parts += [await self._whole(iid, id_) for id_ in found.cut]
         return joined(parts)
 
@@ -235,7 +237,7 @@ class Sheet:
             yield asked.page
             query = asked.page.next_query or ""
 
-    async def _ask(self, document: str, variables: dict[str, Any]) -> Data:
+    async def _ask(self, document: str, variables: dict[str, Any]) -> Reply:
         """Ask for the project; NotByGraphQL for what no smaller question would change."""
         asked = {"ids": [f"gid://gitlab/Project/{self.reader.gitlab_id}"], **variables}
         if "$nested" in document:
@@ -251,10 +253,10 @@ class Sheet:
                 raise NotByGraphQL(str(error)) from error
             raise
 
-    def rows(self, data: Data, nodes: list[Node]) -> Part:
+    def rows(self, reply: Reply, nodes: list[Node]) -> Part:
         """Return the rows of a flat list."""
         found = Found([row for node in nodes for row in self._found(node).rows])
-        return Part(self._records(data, found, None))
+        return Part(self._records(reply, found, None))
 
     def _shaped(self, node: Node) -> tuple[int, Found]:
         return iid_of(node), self._found(node)
@@ -266,17 +268,17 @@ class Sheet:
             said = f"GitLab answered {self.plan.name} in another shape: {error!r}"
             raise UnexpectedReply(said) from error
 
-    def _records(self, data: Data, found: Found, iid: int | None) -> list[FetchedRecord]:
+    def _records(self, reply: Reply, found: Found, iid: int | None) -> list[FetchedRecord]:
         rows = [msgspec.Raw(msgspec.json.encode(row)) for row in found.rows]
         request = f"/api/graphql#{self.plan.name}"
-        page = Page(rows, None, None, request, data.sha256, data.fetched_at)
+        page = Page(rows, None, None, request, reply.sha256, reply.fetched_at)
         return self.reader.records(page, iid)
 
 
-def project_of(data: Data) -> Project:
+def project_of(reply: Reply) -> Project:
     """Return the project. Raises NotByGraphQL where there is none for this account."""
     try:
-        projects = msgspec.convert(data.tree, _Tree).projects
+        projects = msgspec.convert(reply.tree, _Tree).projects
     except msgspec.ValidationError as error:
         raise UnexpectedReply(f"GitLab's GraphQL answered in another shape: {error}") from error
     for project in (projects and projects.nodes) or ():
@@ -285,12 +287,20 @@ def project_of(data: Data) -> Project:
     raise NotByGraphQL("GitLab's GraphQL shows no such project")
 
 
-def items_of(data: Data) -> Items:
+def items_of(reply: Reply) -> Items:
     """Return the project's items. Raises NotByGraphQL where the list is null."""
-    items = project_of(data).items
+    items = project_of(reply).items
     if items is None:
         raise NotByGraphQL("GitLab's GraphQL shows no such list of this project")
     return items
+
+
+def _all_of(reply: Reply) -> list[Node]:
+    """Return the items that were named; TooMuch where GitLab gives fewer at once than that."""
+    items = items_of(reply)
+    if items.after is not None:
+        raise TooMuch("GitLab's GraphQL gives fewer items at once than it was asked for")
+    return items.shown()
 
 
 def iid_of(node: Node) -> int:

@@ -34,10 +34,14 @@ SOME_MEMBER = 1
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Path patterns beyond membership: `include` adds (public ones too), `exclude` wins."""
+    """Path patterns beyond membership: `include` adds (public ones too), `exclude` wins.
+
+    Without `members` only what is included counts.
+    """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    members: bool = True
 
     def holds(self, full_path: str) -> bool:
         """Say whether an area that was found is to be collected."""
@@ -46,12 +50,13 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list of areas: where it is, what it holds."""
+    """A list of areas: where it is, what it holds; `page` is its only one, where it was read."""
 
     stage: str
     kind: AreaKind
     path: str
     query: str
+    page: Page | None = None
 
 
 @dataclass(slots=True)
@@ -89,7 +94,7 @@ class Discovery:
         listings = [
             Listing("groups", AreaKind.GROUP, "groups", GROUPS),
             Listing("projects", AreaKind.PROJECT, "projects", PROJECTS),
-        ]
+        ][: None if self.scope.members else 0]
         names = [listing.stage for listing in listings]
         start = names.index(self.cursor.stage) if self.cursor.stage in names else 0
         if self.cursor.stage.startswith("include:"):
@@ -102,44 +107,44 @@ class Discovery:
 
     async def _included(self, path: str) -> list[Listing]:
         """Find a group (with all below it) or a project that the operator named."""
-        encoded = quote(path, safe="")
+        encoded, stage = quote(path, safe=""), f"include:{path}"
         try:
-            group = _decode(await self.gitlab.single(f"groups/{encoded}", GROUP))
-            base = f"groups/{_whole(group[0], 'id')}"
-            stage = f"include:{path}"
-            return [
-                Listing(f"{stage}:self", AreaKind.GROUP, base, GROUP),
-                Listing(f"{stage}:groups", AreaKind.GROUP, f"{base}/descendant_groups", INSIDE),
-                Listing(
-                    f"{stage}:projects",
-                    AreaKind.PROJECT,
-                    f"{base}/projects",
-                    f"include_subgroups=true&with_shared=false&{INSIDE}",
-                ),
-            ]
+            group = await self.gitlab.single(f"groups/{encoded}", GROUP)
         except (NotFound, Forbidden):
-            base = f"projects/{await self._project_id(encoded)}"
-            return [Listing(f"include:{path}:self", AreaKind.PROJECT, base, "")]
+            return [Listing(stage, AreaKind.PROJECT, "", "", await self._project(encoded))]
+        base = f"groups/{_whole(_decode(group)[0], 'id')}"
+        return [
+            Listing(stage, AreaKind.GROUP, "", "", group),
+            Listing(f"{stage}:groups", AreaKind.GROUP, f"{base}/descendant_groups", INSIDE),
+            Listing(
+                f"{stage}:projects",
+                AreaKind.PROJECT,
+                f"{base}/projects",
+                f"include_subgroups=true&with_shared=false&{INSIDE}",
+            ),
+        ]
 
-    async def _project_id(self, encoded_path: str) -> int:
+    async def _project(self, encoded_path: str) -> Page:
         """Ask for a project by its path; an old path of a renamed one leads to its id."""
         try:
-            project = _decode(await self.gitlab.single(f"projects/{encoded_path}"))
+            return await self.gitlab.single(f"projects/{encoded_path}")
         except Moved as error:
             if error.project_id is None:
                 raise
-            return error.project_id
-        return _whole(project[0], "id")
+            return await self.gitlab.single(f"projects/{error.project_id}")
 
     async def _read(self, listing: Listing) -> bool:
         """Read a list to its end; False when the crawler stops first."""
+        if listing.page is not None:
+            await self._report(listing, listing.page)
+            self.cursor = replace(self.cursor, stage=listing.stage)
+            return True
         same = self.cursor.stage == listing.stage
         query: str | None = (self.cursor.query if same else None) or listing.query
         while query is not None:
             if self.stopping():
                 return False
-            single = listing.stage.endswith(":self")
-            page = await (self.gitlab.single if single else self.gitlab.page)(listing.path, query)
+            page = await self.gitlab.page(listing.path, query)
             await self._report(listing, page)
             query = page.next_query
             self.cursor = replace(self.cursor, stage=listing.stage, query=query)

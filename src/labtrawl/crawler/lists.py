@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from msgspec.structs import replace
 
-from labtrawl.crawler import nested, windows
+from labtrawl.crawler import batched, windows
 from labtrawl.crawler.cursor import Cursor
 from labtrawl.crawler.paging import BY_CREATION, Asked, order_of, read
 from labtrawl.crawler.reader import Batch, Reader
@@ -19,7 +19,9 @@ async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
     if cursor.ended:
         return
     if reader.resource.parent:
-        found = nested.batches(reader, cursor)
+        found = batched.batches(reader, cursor)
+    elif not reader.resource.path:
+        found = batched.timelogs(reader, cursor)
     elif reader.resource.single:
         yield await _single(reader, cursor)
         return

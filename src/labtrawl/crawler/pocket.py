@@ -13,6 +13,8 @@ MOST_REQUESTS = 10_000
 # How long what is asked for should last, at the pace of now; asked again at the half of it.
 STOCK_SECONDS = 1.5
 SHORTEST_SECONDS = 0.05
+# The website may know better by then: settings change, and it can be started anew.
+TRUST_SECONDS = 10.0
 
 
 @dataclass(slots=True)
@@ -32,6 +34,7 @@ class Pocket:
     total: int = 0
     _stock: deque[tuple[float, int]] = field(default_factory=deque)
     _is_heard: bool = False
+    _waits_since: float = 0.0
     _is_short: bool = False
     _spent: int = 0
     _asked_at: float = 0.0
@@ -70,9 +73,10 @@ class Pocket:
             # An answer that took longer may end sooner than the one before it.
             self._stock = deque(sorted(self._stock, key=itemgetter(0)))
 
-    def wait(self, until: float, ends_at: float, why: str = "") -> None:
+    def wait(self, until: float, ends_at: float, now: float, why: str = "") -> None:
         """Ask no more before `until`; what is in hand ends at `ends_at` at the latest."""
         self._is_short = True
+        self._waits_since = now
         self.why = why
         self.ask_after = until
         self._stock = deque((min(ends_at, ends), requests) for ends, requests in self._stock)
@@ -94,16 +98,17 @@ class Pocket:
         if limits is not None:
             self.limits = _newer(self.limits, limits)
 
-    def ready_at(self) -> float:
-        """Return before when it is of no use to wait."""
-        return max(self.frozen_until, self.ask_after)
+    def ready_at(self, now: float) -> float:
+        """Return before when it is of no use to wait, as far as the website said so lately."""
+        is_fresh = now < self._waits_since + TRUST_SECONDS
+        return max(self.frozen_until, self.ask_after if is_fresh else min(self.ask_after, now))
 
     def due_at(self, now: float) -> float:
         """Return when there is something to ask or to tell; infinite for never."""
         if self.is_refusal_untold:
             return now
         wants = self.is_low(now) or self.waiting > self.in_hand(now)
-        return max(now, self.ready_at()) if wants else math.inf
+        return max(now, self.ready_at(now)) if wants else math.inf
 
     def is_used(self) -> bool:
         """Say whether any was spent since it was asked for last."""
@@ -122,7 +127,7 @@ class Pocket:
     def want(self, now: float) -> int:
         """Return how many requests to ask for now, and remember that they were."""
         wanted = max(self._aim(now) + self.waiting - self.in_hand(now), 0)
-        self._wanted = 0 if now < self.ready_at() else min(wanted, MOST_REQUESTS)
+        self._wanted = 0 if now < self.ready_at(now) else min(wanted, MOST_REQUESTS)
         self._pace = max(self._recent_pace(now), self._pace / 2)
         self._spent, self._asked_at = 0, now
         return self._wanted

@@ -163,17 +163,19 @@ class Purse:
                 pocket.waiting -= 1
 
     def _check(self, pockets: list[Pocket], spender: Spender) -> None:
-        pocket = max(pockets, key=Pocket.ready_at)
-        seconds = pocket.ready_at() - self._clock.monotonic()
+        now = self._clock.monotonic()
+        pocket = max(pockets, key=lambda one: one.ready_at(now))
+        seconds = pocket.ready_at(now) - now
         if spender.stopping():
             raise Stopped("the crawler stops while the job waits for budget")
         if seconds > LONGEST_WAIT_SECONDS:
-            spent = f"the budget of the account is spent for {seconds:.0f} s"
-            raise RateLimited(pocket.why or spent, seconds)
+            if pocket.why:
+                raise RateLimited(pocket.why)  # the website puts the job off, until it knows when
+            raise RateLimited(f"the budget of the account is spent for {seconds:.0f} s", seconds)
 
     def _tell(self, pockets: list[Pocket], spender: Spender) -> None:
-        spender.waits(max(pockets, key=Pocket.ready_at).why or WAITS)
         now = self._clock.monotonic()
+        spender.waits(max(pockets, key=lambda one: one.ready_at(now)).why or WAITS)
         if now - self._logged_at >= LOG_SECONDS:
             self._logged_at = now
             log.info("waits_for_budget", account=spender.account_id)
@@ -235,7 +237,7 @@ class Purse:
             if grant.requests > 0:
                 pocket.put(grant.requests, here(grant.expires_at), now)
             elif grant.not_before:
-                pocket.wait(here(grant.not_before), here(grant.expires_at), grant.reason)
+                pocket.wait(here(grant.not_before), here(grant.expires_at), now, grant.reason)
 
 
 def _spend(pockets: list[Pocket], now: float) -> bool:
@@ -252,7 +254,7 @@ def _is_due(pocket: Pocket, now: float) -> bool:
 
     So all the classes of a request are filled by one message, not each by its own.
     """
-    return pocket.due_at(now) <= now or (pocket.is_used() and pocket.ready_at() <= now)
+    return pocket.due_at(now) <= now or (pocket.is_used() and pocket.ready_at(now) <= now)
 
 
 def _wanted(due: dict[tuple[str, str], Pocket], now: float) -> list[BudgetWanted]:

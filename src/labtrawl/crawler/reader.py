@@ -8,6 +8,7 @@ from labtrawl.crawler.records import records_of
 from labtrawl.dataset.policy import FetchedRecord
 from labtrawl.gitlab.catalog import Resource, changes_query, list_query
 from labtrawl.gitlab.client import GitLab
+from labtrawl.gitlab.graphql_pace import Learnt
 from labtrawl.gitlab.pages import Page
 
 
@@ -24,7 +25,8 @@ class Reader:
     """Reads one resource of one area with one account's eyes.
 
     `since` asks for what changed since an instant, where the resource can say that; `width` is how
-    many requests of one list may be under way at once.
+    many requests of one list may be under way at once; `learnt` is what is known of this GitLab's
+    GraphQL, without which all is read by REST.
     """
 
     gitlab: GitLab
@@ -34,6 +36,7 @@ class Reader:
     version: tuple[int, int]
     since: datetime | None = None
     width: int = 8
+    learnt: Learnt | None = None
 
     def path(self, resource: Resource, item: int | str | None = None) -> str:
         """Return where this area has the resource, or one item of its parent has."""

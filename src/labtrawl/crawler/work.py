@@ -55,6 +55,8 @@ class Tools:
     stopping: Callable[[], bool]
     # Requests of one list that may be under way at once.
     width: int = 8
+    # What did not change since is left out, where GitLab can tell.
+    since: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -153,7 +155,7 @@ class Worker:
             prefix.gitlab_id,
             task.gitlab_version,
             catalog.version_of(task.gitlab_version),
-            since_of(task),
+            since_of(task) or self.tools.since,
             self.tools.width,
         )
         visit = Visit(task.mode, task.missing, is_flat=not resource.parent)

@@ -12,7 +12,7 @@ import duckdb
 
 from labtrawl.dataset.export_draft import drafted
 from labtrawl.dataset.export_formats import FORMS, Form
-from labtrawl.dataset.export_staging import Sightings, Staging, located, open_workshop
+from labtrawl.dataset.export_staging import Sightings, Staging, interrupted, located, open_workshop
 from labtrawl.dataset.export_versions import outputs, wrong_values
 from labtrawl.dataset.layout import parse_segment_name
 from labtrawl.dataset.reader import SegmentRow
@@ -205,7 +205,11 @@ def our_words() -> Iterator[None]:
     """Say in our words what DuckDB could not do."""
     try:
         yield
-    except duckdb.Error as error:
+    except (duckdb.Error, RuntimeError) as error:
+        if interrupted(error):
+            raise KeyboardInterrupt from error
+        if not isinstance(error, duckdb.Error):
+            raise
         first = str(error).partition("\n")[0]
         if "No space left" in first or "max_temp_directory_size" in str(error):
             raise DiskFull(f"the disk is full ({first}); free some space") from error

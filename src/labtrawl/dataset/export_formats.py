@@ -13,7 +13,7 @@ from labtrawl.dataset.tables import META
 # Rows that a writer holds before it writes them; a body of GitLab's has some 2 kB.
 _ROW_GROUP: Final = 10_000
 # What a spreadsheet takes for a formula, in half and full width (OWASP, CSV Injection).
-_FORMULA: Final = r"^'*[=+\-@\t\r\n\x00" + "\uff1d\uff0b\uff0d\uff20]"
+FORMULA: Final = r"^'*[=+\-@\t\r\n\x00" + "\uff1d\uff0b\uff0d\uff20]"
 _INSTANT: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -98,7 +98,7 @@ def _cell(name: str, kind: str) -> str:
         return f"to_json({name})"
     if kind != "VARCHAR":
         return name
-    is_formula = f"regexp_matches({name}, {literal(_FORMULA)})"
+    is_formula = f"regexp_matches({name}, {literal(FORMULA)})"
     return f"CASE WHEN {is_formula} THEN chr(39) || {name} ELSE {name} END"
 
 

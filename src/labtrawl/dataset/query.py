@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import duckdb
 
-from labtrawl.dataset.export_staging import literal, name_of
+from labtrawl.dataset.export_formats import FORMULA
+from labtrawl.dataset.export_staging import interrupted
 from labtrawl.dataset.tables import HISTORY, META, TABLES
 from labtrawl.errors import ConfigError
 
@@ -23,6 +24,7 @@ NAMES: Final = frozenset(
     {table.name for table in TABLES} | {table.name + HISTORY for table in TABLES}
 )
 _READS: Final = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}
+_FORMULA: Final = re.compile(FORMULA)
 _TEXTS: Final = {"VARCHAR", "JSON"}
 
 
@@ -73,18 +75,24 @@ def _named(sql: str) -> Iterator[str]:
                 waiting.extend(nodes)
 
 
+def harmless(text: str) -> str:
+    """Return a text for a cell of CSV, as `export_formats.harmless` has it."""
+    return "'" + text if _FORMULA.match(text) else text
+
+
 def open_locked(path: Path, spill: Path) -> duckdb.DuckDBPyConnection:
     """Open a DuckDB file so that SQL can read its tables and do nothing else."""
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": MEMORY_LIMIT,
         "temp_directory": str(spill),
-        "enable_external_access": "false",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
         "python_enable_replacements": "false",
     }
     connection = duckdb.connect(str(path), read_only=True, config=settings)
     connection.execute("SET TimeZone = 'UTC'")
+    # In this order: the folder for what does not fit into memory is set while files are allowed.
+    connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
 
@@ -96,27 +104,34 @@ def ask(connection: duckdb.DuckDBPyConnection, sql: str, *, as_json: bool) -> An
     """
     query = duckdb.extract_statements(sql)[0].query.rstrip().rstrip(";")
     try:
-        asked = connection.sql(f"FROM ({query}\n)")
+        asked = connection.sql(query)
         # Columns may share a name, so they are counted; a text of each is what all forms write.
         places = [f"c{place}" for place in range(len(asked.columns))]
         kinds = tuple(map(str, asked.types))
         cells = [f"to_json({each})" if as_json else f"{each}::VARCHAR" for each in places]
         source = f"({query}\n) AS asked({', '.join(places)})"
-        told = connection.execute(f"SELECT {', '.join(cells)} FROM {source}")  # noqa: S608 - locked
-    except duckdb.Error as error:
-        raise ConfigError(_sentence(error)) from error
-    return Answer(_columns(connection, query), kinds, _rows(told))
+        rows = connection.execute(f"SELECT {', '.join(cells)} FROM {source}")  # noqa: S608 - locked
+    except (duckdb.Error, RuntimeError) as error:
+        raise _told(error) from error
+    return Answer(tuple(asked.columns), kinds, _rows(rows))
 
 
-def _rows(told: duckdb.DuckDBPyConnection) -> Iterator[tuple[str | None, ...]]:
+def _rows(found: duckdb.DuckDBPyConnection) -> Iterator[tuple[str | None, ...]]:
     try:
-        while rows := told.fetchmany(1000):
+        while rows := found.fetchmany(1000):
             yield from rows
-    except duckdb.Error as error:
-        raise ConfigError(_sentence(error)) from error
+    except (duckdb.Error, RuntimeError) as error:
+        raise _told(error) from error
 
 
-def _sentence(error: duckdb.Error) -> str:
+def _told(error: Exception) -> BaseException:
+    """Return what an error of DuckDB's means; Ctrl-C comes as one."""
+    if interrupted(error):
+        return KeyboardInterrupt()
+    return ConfigError(_sentence(error)) if isinstance(error, duckdb.Error) else error
+
+
+def _sentence(error: Exception) -> str:
     """Say in one sentence what DuckDB refused, with the nearest table where one is missing."""
     first = str(error).partition("\n")[0].strip()
     missing = re.search(r"Table with name (\S+) does not exist", first)

@@ -8,12 +8,13 @@ from pathlib import Path
 from labtrawl import logs
 from labtrawl.clock import Clock
 from labtrawl.dataset.disk import Disk
+from labtrawl.dataset.merge import merge
 from labtrawl.dataset.sweep import list_segments, sweep
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.job import HoldReason
 from labtrawl.domain.visit import Schedule
 from labtrawl.errors import DatasetError, StoreError
-from labtrawl.store import jobs, leases, manifest, messages, visits
+from labtrawl.store import compaction, jobs, leases, manifest, messages, visits
 from labtrawl.store.engine import Connection, Store
 
 log = logs.get("backend.leasing")
@@ -24,6 +25,9 @@ SWEEP_SECONDS = 60.0
 FREE_BYTES = 64 * 1024 * 1024
 # Visits that one turn opens of each kind: the writer has others to serve.
 BATCH = 200
+COMPACT_SECONDS = 600.0
+# Lists that one turn compacts.
+LISTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,17 @@ class Leasing:
     async def run(self) -> None:
         """Look after time for ever; a failing database is tried again at the next tick."""
         swept_at = -SWEEP_SECONDS
+        compacted_at = self.clock.monotonic()
         while True:
             try:
                 await self.tick()
                 if self.clock.monotonic() - swept_at >= SWEEP_SECONDS:
                     swept_at = self.clock.monotonic()
                     await self.sweep()
+                # Never beside a sweep: a new file is named by no row before its commit.
+                if self.clock.monotonic() - compacted_at >= COMPACT_SECONDS:
+                    compacted_at = self.clock.monotonic()
+                    await self.compact()
             except (StoreError, DatasetError, OSError) as error:
                 log.error("tick_failed", error=str(error))
             await self.clock.sleep(TICK_SECONDS)
@@ -79,8 +88,32 @@ class Leasing:
         Those are named by no row of the manifest and written by no living lease. The files are listed before the snapshot: what is written later is not looked at.
         """
         await self.store.write(lambda c: messages.forget(c, self.keep_hours))
+        await self.store.write(lambda c: compaction.forget(c, self.keep_hours))
         found = await asyncio.to_thread(list_segments, self.disk, self.dataset_root)
         named, living = await self.store.read(lambda c: (manifest.names(c), leases.live_leases(c)))
         removed = await asyncio.to_thread(sweep, self.disk, self.dataset_root, found, named, living)
         if removed:
             log.info("orphans_removed", segments=len(removed))
+
+    async def compact(self, least: int = compaction.LEAST) -> int:
+        """Make few large segments of many small ones, where a list is at rest; return how many.
+
+        Their old files stay for readers until `keep_hours` are over.
+        """
+        found = await self.store.read(lambda c: compaction.candidates(c, LISTS, least))
+        made = 0
+        for area_id, resource in found:
+            plans = await self.store.write(
+                lambda c, a=area_id, r=resource: compaction.plan(c, a, r)  # type: ignore[misc]
+            )
+            for planned in plans:
+                made += await self._merge(planned)
+        if made:
+            log.info("segments_compacted", segments=made)
+        return made
+
+    async def _merge(self, planned: compaction.Plan) -> bool:
+        args = (self.disk, self.dataset_root, planned.segments, planned.name)
+        merged = await asyncio.to_thread(merge, *args)
+        closed = manifest.ClosedSegment(merged.name, merged.length, merged.sha256, merged.records)
+        return await self.store.write(lambda c: compaction.commit(c, planned, closed))

@@ -32,7 +32,7 @@ STALE_MS = 15_000
 # An endpoint's own limit is known only by being refused: so much of what went through is tried
 # next, and a little more after a quiet time.
 AFTER_REFUSAL = 0.9
-# Fewer tell nothing: the website may have been started since most of them were sent.
+# Fewer tell nothing: the website may have been started, or others spend from it as well.
 LEAST_LEARNED = 10
 GROWS_AFTER_MS = 30 * 60_000
 GROWTH_PART = 10
@@ -228,7 +228,8 @@ class Pot:
         is_known = now < self.not_before
         if self.is_endpoint and not is_known:
             # What went through in a minute is the nearest that anybody says of such a limit.
-            passed = min(self._counted, self.limit or self._counted)
+            sent = sum(requests for _, requests in self._sent)
+            passed = min(sent, self.limit or sent)
             if passed >= LEAST_LEARNED:
                 self.limit, self._learned_at = int(passed * AFTER_REFUSAL), now
         if sight.retry_after_ms is not None:

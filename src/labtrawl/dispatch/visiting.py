@@ -12,7 +12,7 @@ def is_wanted(schedule: Schedule, resource: catalog.Resource) -> bool:
     """Say whether a resource is collected; some are only where somebody names them."""
     if resource.is_asked_for:
         return schedule.names(resource.name)
-    return schedule.has(resource.name)
+    return schedule.has(resource.watches or resource.name)
 
 
 def completed(
@@ -51,18 +51,30 @@ def _pace(connection: Connection, place: jobs.JobPlace, schedule: Schedule) -> P
         return Pace(is_driven=True)
     if resource.watches:
         return Pace(schedule.every or schedule.discover_every, is_adaptive=False)
+    if not (resource.changes or resource.parent):
+        return Pace(is_driven=True)  # read as a whole, when its sweep is due
     return Pace(schedule.every, is_driven=_is_driven(connection, place, resource, schedule))
 
 
 def _is_driven(
     connection: Connection, place: jobs.JobPlace, resource: catalog.Resource, schedule: Schedule
 ) -> bool:
+    return _is_driven_in(connection, place.area_id, place.area_kind, resource, schedule)
+
+
+def _is_driven_in(
+    connection: Connection,
+    area_id: int,
+    area_kind: str,
+    resource: catalog.Resource,
+    schedule: Schedule,
+) -> bool:
     """Say whether something else tells when a list has changed: its parent, or a group's list."""
     if resource.parent:
-        parent = catalog.find(place.area_kind, resource.parent)
+        parent = catalog.find(area_kind, resource.parent)
         return parent is not None and is_wanted(schedule, parent)
-    return place.area_kind == AreaKind.PROJECT and any(
-        is_wanted(schedule, watch) and visits.is_below(connection, place.area_id, watch.name)
+    return area_kind == AreaKind.PROJECT and any(
+        is_wanted(schedule, watch) and visits.is_below(connection, area_id, watch.name)
         for watch in catalog.resources_of(AreaKind.GROUP)
         if watch.watches == resource.name
     )
@@ -101,3 +113,25 @@ def seen_with(connection: Connection, area_id: int, role: int, schedule: Schedul
     for resource in visits.read_by_less(connection, area_id, role):
         if schedule.has(resource):
             visits.sweep_now(connection, area_id, resource)
+
+
+def open_all(connection: Connection, schedule: Schedule) -> None:
+    """Open what was completed for its changes, and as a whole what failed or is due to be swept.
+
+    Lists of which something else tells are opened by it; those of which GitLab tells no changes
+    wait for their sweep.
+    """
+    for row in visits.ended(connection):
+        if row.is_failed or row.is_sweep_due:
+            visits.sweep_now(connection, row.area_id, row.resource)
+        elif _tells_changes(connection, row, schedule):
+            visits.tell(connection, row.area_id, row.resource, None)
+
+
+def _tells_changes(connection: Connection, row: visits.Ended, schedule: Schedule) -> bool:
+    if row.resource == catalog.DISCOVERY:
+        return True
+    resource = catalog.find(row.area_kind, row.resource)
+    if resource is None or not resource.changes:
+        return False
+    return not _is_driven_in(connection, row.area_id, row.area_kind, resource, schedule)

@@ -11,7 +11,7 @@ REASON = "quiet hours"
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _FORM = re.compile(
-    r"(?:(?P<days>[A-Za-z,-]+) )?(?P<begin>[0-9]{2}:[0-9]{2})-(?P<end>[0-9]{2}:[0-9]{2}) (?P<zone>[\w+/-]+)"
+    r"(?:(?P<days>[A-Za-z+-]+) )?(?P<begin>[0-9]{2}:[0-9]{2})-(?P<end>[0-9]{2}:[0-9]{2}) (?P<zone>[\w+/-]+)"
 )
 _MIDNIGHT = "24:00"
 # A rest that lasts on for longer is told anew when this is over.
@@ -99,7 +99,7 @@ def _time(text: str) -> time:
 
 def _days(text: str | None) -> frozenset[int]:
     days: set[int] = set()
-    for part in (text or "Mon-Sun").split(","):
+    for part in (text or "Mon-Sun").split("+"):
         first, _, last = part.partition("-")
         if first not in _DAYS or (last or first) not in _DAYS:
             raise ValueError(f"{part!r} is no day of the week; they are {', '.join(_DAYS)}")

@@ -41,7 +41,7 @@ class NotInSchema(GitLabError):
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
+class Reply:
     """A whole answer: `tree` is its `data`; `score` and `limit` the complexity, where asked for.
 
     `fetched_at` is an instant in ISO 8601, `sha256` the hash of the answer as it came.
@@ -59,7 +59,7 @@ class _Error(msgspec.Struct, frozen=True):
     extensions: dict[str, Any] | None = None
 
 
-class _Reply(msgspec.Struct, frozen=True):
+class _Envelope(msgspec.Struct, frozen=True):
     data: dict[str, Any] | None = None
     errors: list[_Error] | None = None
 
@@ -69,7 +69,7 @@ class _Complexity(msgspec.Struct, frozen=True):
     limit: int | None = None
 
 
-_REPLY = msgspec.json.Decoder(_Reply)
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
 
 # By GitLab's words; the first that fits decides. graphql-ruby's codes say more where there is one.
 _KNOWN: tuple[tuple[re.Pattern[str], type[GitLabError], str], ...] = tuple(
@@ -103,7 +103,7 @@ _UNKNOWN_CODES = frozenset(
 )
 
 
-async def query(gitlab: GitLab, document: str, variables: dict[str, Any]) -> Data:
+async def query(gitlab: GitLab, document: str, variables: dict[str, Any]) -> Reply:
     """Ask one query; where there is any error there is no data, however much of it came along.
 
     Raises GitLabError; of these TooCostly and TooSlow where less at once may be answered, and
@@ -113,9 +113,9 @@ async def query(gitlab: GitLab, document: str, variables: dict[str, Any]) -> Dat
     asked = {"query": document, "variables": variables, "operationName": name or None}
     body = msgspec.json.encode(asked)
     answer, at = await gitlab.post(PATH, body, _check)
-    tree = _REPLY.decode(answer.body).data or {}
+    tree = _ENVELOPE.decode(answer.body).data or {}
     complexity = _complexity(tree)
-    return Data(
+    return Reply(
         tree,
         complexity.score,
         complexity.limit,
@@ -147,9 +147,9 @@ def _check(answer: Answer, request: str, now: datetime) -> None:
         raise UnexpectedReply(f"GitLab answered {request} with no data")
 
 
-def _read(answer: Answer) -> _Reply | None:
+def _read(answer: Answer) -> _Envelope | None:
     try:
-        return _REPLY.decode(answer.body)
+        return _ENVELOPE.decode(answer.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from labtrawl.gitlab.graphql import Data
+from labtrawl.gitlab.graphql import Reply
 from labtrawl.gitlab.graphql_plans import Plan
 
 # So many answers in a row that came in time make the next block a little larger.
@@ -18,10 +18,10 @@ class Pace:
     size: int
     _good: int = 0
 
-    def took(self, size: int, data: Data) -> None:
+    def took(self, size: int, reply: Reply) -> None:
         """Hear of an answer to `size` items; its complexity bounds the size from now on."""
-        if data.score and data.limit:
-            allowed = size * data.limit // data.score
+        if reply.score and reply.limit:
+            allowed = size * reply.limit // reply.score
             self.size = max(1, min(self.size, allowed))
         if size >= self.size:
             self._good += 1

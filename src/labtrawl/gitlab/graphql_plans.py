@@ -75,7 +75,9 @@ _EMOJI = "awardEmoji(first:1){nodes{name}}"
 
 def _discussions(more: str) -> Callable[[Edition], str]:
     notes = f"notes(first:50){{pageInfo{{hasNextPage}} nodes{{{_NOTE} {more}}}}}"
-    return lambda _edition: f"id discussions{_PART}{{{_INFO} nodes{{id resolvable resolved {notes}}}}}"
+    return lambda _edition: (
+        f"id discussions{_PART}{{{_INFO} nodes{{id resolvable resolved {notes}}}}}"
+    )
 
 
 def _approvals(edition: Edition) -> str:

@@ -5,7 +5,7 @@ Entered by the app and by tests; what is in force is the world that comes out.
 
 from dataclasses import dataclass
 
-from labtrawl.sandbox import changes_items, changes_new, changes_places
+from labtrawl.sandbox import changes_additions, changes_items, changes_places
 from labtrawl.sandbox.changes import Add, Change, Churn, Edit, Grant, Key, Move, Remove, Unfit
 from labtrawl.sandbox.changes_board import Board, Numbers, Touched
 from labtrawl.sandbox.churn import churn
@@ -65,12 +65,12 @@ def _place(board: Board, change: Edit | Add | Remove, at: str) -> Key:
         return changes_places.edit(board, change, at)
     if isinstance(change, Remove):
         return changes_places.remove(board, change)
-    return changes_new.add(board, change, at)
+    return changes_additions.add(board, change, at)
 
 
 def _item(board: Board, change: Edit | Add | Remove, at: str) -> Key:
     if isinstance(change, Add):
-        return changes_new.add(board, change, at)
+        return changes_additions.add(board, change, at)
     if isinstance(change, Edit):
         changes_items.edit(board, change, at)
     else:

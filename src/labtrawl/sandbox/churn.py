@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from labtrawl.sandbox import changes_items, changes_new
+from labtrawl.sandbox import changes_additions, changes_items
 from labtrawl.sandbox.changes import Add, Churn, Edit, Item, Remove
 from labtrawl.sandbox.changes_board import Board
 
@@ -88,8 +88,12 @@ def _plain(old: Any) -> str:
 
 def _add(board: Board, spot: _Spot, at: str) -> None:
     kind, project, key, on, iid = spot
-    made = Add(what=_ITEMS[kind], project=project, on=on, iid=iid)
-    number = changes_new.add(board, made, at) if kind != "pipelines" else 0
+    fields = {}
+    if kind == "pipelines":
+        alike = board.rows("project", project, kind)[key]
+        fields = {"ref": alike.ref, "sha": alike.sha}
+    made = Add(what=_ITEMS[kind], project=project, on=on, iid=iid, fields=fields)
+    number = changes_additions.add(board, made, at)
     if kind in ("issues", "merge_requests"):
         # As long as its neighbour, so that a grown world weighs what it should.
         rows = board.rows("project", project, kind)

@@ -66,7 +66,8 @@ def project_page(
         raise Refused(400, {"error": "`updated_at` filter and `updated_at` sorting must be paired"})
     descending = request.choice("sort", ("asc", "desc"), "desc") == "desc"
     simple = bool(request.is_true("simple"))
-    listing = call.shelf.projects(call.viewer, simple=simple, bare=bare)
+    weighed = bool(request.is_true("statistics"))
+    listing = call.shelf.projects(call.viewer, simple=simple, bare=bare, weighed=weighed)
     column = "created_at" if order_by in ("star_count", "similarity") else order_by
     rows = [
         row

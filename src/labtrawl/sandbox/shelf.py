@@ -97,13 +97,15 @@ class Shelf:
             body["statistics"] = entities_projects.statistics_body(project.statistics)
         return body
 
-    def projects(self, viewer: Viewer, *, simple: bool = False, bare: bool = False) -> Listing:
+    def projects(
+        self, viewer: Viewer, *, simple: bool = False, bare: bool = False, weighed: bool = False
+    ) -> Listing:
         """All projects that the viewer may know of, in the order of their ids."""
         me = viewer.user.id if viewer.user else 0
-        key = ("projects", me, simple, bare)
-        return self.keep(key, lambda: self._projects(viewer, simple, bare))
+        key = ("projects", me, simple, bare, weighed)
+        return self.keep(key, lambda: self._projects(viewer, simple, bare, weighed))
 
-    def _projects(self, viewer: Viewer, simple: bool, bare: bool) -> Listing:
+    def _projects(self, viewer: Viewer, simple: bool, bare: bool, weighed: bool) -> Listing:
         seen = sorted(
             (p for p in self.world.projects if p.visibility == "public" or viewer.level(p)),
             key=lambda project: project.id,
@@ -114,7 +116,7 @@ class Shelf:
                 (p, entities_projects.project_simple(self.base, p, groups.get(p.namespace_id)))
                 for p in seen
             )
-        return encoded((p, self.project_body(viewer, p, bare=bare)) for p in seen)
+        return encoded((p, self.project_body(viewer, p, bare=bare, weighed=weighed)) for p in seen)
 
     def members(self, place: Group | Project) -> Listing:
         """Direct members of a group or project, by user id."""

@@ -73,9 +73,7 @@ def rows(connection: Connection, wanted: Wanted, gaps_only: bool = False) -> lis
         wanted.parameters,
     ).all()
     windows = _windows(connection)
-    return [
-        Row(*(*row[:9], bool(row[9])), windows=windows.get((row[0], row[3]), ())) for row in found
-    ]
+    return [Row(*(*row[:9], bool(row[9]), windows.get((row[0], row[3]), ()))) for row in found]
 
 
 def _windows(connection: Connection) -> dict[tuple[int, str], tuple[Window, ...]]:

@@ -83,5 +83,12 @@ def page(
 
 
 def names(connection: Connection) -> set[str]:
-    """Return the names of all committed segments."""
-    return {row[0] for row in connection.exec_driver_sql("SELECT name FROM segment").all()}
+    """Return the names of all committed segments, and of those that readers may still hold."""
+    found = connection.exec_driver_sql("SELECT name FROM segment UNION SELECT name FROM retired")
+    return {row[0] for row in found.all()}
+
+
+def addresses(connection: Connection) -> dict[int, str]:
+    """Return the address of each GitLab by the id of its instance."""
+    rows = connection.exec_driver_sql("SELECT id, url FROM instance ORDER BY id").all()
+    return {row[0]: row[1] for row in rows}

@@ -18,9 +18,9 @@ from sqlalchemy import (
     text,
 )
 
-from labtrawl.store.schema_visits import ledger_window, metadata, visit
+from labtrawl.store.schema_visits import ledger_window, metadata, retired, visit
 
-__all__ = ["ledger_window", "metadata", "visit"]
+__all__ = ["ledger_window", "metadata", "retired", "visit"]
 
 # SQLite's integers are wide whatever they are called. Every progress is a change, and GitLab
 # counts on: both outgrow 32 bits.

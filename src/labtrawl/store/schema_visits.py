@@ -73,3 +73,11 @@ ledger_window = Table(
     Column("updated_at", BigInteger, nullable=False),
     PrimaryKeyConstraint("area_id", "resource", "since", "until"),
 )
+
+# Files that compaction replaced; they stay until their readers are done.
+retired = Table(
+    "retired",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("retired_at", BigInteger, nullable=False),
+)

@@ -85,3 +85,12 @@ ORDER BY a.full_path, l.resource
 def gaps(connection: Connection) -> list[Gap]:
     """List what is not complete: with a reason, or unexplained."""
     return [Gap(*row) for row in connection.exec_driver_sql(GAPS).all()]
+
+
+def discovery_failure(connection: Connection) -> str | None:
+    """Return why the areas could not be found; None where they were, or are being looked for."""
+    row = connection.exec_driver_sql(
+        "SELECT error_message FROM job WHERE resource = 'discovery'"
+        " AND state IN ('failed', 'held') ORDER BY id LIMIT 1"
+    ).first()
+    return None if row is None else str(row[0] or "nobody knows why")

@@ -301,3 +301,26 @@ def unwatch(connection: Connection, group_id: int, resource: str) -> None:
         " AND p.full_path < g.full_path || '0')",
         (resource, group_id),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A list whose job has ended, and whether it is to be read as a whole."""
+
+    area_id: int
+    area_kind: str
+    resource: str
+    is_failed: bool
+    is_sweep_due: bool
+
+
+def ended(connection: Connection) -> list[Ended]:
+    """Return all lists whose job completed or failed."""
+    rows = connection.exec_driver_sql(
+        "SELECT j.area_id, a.kind, j.resource, j.state = 'failed' AND j.error_reason = 'failed',"
+        f" COALESCE(v.sweep_at <= {NOW_MS}, j.state = 'failed')"
+        " FROM job AS j JOIN area AS a ON a.id = j.area_id"
+        " LEFT JOIN visit AS v ON v.area_id = j.area_id AND v.resource = j.resource"
+        " WHERE j.state IN ('completed', 'failed') ORDER BY j.id"
+    ).all()
+    return [Ended(row[0], row[1], row[2], bool(row[3]), bool(row[4])) for row in rows]

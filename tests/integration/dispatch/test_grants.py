@@ -1,5 +1,6 @@
 """`request_budget` over a real database: what is refused, what is kept, what a restart knows."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ from labtrawl.dispatch import grants
 from labtrawl.dispatch.credentials import Credentials
 from labtrawl.dispatch.desk import Desk
 from labtrawl.dispatch.handlers import handle
+from labtrawl.dispatch.quiet import QuietHours, put_off
 from labtrawl.domain.credential import Secret
+from labtrawl.domain.quiet import parse_window
 from labtrawl.errors import BadMessage, Missing
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol.exchange import Caller
 from labtrawl.store.engine import Store
-from tests.integration.store.table import RETRY, account, rows, store
+from labtrawl.store.quiet import let_go
+from tests.integration.store.table import RETRY, account, planned, rows, store
 
 CRAWLER = Caller("crawler-1")
 SECOND = 1_000
@@ -56,6 +60,51 @@ async def test_restarted_website_knows_the_limit_and_until_when_to_wait(tmp_path
         again = await _desk(db, clock)
         assert await _ask(again, want=want) == held
         assert again.budget.pot((1, "rest")).allowed() == 104
+
+
+async def test_grant_ends_where_quiet_hours_begin_and_in_them_the_answer_says_why(
+    tmp_path: Path,
+) -> None:
+    now = [datetime(2026, 1, 1, 7, 59, 58, tzinfo=UTC)]
+    clock = Clock(lambda: now[0], lambda: 0.0, system_clock().sleep)
+    begin = int(now[0].timestamp() * 1000) + 2 * SECOND
+    async with store(tmp_path) as db:
+        await db.write(lambda c: account(c, 1))
+        desk = await _desk(db, clock)
+        desk.quiet.windows = {"http://gitlab": [parse_window("08:00-18:00 UTC")]}
+        want = [{"accountId": "1", "requests": 5}]
+        (before,) = await _ask(desk, want=want)
+        now[0] = datetime(2026, 1, 1, 8, tzinfo=UTC)
+        (late,) = await _ask(desk, want=want)
+    assert (before.requests, before.expires_at) == (5, begin)
+    assert late == wire.BudgetGrant(
+        account_id="1",
+        not_before=begin + 36_000 * SECOND,
+        expires_at=begin,
+        reason="quiet hours until 2026-01-01 18:00 UTC",
+    )
+
+
+async def test_due_jobs_of_a_resting_gitlab_wait_until_the_end_and_the_others_do_not(
+    tmp_path: Path,
+) -> None:
+    async with store(tmp_path) as db:
+        await db.write(lambda c: planned(c, 3))
+        now = datetime(2026, 1, 1, 9, tzinfo=UTC)
+        hours = QuietHours({"http://gitlab": [parse_window("08:00-18:00 UTC")], "http://other": []})
+        await put_off(db, hours, int(now.timestamp() * 1000))
+        waiting = "SELECT run_after, error_message FROM job WHERE state = 'queued'"
+        end = int(datetime(2026, 1, 1, 18, tzinfo=UTC).timestamp() * 1000)
+        assert (
+            await db.read(lambda c: rows(c, waiting))
+            == [(end, "quiet hours until 2026-01-01 18:00 UTC")] * 3
+        )
+        commits = db.changes.commits
+        await put_off(db, hours, int(now.timestamp() * 1000))
+        assert db.changes.commits == commits
+        # the website was started anew, perhaps with other settings
+        assert await db.write(let_go) == 3
+        assert await db.read(lambda c: rows(c, waiting)) == [(None, None)] * 3
 
 
 async def test_limit_is_written_once_however_often_it_is_seen(tmp_path: Path) -> None:

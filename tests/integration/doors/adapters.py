@@ -26,7 +26,7 @@ from tests.integration.protocol.wire import RawPeer, raw_peer
 Answer = tuple[str, Any]
 Say = Callable[[str, Any, str], Awaitable[Answer]]
 """Key, payload and id of a message; what is answered: its key, or `ERROR` and the code."""
-ANSWERS = ("jobs_available", "leases_renewed", "budget_granted", "ACK", "ERROR")
+ANSWERS = ("jobs_available", "leases_renewed", "budget_granted", "manifest", "ACK", "ERROR")
 NAME = "crawler-1"
 
 

@@ -3,11 +3,29 @@
 import json
 from typing import Any
 
-from labtrawl.sandbox import World
+from labtrawl.sandbox import Options, World
 from labtrawl.sandbox.model import Project
 from tests.integration.sandbox.caller import Answer, Caller
 
 PATH = "/api/graphql"
+MODERN = Options(version="18.5.0-ce", enterprise=False)
+OLD = Options(version="16.2.0-ee")
+ISSUES = """query Issues($path: ID!, $first: Int, $after: String, $sort: IssueSort) {
+  project(fullPath: $path) { issues(first: $first, after: $after, sort: $sort) {
+    count pageInfo { hasNextPage endCursor } nodes { id iid updatedAt } } } }"""
+
+
+def token(world: World, index: int = 0) -> str:
+    return world.accounts[index].token
+
+
+async def arm(caller: Caller, **fault: object) -> None:
+    armed = await caller.call("POST", "/-/sandbox/faults", json.dumps([fault]).encode())
+    assert armed.status == 200, armed.body
+
+
+async def tally(caller: Caller) -> Any:
+    return (await caller.call("GET", "/-/sandbox/requests")).json
 
 
 async def post(caller: Caller, body: object) -> Answer:

@@ -315,3 +315,28 @@ async def test_list_with_one_wrong_change_changes_nothing(
 async def test_unknown_project_is_unfit(scene: Scene) -> None:
     with pytest.raises(Unfit, match="change 1: no project 1 in this world"):
         scene.server.change(Add(what="issue", project=1))
+
+
+async def test_graphql_sees_the_same_world(scene: Scene) -> None:
+    number = scene.project.id
+    query = (
+        f'{{ project(fullPath: "{scene.project.full_path}") '
+        "{ issues(first: 100, sort: UPDATED_DESC) { count nodes { iid title } } } }"
+    )
+
+    async def issues() -> Any:
+        body = json.dumps({"query": query}).encode()
+        answer = await scene.caller.call(
+            "POST", "/api/graphql", body, Content_Type="application/json"
+        )
+        return answer.json["data"]["project"]["issues"]
+
+    count = (await issues())["count"]
+    scene.server.change(
+        Remove(what="issue", project=number, key=2),
+        Remove(what="issue", project=number, key=3),
+        Edit(what="issue", project=number, key=1, fields={"title": "Seen twice"}),
+    )
+    after = await issues()
+    assert after["count"] == count - 2
+    assert after["nodes"][0] == {"iid": "1", "title": "Seen twice"}

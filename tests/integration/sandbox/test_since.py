@@ -182,6 +182,10 @@ async def test_statistics_of_a_project_are_for_reporters(world: World) -> None:
     _, weighed = await asked(world, f"{path}?statistics=true")
     assert weighed.pop("statistics")["commit_count"] == len(project.commits)
     assert weighed == plain
+    rows = await rows_of(world, "projects?statistics=true&membership=true&per_page=100")
+    assert {row["id"] for row in rows if "statistics" in row} == {
+        row["id"] for row in rows if row["path"] != "flood-committee"
+    }
     guest = next(p for p in world.projects if p.path == "flood-committee")
     _, body = await asked(world, f"projects/{guest.id}?statistics=true")
     assert "statistics" not in body

@@ -314,6 +314,16 @@ def test_sign_in_that_cannot_be_is_refused_in_one_sentence(
             'credentials = "environment" needs a token that lasts, and an account of OAuth gets '
             'another every two hours; set credentials to "task"',
         ),
+        (
+            '[budget]\nquiet_hours = ["08:00-18:00"]\n',
+            "budget.quiet_hours: '08:00-18:00' is no time like 08:00-18:00 Europe/Stockholm or "
+            "Mon-Fri 08:00-18:00 UTC",
+        ),
+        (
+            INSTANCE + 'quiet_hours = ["08:00-18:00 Europe/Nowhere"]\n',
+            "quiet_hours of 'lab': 'Europe/Nowhere' is no time zone that this machine knows, "
+            "like Europe/Stockholm or UTC",
+        ),
     ],
 )  # fmt: skip
 def test_rules_between_settings_are_held(write: Write, text: str, sentence: str) -> None:

@@ -21,7 +21,8 @@ Threads = list[list[str]]
 class Desk:
     """Issues with threads, by iid; those in `hidden` have a list that is null.
 
-    `before` hears each question and may answer it itself. `order` is that of creation.
+    `before` hears each question and may answer it itself. `order` is that of creation. Above `most`
+    items it gives up on time; `cap` is how many it gives at once, whatever it is asked for.
     """
 
     items: dict[int, Threads]
@@ -29,6 +30,7 @@ class Desk:
     order: list[int] | None = None
     changed: list[int] = field(default_factory=list)
     most: int = 100
+    cap: int = 100
     before: Callable[["Desk", dict[str, Any]], Answer | None] = lambda _desk, _asked: None
     asked: list[dict[str, Any]] = field(default_factory=list)
     rest: list[str] = field(default_factory=list)
@@ -47,9 +49,9 @@ class Desk:
             return said({"projects": {"nodes": []}})
         if asked.get("first", 1) > self.most:
             return broken("Timeout on Issue.discussions", {"projects": {"nodes": [None]}})
-        return said({"queryComplexity": None, "projects": {"nodes": [self._project(asked)]}})
+        return said({"queryComplexity": None, "projects": {"nodes": [self.project(asked)]}})
 
-    def _project(self, asked: dict[str, Any]) -> dict[str, Any]:
+    def project(self, asked: dict[str, Any]) -> dict[str, Any]:
         project: dict[str, Any] = {}
         if "newest:" in asked["document"]:
             newest = [{"iid": str(iid)} for iid in self._order()[-1:]]
@@ -57,7 +59,7 @@ class Desk:
         if "items:" in asked["document"]:
             found = self._found(asked)
             nodes = [self._node(iid, asked) for iid in found]
-            project["items"] = page(nodes, asked.get("first"), asked.get("after"))
+            project["items"] = page(nodes, min(asked["first"], self.cap), asked.get("after"))
         return project
 
     def _order(self) -> list[int]:

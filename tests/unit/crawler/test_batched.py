@@ -24,19 +24,21 @@ Step = tuple[list[Any], Cursor]
 
 
 def reader_of(
-    desk: Desk, name: str = "issue_discussions", since: datetime | None = None, width: int = 4
+    desk: Desk,
+    name: str = "issue_discussions",
+    since: datetime | None = None,
+    width: int = 4,
+    learnt: Learnt | None = None,
 ) -> Reader:
     resource = find("project", name)
     assert resource is not None
-    return Reader(gitlab_of(desk), resource, 7, "18.5.0", (18, 5), since, width)
+    return Reader(gitlab_of(desk), resource, 7, "18.5.0", (18, 5), since, width, learnt or Learnt())
 
 
-async def read(
-    reader: Reader, learnt: Learnt | None = None, cursor: Cursor | None = None
-) -> list[Step]:
+async def read(reader: Reader, cursor: Cursor | None = None) -> list[Step]:
     """Return each batch's ids with the cursor behind it, which passed through its text."""
     steps = []
-    async for batch in batches(reader, learnt or Learnt(), cursor or Cursor()):
+    async for batch in batches(reader, cursor or Cursor()):
         ids = [record.id for record in batch.records]
         steps.append((ids, decode_cursor(batch.cursor.encode())))
     return steps
@@ -72,7 +74,7 @@ async def test_small_project_takes_one_request_and_an_empty_one_too() -> None:
 
 
 async def test_record_says_which_way_it_came() -> None:
-    async for batch in batches(reader_of(Desk(some(1))), Learnt(), Cursor()):
+    async for batch in batches(reader_of(Desk(some(1))), Cursor()):
         for record in batch.records:
             assert record.request == "/api/graphql#issue_discussions"
             assert (record.kind, record.id) == ("discussion", "1x0")
@@ -104,8 +106,7 @@ async def test_block_that_is_too_much_is_halved_and_asked_again(told: Answer) ->
         return told if len(asked.get("iids", ())) > 13 else None
 
     desk = Desk(some(200), before=before)
-    learnt = Learnt()
-    steps = await read(reader_of(desk, width=1), learnt)
+    steps = await read(reader_of(desk, width=1))
     assert all_ids(steps) == ids_of(desk.items)
     sizes = [len(asked["iids"]) for asked in desk.asked if "iids" in asked]
     assert sizes[:3] == [50, 25, 12]
@@ -145,6 +146,32 @@ async def test_list_that_is_null_is_not_empty_and_goes_to_rest() -> None:
     steps = await read(reader_of(desk))
     assert all_ids(steps) == ids_of(desk.items)
     assert desk.rest == ["/api/v4/projects/7/issues/2/discussions?per_page=100"]
+
+
+async def test_item_that_is_hidden_and_then_gone_is_counted() -> None:
+    def before(desk: Desk, asked: dict[str, Any]) -> Answer | None:
+        told = said({"projects": {"nodes": [desk.project(asked)]}})
+        desk.items.pop(2, None)
+        return told
+
+    steps = await read(reader_of(Desk(some(3), hidden={2}, before=before)))
+    assert (all_ids(steps), steps[-1][1].gone, steps[-1][1].seen) == (["1x0", "3x0"], 1, 3)
+
+
+async def test_gitlab_that_gives_fewer_at_once_loses_nothing() -> None:
+    desk = Desk(some(60), cap=20)
+    steps = await read(reader_of(desk))
+    assert (all_ids(steps), steps[-1][1].gone) == (ids_of(desk.items), 0)
+
+
+async def test_page_that_goes_on_without_a_cursor_is_no_end() -> None:
+    def before(_desk: Desk, _asked: dict[str, Any]) -> Answer | None:
+        info = {"endCursor": None, "hasNextPage": True}
+        return said({"projects": {"nodes": [{"items": {"pageInfo": info, "nodes": []}}]}})
+
+    desk = Desk({}, before=before)
+    with pytest.raises(UnexpectedReply, match="without a cursor"):
+        await read(reader_of(desk, since=datetime(2026, 1, 1, tzinfo=UTC)))
 
 
 async def test_items_that_vanish_meanwhile_are_counted() -> None:
@@ -241,10 +268,10 @@ async def test_gitlab_without_graphql_for_it_is_read_by_rest(
     told: Answer, refused: set[str]
 ) -> None:
     desk, learnt = Desk(some(3), before=lambda _desk, _asked: told), Learnt()
-    steps = await read(reader_of(desk), learnt)
+    steps = await read(reader_of(desk, learnt=learnt))
     assert (all_ids(steps), steps[-1][1].ended) == (ids_of(desk.items), True)
     assert (learnt.refused, len(desk.asked)) == (refused, 1)
-    await read(reader_of(desk), learnt)
+    await read(reader_of(desk, learnt=learnt))
     # What holds for this GitLab is not asked for twice.
     assert len(desk.asked) == (1 if refused else 2)
 
@@ -262,8 +289,8 @@ async def test_block_that_brings_gitlab_down_is_smaller_at_the_next_try() -> Non
 
     desk, learnt = Desk(some(150), before=before), Learnt()
     with pytest.raises(Unavailable):
-        await read(reader_of(desk), learnt)
-    assert all_ids(await read(reader_of(desk), learnt)) == ids_of(desk.items)
+        await read(reader_of(desk, learnt=learnt))
+    assert all_ids(await read(reader_of(desk, learnt=learnt))) == ids_of(desk.items)
 
 
 def _spoilt(tree: Any) -> list[Any]:

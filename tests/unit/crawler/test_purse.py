@@ -290,7 +290,7 @@ def test_pocket_spends_each_granted_request_once_and_none_that_lapsed(
             pocket.put(one, now + other, now)
             model += [now + other] * max(one, 0)
         elif what == "wait":
-            pocket.wait(now + one, now + other)
+            pocket.wait(now + one, now + other, now)
             model = [min(end, now + other) for end in model]
         elif what == "freeze":
             pocket.freeze(now + one)

@@ -120,7 +120,7 @@ def test_what_was_granted_and_not_sent_is_granted_again_when_it_lapsed() -> None
     assert pot.grant("gone", 5, START).requests == 5
     for at in (START, START + 5_000):
         pot.see(Sight(100, 6, reset), at)
-        assert pot.grant("a", 9, at).requests == (1 if at == START else 6)
+        assert pot.grant("a", 9, at).requests == (0 if at == START else 6)
 
 
 def test_reserve_fits_a_period_that_is_shorter_than_a_minute() -> None:
@@ -291,9 +291,10 @@ def test_wait_without_a_time_is_never_longer_than_a_day(random: float, wait: int
 def test_own_limit_of_an_endpoint_is_learned_by_being_refused_and_holds_up_nothing_else() -> None:
     budget = Budget(Rules(100, 0.5))
     key = (7, "members_all")
-    assert budget.ask("a", "", [Wanted(key, 200)], [], START)[0].requests == 200
+    assert budget.ask("a", "", [Wanted(key, 250, 0)], [], START)[0].requests == 250
     refused = [(key, Sight(retry_after_ms=60_000))]
-    held, general = budget.ask("b", "", [Wanted(key, 5), Wanted(KEY, 5)], refused, START + 9_000)
+    wanted = [Wanted(key, 5, 200), Wanted(KEY, 5)]
+    held, general = budget.ask("a", "", wanted, refused, START + 9_000)
     assert (held, general.requests) == (Grant(0, START + 69_000, START + 9_000), 5)
     pot = budget.pot(key)
     # neither the reserve nor the own rate counts a second time

@@ -71,7 +71,7 @@ class Crawler:
             if requests:
                 self.pocket.put(requests, expires_at / 1000, now / 1000)
             else:
-                self.pocket.wait(not_before / 1000, expires_at / 1000)
+                self.pocket.wait(not_before / 1000, expires_at / 1000, now / 1000)
 
     def _ask(self, now: int, budget: Budget) -> None:
         pause = SHORT_PAUSE_SECONDS if self.pocket.is_pressing(now / 1000) else PAUSE_SECONDS

@@ -20,7 +20,7 @@ from labtrawl.errors import (
     UnexpectedReply,
 )
 from labtrawl.gitlab.client import GitLab
-from labtrawl.gitlab.graphql import Data, NotInSchema, TooCostly, TooSlow, query
+from labtrawl.gitlab.graphql import NotInSchema, Reply, TooCostly, TooSlow, query
 from labtrawl.http import Answer, Http
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -70,7 +70,7 @@ async def test_question_is_posted_and_its_answer_is_whole_data() -> None:
     tree = {"queryComplexity": {"score": 12, "limit": 250}, **DATA}
     gitlab, script, _ = _gitlab(_answer(200, {"data": tree}))
     data = await query(gitlab, "query a($first:Int){a}", {"first": 2})
-    assert data == Data(tree, 12, 250, data.sha256, "2026-01-01T00:00:00.000+00:00")
+    assert data == Reply(tree, 12, 250, data.sha256, "2026-01-01T00:00:00.000+00:00")
     assert script.asked == [
         (
             "POST",

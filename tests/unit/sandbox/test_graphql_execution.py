@@ -42,7 +42,7 @@ def selection(schema: GraphQLSchema, found: Any, depth: int) -> str:
         if any(is_required_argument(argument) for argument in field.args.values()):
             continue
         inner = get_named_type(field.type)
-        asked = f"{name}(first: 3)" if "first" in field.args else name
+        asked = f"{name}(first: 2)" if "first" in field.args else name
         if is_leaf_type(inner):
             parts.append(asked)
         elif depth > 0 and isinstance(inner, GraphQLObjectType):
@@ -67,7 +67,7 @@ def inside(schema: GraphQLSchema, name: str) -> str:
     field: GraphQLField = kind.fields[name]
     inner = get_named_type(field.type)
     body = "" if is_leaf_type(inner) else f" {{ {selection(schema, inner, 4)} }}"
-    page = "(first: 6)" if "first" in field.args else ""
+    page = "(first: 4)" if "first" in field.args else ""
     return f"query($p: ID!) {{ project(fullPath: $p) {{ {name}{page}{body} }} }}"
 
 

@@ -70,9 +70,16 @@ def test_versions_differ_as_the_real_ones_do() -> None:
     assert ("field", "Issue", "weight", "Int") in old - modern
 
 
-def test_a_free_edition_has_no_weight() -> None:
-    free = schema_of(Profile("16.2.0", enterprise=False))
-    assert ("field", "Issue", "weight", "Int") not in facts(free)
+@pytest.mark.parametrize("version", ["16.2.0", "18.5.0"])
+def test_a_free_edition_lacks_what_enterprise_has(version: str) -> None:
+    free = facts(schema_of(Profile(version, enterprise=False)))
+    paid = facts(schema_of(Profile(version, enterprise=True)))
+    assert paid - free == {
+        ("field", "Issue", "weight", "Int"),
+        ("field", "MergeRequest", "approvalsLeft", "Int"),
+        ("field", "MergeRequest", "approvalsRequired", "Int"),
+    }
+    assert free - paid == set()
 
 
 @pytest.mark.parametrize(

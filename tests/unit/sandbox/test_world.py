@@ -5,6 +5,7 @@ from typing import cast
 
 import pytest
 
+from labtrawl.sandbox import PRESETS as KNOWN
 from labtrawl.sandbox import UnknownWorld, World, build_world, generate, truth
 from labtrawl.sandbox.instants import instant_ms
 from labtrawl.sandbox.plan import PRESETS, plan_for
@@ -45,7 +46,7 @@ def test_notes_of_default_world_are_those_of_its_plan(default: World) -> None:
     assert len(notes) == len(set(notes)) == PRESETS["default"].notes
 
 
-def test_small_world_holds_about_2000_records_in_4_projects() -> None:
+def test_small_world_holds_about_8000_records_in_4_projects() -> None:
     counts = truth(build_world("small")).counts()
     assert (counts["project"], counts["issues"]) == (4, 1_900)
     assert 7_000 < counts["total"] < 9_000
@@ -65,7 +66,9 @@ def test_wrong_size_is_refused_in_one_sentence(size: dict[str, int]) -> None:
 def test_unknown_world_names_the_known_ones() -> None:
     with pytest.raises(UnknownWorld) as caught:
         build_world("moon")
-    assert str(caught.value) == "no such world: moon; there are: default, small, shared"
+    known = ", ".join(KNOWN)
+    assert str(caught.value) == f"no such world: moon; there are: {known}"
+    assert set(PRESETS) < set(KNOWN)
 
 
 def test_ids_are_unique_by_kind_over_the_instance(default: World) -> None:

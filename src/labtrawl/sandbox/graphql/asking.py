@@ -5,7 +5,7 @@ Entered by the engine, which makes it, and by the executor and the fields, which
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from graphql import GraphQLError
 
@@ -14,8 +14,8 @@ from labtrawl.sandbox.call import Profile
 from labtrawl.sandbox.graphql import nodes_items
 from labtrawl.sandbox.graphql.connections import Cut, Node
 from labtrawl.sandbox.graphql.nodes import Nodes
-from labtrawl.sandbox.graphql.shelves import Pair, Shelves
-from labtrawl.sandbox.model import Issue, MergeRequest, Project
+from labtrawl.sandbox.graphql.shelves import Shelves, Spent
+from labtrawl.sandbox.model import Issue, Project
 
 
 class Cancelled(Exception):
@@ -44,20 +44,6 @@ class Budget:
         self.spent_ms += cost
         if cost > self.limit_ms:
             raise Cancelled
-
-
-def _items(place: Project) -> tuple[Issue | MergeRequest, ...]:
-    return (*place.issues, *place.merge_requests)
-
-
-class Spent(NamedTuple):
-    """A timelog by what it is sorted by; `row` is (item, timelog)."""
-
-    id: int
-    spent_at: str
-    created_at: str
-    updated_at: str
-    row: tuple[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,21 +105,10 @@ class Asking:
         """True if the viewer may read this issue or merge request of an open list."""
         return not isinstance(item, Issue) or sees_issue(self.viewer, home, item)
 
-    def times(self, places: list[Project]) -> list[Pair]:
-        """The times spent on all items of the places that the viewer may read."""
-        return [
-            (place.id, Spent(entry.id, entry.spent_at, entry.created_at, entry.updated_at, each))
-            for place in places
-            for item in _items(place)
-            if item.timelogs and self.sees(place, item)
-            for entry in item.timelogs
-            for each in [(item, entry)]
-        ]
-
-    def timelog(self, home: int, spent: "Spent") -> Node:
+    def timelog(self, home: int, spent: Spent) -> Node:
         """The node of a time spent."""
-        item, entry = spent.row
-        return nodes_items.timelog(self.nodes, self.shelves.access.projects[home], item, entry)
+        place = self.shelves.access.projects[home]
+        return nodes_items.timelog(self.nodes, place, spent.item, spent.entry)
 
     def pay(self, page: Cut) -> Cut:
         """The page, paid for."""

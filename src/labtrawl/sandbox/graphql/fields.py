@@ -13,7 +13,7 @@ from labtrawl.sandbox.graphql.asking import Asking
 from labtrawl.sandbox.graphql.connections import Chain, Node, connection, cut, rows_of
 from labtrawl.sandbox.graphql.fields_items import item_node, sorted_by
 from labtrawl.sandbox.graphql.nodes import Nodes, number_of
-from labtrawl.sandbox.graphql.shelves import between, chain, kept, readable
+from labtrawl.sandbox.graphql.shelves import between, kept, readable
 from labtrawl.sandbox.model import Group, Project
 
 Info = GraphQLResolveInfo[Any]
@@ -133,9 +133,7 @@ def _texts(args: dict[str, Any], column: str) -> tuple[str, str]:
 def _filtered(found: Chain, args: dict[str, Any]) -> Chain:
     """The chain within the times, numbers and state that were asked for; times are inclusive."""
     for column in ("updated_at", "created_at"):
-        after, before = _texts(args, column)
-        if after or before:
-            found = kept(found, between(column, after, before))
+        found = between(found, column, *_texts(args, column))
     wanted = set(args.get("iids") or ()) | ({args["iid"]} if args.get("iid") else set())
     if wanted or args.get("iids") is not None:
         found = kept(found, lambda pair: str(pair[1].iid) in wanted)
@@ -208,10 +206,9 @@ def timelogs(source: Node, info: Info, **args: Any) -> Node | None:
         return None
     places = [each for each in places if ask.gate(each, "timelogs") == 0]
     column, descending = sorted_by(args.get("sort"), "SPENT_AT_ASC")
-    found = chain(column, ask.times(places))
-    low, high = args.get("startTime") or "", args.get("endTime") or ""
-    if low or high:
-        found = kept(found, between("spent_at", low, high))
+    found = ask.shelves.times(places, column, tuple(each.id for each in places))
+    found = readable(ask.viewer, found, places)
+    found = between(found, "spent_at", args.get("startTime") or "", args.get("endTime") or "")
     page = ask.pay(cut(found, args.get("first"), args.get("after"), descending=descending))
     return connection(page, [ask.timelog(*pair) for pair in rows_of(page)])
 

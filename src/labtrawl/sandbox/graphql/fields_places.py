@@ -35,9 +35,9 @@ def pipelines(source: Node, info: Info, **args: Any) -> Node | None:
     home: Project = source["_item"]
     if ask.gate(home, "pipelines"):
         return None
-    rows = [(home.id, each) for each in home.pipelines]
+    found = ask.shelves.items([home], "pipelines", "id", home.id)
     low, high = args.get("updatedAfter") or "", args.get("updatedBefore") or ""
-    found = kept(chain("id", rows), between("updated_at", low, high))
+    found = between(found, "updated_at", low, high)
     page = _listed(info, found, args, descending=True)
     made = [nodes_code.pipeline(_nodes(info), home, each) for _, each in rows_of(page)]
     return connection(page, made)

@@ -98,6 +98,8 @@ def _merge_request(nodes: Nodes, project: Project, item: MergeRequest) -> Node:
         "preparedAt": seconds(item.created_at),
         "mergeUser": nodes.user(item.merge_user),
         "approved": bool(item.approvals),
+        "approvalsRequired": 0,
+        "approvalsLeft": 0,
         "sourceBranch": item.source_branch,
         "targetBranch": item.target_branch,
         "sourceProjectId": item.source_project_id,

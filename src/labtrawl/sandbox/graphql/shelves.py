@@ -4,17 +4,38 @@ Entered by the fields. A world may change while it is served: every list remembe
 was made of, and is made anew when one of them is another.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from math import inf
+from typing import Any, NamedTuple, TypeVar
 
 from labtrawl.sandbox.access import Viewer, sees_issue
 from labtrawl.sandbox.graphql.connections import Chain
-from labtrawl.sandbox.model import PLANNER, Group, Label, Project
+from labtrawl.sandbox.model import PLANNER, Group, Issue, Label, MergeRequest, Project, Timelog
 from labtrawl.sandbox.shelf import Shelf
 
 T = TypeVar("T")
 # The number of the project, and something of it: numbers outlive a project's changes.
 Pair = tuple[int, Any]
+
+
+class Spent(NamedTuple):
+    """A timelog by what it is sorted by, and what it was spent on."""
+
+    id: int
+    spent_at: str
+    created_at: str
+    updated_at: str
+    entry: Timelog
+    item: Issue | MergeRequest
+
+
+def _spent(item: Issue | MergeRequest, entry: Timelog) -> Spent:
+    return Spent(entry.id, entry.spent_at, entry.created_at, entry.updated_at, entry, item)
+
+
+def _items(project: Project) -> tuple[Issue | MergeRequest, ...]:
+    return (*project.issues, *project.merge_requests)
 
 
 class Shelves:
@@ -65,6 +86,23 @@ class Shelves:
                     (project.id, item)
                     for project, items in zip(projects, sources, strict=True)
                     for item in items
+                ),
+            ),
+        )
+
+    def times(self, projects: Sequence[Project], column: str, key: object) -> Chain:
+        """The times spent in projects as `Spent`, by one of their columns."""
+        sources = tuple(items for each in projects for items in (each.issues, each.merge_requests))
+        return self.keep(
+            ("times", column, key),
+            sources,
+            lambda: chain(
+                column,
+                (
+                    (project.id, _spent(item, entry))
+                    for project in projects
+                    for item in _items(project)
+                    for entry in item.timelogs
                 ),
             ),
         )
@@ -132,14 +170,30 @@ def kept(found: Chain, test: Callable[[Pair], bool]) -> Chain:
     return Chain(found.column, [key for key, _ in marks], [pair for _, pair in marks])
 
 
-def between(column: str, low: str, high: str) -> Callable[[Pair], bool]:
-    """A test for values from `low` to `high`, both included; an empty text is no bound."""
-    return lambda pair: low <= (value := getattr(pair[1], column)) and (not high or value <= high)
+def between(found: Chain, column: str, low: str, high: str) -> Chain:
+    """The pairs with values from `low` to `high`, both included; an empty text is no bound."""
+    if not (low or high):
+        return found
+    if column == found.column:
+        start = bisect_left(found.keys, (low,))
+        stop = bisect_right(found.keys, (high, inf)) if high else len(found.keys)
+        return Chain(column, found.keys[start:stop], found.rows[start:stop])
+    return kept(
+        found,
+        lambda pair: (
+            low <= getattr(pair[1], column) and (not high or getattr(pair[1], column) <= high)
+        ),
+    )
 
 
 def readable(viewer: Viewer, found: Chain, projects: Sequence[Project]) -> Chain:
-    """The chain of issues without the confidential ones that the viewer may not see."""
+    """The chain without confidential issues that the viewer may not see, and times on them."""
     if all(viewer.level(project) >= PLANNER for project in projects):
         return found
     homes = {project.id: project for project in projects}
-    return kept(found, lambda pair: sees_issue(viewer, homes[pair[0]], pair[1]))
+
+    def seen(pair: Pair) -> bool:
+        item = pair[1].item if isinstance(pair[1], Spent) else pair[1]
+        return not isinstance(item, Issue) or sees_issue(viewer, homes[pair[0]], item)
+
+    return kept(found, seen)

@@ -13,6 +13,12 @@ def upgrade() -> None:
     op.add_column("area", sa.Column("unseen_at", sa.BigInteger(), nullable=True))
     _visit()
     _ledger_window()
+    op.create_table(
+        "retired",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("retired_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_retired")),
+    )
 
 
 def _job() -> None:

@@ -183,7 +183,8 @@ def _pipeline(board: Board, change: Add, at: str) -> int:
         "updated_at": at,
         "user": board.main_user,
     } | fitted(Pipeline, change.fields, board, project)
-    fields.setdefault("sha", _head(board, project, fields["ref"]).sha)
+    if "sha" not in fields:
+        fields["sha"] = _head(board, project, fields["ref"]).sha
     iid = board.next_iid(project, "pipelines")
     made = Pipeline(id=number, iid=iid, **fields)
     board.rows("project", project, "pipelines")[number] = made

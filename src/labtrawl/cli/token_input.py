@@ -1,0 +1,41 @@
+"""A token from a file, the input or a hidden prompt; never from the command line."""
+
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from labtrawl.domain.credential import Secret
+from labtrawl.errors import ConfigError
+from labtrawl.logs import conceal
+
+LONGEST_FILE = 4096
+
+
+def read_token(file: Path | None, *, is_terminal: bool) -> Secret:
+    """Return the token, hidden from every log from now on; ConfigError where there is none."""
+    if file is not None:
+        text = file_text(file)
+    elif is_terminal:
+        text = click.prompt("Access token with the scope read_api (stays hidden)", hide_input=True)
+    else:
+        raise ConfigError("there is no terminal to ask on: give the token with --token-file")
+    token = Secret(text.strip())
+    if not re.fullmatch(r"[!-~]{1,1024}", token.reveal()):
+        raise ConfigError("this is no token: it must be one word of letters, digits and signs")
+    conceal(token)
+    return token
+
+
+def file_text(path: Path) -> str:
+    """Return a short file's text, or the input's for `-`; ConfigError where it cannot be read."""
+    try:
+        if path == Path("-"):
+            content = sys.stdin.buffer.read(LONGEST_FILE)
+        else:
+            with path.open("rb") as file:
+                content = file.read(LONGEST_FILE)
+        return content.decode("ascii", errors="replace")
+    except OSError as error:
+        raise ConfigError(f"the token file {path} cannot be read: {error.strerror}") from None

@@ -1,0 +1,154 @@
+"""Many small segments of a list become one: a new file, then one transaction of the manifest.
+
+The rows keep their place: the new one has the number of the last that it replaces, and those that it
+replaces follow each other. The old files stay for readers that hold the old list, until `retired`
+forgets them. A list that is being read is left alone; a fence number of its own guards the change.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from labtrawl.dataset.layout import SegmentPrefix
+from labtrawl.store.engine import NOW_MS
+from labtrawl.store.manifest import ClosedSegment
+
+SMALL_BYTES = 1 << 20
+MOST_BYTES = 8 << 20
+# Fewer small files than this are no trouble.
+LEAST = 32
+OPEN = "state IN ('queued', 'running', 'held')"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Segments that follow each other, with their numbers, and where the new one goes."""
+
+    job_id: int
+    fence: int
+    ids: tuple[int, ...]
+    segments: tuple[ClosedSegment, ...]
+    name: str
+
+
+CANDIDATES = f"""
+SELECT s.area_id, s.resource FROM segment AS s WHERE s.length < ?
+  AND NOT EXISTS (SELECT 1 FROM job AS j WHERE j.area_id = s.area_id AND j.resource = s.resource
+    AND j.{OPEN})
+GROUP BY s.area_id, s.resource HAVING COUNT(*) >= ? ORDER BY s.area_id, s.resource LIMIT ?
+"""
+
+
+def candidates(connection: Connection, limit: int, least: int = LEAST) -> list[tuple[int, str]]:
+    """Return the lists (area, resource) at rest that have many small segments."""
+    rows = connection.exec_driver_sql(CANDIDATES, (SMALL_BYTES, least, limit)).all()
+    return [(row[0], row[1]) for row in rows]
+
+
+def plan(connection: Connection, area_id: int, resource: str) -> list[Plan]:
+    """Plan the new segments of a list, and take a fence number for them; none where it is open."""
+    rows = connection.exec_driver_sql(
+        "SELECT id, job_id, name, length, sha256, records FROM segment"
+        " WHERE area_id = ? AND resource = ? ORDER BY id",
+        (area_id, resource),
+    ).all()
+    runs = list(_runs([(row[0], row[1], ClosedSegment(*row[2:])) for row in rows]))
+    fence = _take_fence(connection, area_id, resource) if runs else None
+    if fence is None:
+        return []
+    place = connection.exec_driver_sql(
+        "SELECT instance_id, kind, gitlab_id FROM area WHERE id = ?", (area_id,)
+    ).one()
+    job_id, number = fence
+    prefix = SegmentPrefix(place[0], place[1], place[2], resource, job_id, number)
+    return [
+        Plan(job_id, number, ids, segments, prefix.name(order))
+        for order, (ids, segments) in enumerate(runs, start=1)
+    ]
+
+
+def _runs(
+    rows: Sequence[tuple[int, int, ClosedSegment]],
+) -> Iterator[tuple[tuple[int, ...], tuple[ClosedSegment, ...]]]:
+    """Yield rows of two or more small segments that follow each other, up to a full size each."""
+    run: list[tuple[int, ClosedSegment]] = []
+    for number, _, segment in rows:
+        is_small = segment.length < SMALL_BYTES
+        if run and (not is_small or sum(one.length for _, one in run) >= MOST_BYTES):
+            yield from _whole(run)
+            run = []
+        if is_small:
+            run.append((number, segment))
+    yield from _whole(run)
+
+
+def _whole(
+    run: list[tuple[int, ClosedSegment]],
+) -> Iterator[tuple[tuple[int, ...], tuple[ClosedSegment, ...]]]:
+    if len(run) > 1:
+        yield tuple(number for number, _ in run), tuple(segment for _, segment in run)
+
+
+def _take_fence(connection: Connection, area_id: int, resource: str) -> tuple[int, int] | None:
+    row = connection.exec_driver_sql(
+        "UPDATE job SET fence = fence + 1 WHERE id = (SELECT MAX(id) FROM job WHERE area_id = ?"
+        f" AND resource = ?) AND NOT EXISTS (SELECT 1 FROM job AS o WHERE o.area_id = job.area_id"
+        f" AND o.resource = job.resource AND o.{OPEN}) RETURNING id, fence",
+        (area_id, resource),
+    ).first()
+    return (row[0], row[1]) if row else None
+
+
+def commit(connection: Connection, planned: Plan, closed: ClosedSegment) -> bool:
+    """Put a closed, durable segment in the place of those that it holds.
+
+    False, and nothing is changed, where the list was opened or compacted meanwhile.
+    """
+    if not _is_untouched(connection, planned):
+        return False
+    job_id, area_id, resource = connection.exec_driver_sql(
+        "SELECT job_id, area_id, resource FROM segment WHERE id = ?", (planned.ids[-1],)
+    ).one()
+    for number, segment in zip(planned.ids, planned.segments, strict=True):
+        connection.exec_driver_sql("DELETE FROM segment WHERE id = ?", (number,))
+        connection.exec_driver_sql(
+            f"INSERT INTO retired (name, retired_at) VALUES (?, {NOW_MS})", (segment.name,)
+        )
+    connection.exec_driver_sql(
+        "INSERT INTO segment (id, job_id, area_id, resource, fence, name, length, sha256, records,"
+        f" created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {NOW_MS})",
+        (
+            planned.ids[-1],
+            job_id,
+            area_id,
+            resource,
+            planned.fence,
+            closed.name,
+            closed.length,
+            closed.sha256,
+            closed.records,
+        ),
+    )
+    return True
+
+
+def _is_untouched(connection: Connection, planned: Plan) -> bool:
+    guarded = connection.exec_driver_sql(
+        f"SELECT 1 FROM job WHERE id = ? AND fence = ? AND NOT ({OPEN})",
+        (planned.job_id, planned.fence),
+    ).first()
+    there = [
+        connection.exec_driver_sql(
+            "SELECT 1 FROM segment WHERE id = ? AND name = ?", (number, segment.name)
+        ).first()
+        for number, segment in zip(planned.ids, planned.segments, strict=True)
+    ]
+    return guarded is not None and all(row is not None for row in there)
+
+
+def forget(connection: Connection, keep_hours: float) -> int:
+    """Let the files be swept that were replaced so long ago; return how many."""
+    return connection.exec_driver_sql(
+        f"DELETE FROM retired WHERE retired_at < {NOW_MS} - ?", (int(keep_hours * 3_600_000),)
+    ).rowcount

@@ -1,0 +1,122 @@
+"""Small segments become one under the rule of every commit: file first, then one transaction."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from labtrawl.clock import system_clock
+from labtrawl.dataset.disk import LocalDisk
+from labtrawl.dataset.layout import SegmentPrefix
+from labtrawl.dataset.reader import read_segment
+from labtrawl.dispatch.leasing import Leasing
+from labtrawl.domain.visit import Mode
+from labtrawl.errors import CorruptSegment
+from labtrawl.store import compaction, jobs, manifest
+from labtrawl.store.engine import Database, Store
+from tests.integration.dataset.samples import gated, written
+from tests.integration.store.table import RETRY, claim, planned, rows, store
+
+
+@dataclass(slots=True)
+class Place:
+    """A list with segments on a real disk, and the care of the website."""
+
+    db: Store
+    root: Path
+    care: Leasing
+    job_id: int
+
+    async def fill(self, *ids: int) -> None:
+        """Claim the job, commit one segment an id, complete it."""
+        await self.db.write(lambda c: jobs.reopen(c, 1, "r0", Mode.CHANGES))
+        (one,) = await self.db.write(lambda c: claim(c, "a", f"c{ids}"))
+        place = SegmentPrefix(1, "project", 7, "r0", one.job_id, one.fence)
+        made = [
+            written(self.root, [gated(number)], place=place, number=order)
+            for order, number in enumerate(ids, 1)
+        ]
+        closed = [manifest.ClosedSegment(s.name, s.length, s.sha256, s.records) for s in made]
+        await self.db.write(lambda c: manifest.commit(c, one.job_id, one.fence, closed))
+        await self.db.write(lambda c: jobs.complete(c, one.job_id))
+
+    async def segments(self) -> Sequence[manifest.SegmentRow]:
+        return await self.db.read(manifest.segments)
+
+    async def ids(self) -> list[int | str]:
+        return [
+            record.id for row in await self.segments() for record in read_segment(self.root, row)
+        ]
+
+
+@pytest.fixture
+async def place(database: Database, tmp_path: Path) -> AsyncIterator[Place]:
+    async with store(database) as db:
+        (job_id,) = await db.write(planned)
+        root = tmp_path / "dataset"
+        root.mkdir()
+        care = Leasing(db, RETRY, system_clock(), LocalDisk(), root, lambda: 1 << 40)
+        yield Place(db, root, care, job_id)
+
+
+async def test_small_segments_become_one_in_their_order(place: Place) -> None:
+    await place.fill(1, 2, 3)
+    await place.fill(4, 2)
+    before, numbers = await place.segments(), "SELECT MAX(id) FROM segment"
+    last = await place.db.read(lambda c: rows(c, numbers))
+    assert await place.care.compact(least=2) == 1
+    (one,) = await place.segments()
+    assert (one.records, one.length) == (5, sum(row.length for row in before))
+    assert await place.ids() == [1, 2, 3, 4, 2]
+    assert await place.db.read(lambda c: rows(c, numbers)) == last
+    assert await place.care.compact(least=2) == 0
+    await place.fill(5)
+    assert await place.ids() == [1, 2, 3, 4, 2, 5]
+
+
+async def test_readers_with_the_old_list_go_on_until_their_files_are_forgotten(
+    place: Place,
+) -> None:
+    await place.fill(1, 2, 3)
+    held = await place.segments()
+    await place.care.compact(least=2)
+    await place.care.sweep()
+    assert [record.id for row in held for record in read_segment(place.root, row)] == [1, 2, 3]
+    await place.db.write(lambda c: c.exec_driver_sql("UPDATE retired SET retired_at = 1"))
+    await place.care.sweep()
+    left = {path.relative_to(place.root).as_posix() for path in place.root.rglob("*.zst")}
+    assert left == {row.name for row in await place.segments()}
+    assert await place.ids() == [1, 2, 3]
+
+
+async def test_list_that_is_read_is_left_alone(place: Place) -> None:
+    await place.fill(1, 2)
+    await place.db.write(lambda c: jobs.reopen(c, 1, "r0", Mode.SWEEP))
+    assert await place.care.compact(least=2) == 0
+    assert len(await place.segments()) == 2
+
+
+@pytest.mark.parametrize("meanwhile", ["opened", "compacted"])
+async def test_list_that_changed_meanwhile_keeps_its_rows(place: Place, meanwhile: str) -> None:
+    await place.fill(1, 2)
+    (planned_one,) = await place.db.write(lambda c: compaction.plan(c, 1, "r0"))
+    if meanwhile == "opened":
+        await place.fill(3)
+    else:
+        await place.care.compact(least=2)
+    before = await place.segments()
+    closed = manifest.ClosedSegment(planned_one.name, 1, "0", 2)
+    assert not await place.db.write(lambda c: compaction.commit(c, planned_one, closed))
+    assert await place.segments() == before
+
+
+async def test_damaged_segment_is_not_taken_over(place: Place) -> None:
+    await place.fill(1, 2)
+    damaged = place.root / (await place.segments())[0].name
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"\0")
+    before = await place.segments()
+    with pytest.raises(CorruptSegment, match="other bytes than were committed"):
+        await place.care.compact(least=2)
+    assert await place.segments() == before
+    assert len(list(place.root.rglob("*.zst"))) == 2
