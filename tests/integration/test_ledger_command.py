@@ -80,7 +80,7 @@ def test_refill_opens_the_gap_and_is_written_down(data_dir: Path) -> None:
         assert database.read_now(lambda c: rows(c, noted)) == [
             ("ledger refill", "everything", "1 opened")
         ]
-    assert run(data_dir, "ledger").return_value == 0
+    assert run(data_dir, "ledger", "--refill").stdout == "0 lists are read again.\n"
 
 
 def test_compact_takes_the_folder_for_itself(data_dir: Path) -> None:

@@ -37,7 +37,7 @@ PAGE = 2
 ROUNDS = 3
 MOST_EVENTS = 400
 # Each run breaks at another point; the seed says which of so many neighbours it is.
-EVENT_STRIDE, STATEMENT_STRIDE = 2, 11
+EVENT_STRIDE, STATEMENT_STRIDE = 3, 23
 # Messages that come once more after a crawler died.
 LATE = 6
 BEGAN_AT = 1_700_000_000_000

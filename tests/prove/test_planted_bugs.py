@@ -139,8 +139,8 @@ BUGS = [
     Bug(
         "what changes while a list is read is not read afterwards",
         "store/visits.py",
-        "    if facts.wanted_mark is not None and (told is None or facts.wanted_mark > told):\n",
-        "    if facts.wanted_mark is not None and told is None:\n",
+        "    if facts.wanted_at is not None and facts.wanted_at >= facts.began_at:\n",
+        "    if facts.wanted_at is not None and facts.wanted_at < facts.began_at:\n",
         f"{VISITS}::test_list_read_again_forgets_nothing_whoever_dies_before_or_after_any_event",
     ),
     Bug(

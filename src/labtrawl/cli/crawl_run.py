@@ -138,7 +138,7 @@ class Embedded:
     def _http(self) -> contextlib.AbstractAsyncContextManager[Http]:
         plan = self.plan
         origin = http_to(instance_of(plan.target.instance_url, plan.ca_file))
-        return open_http(origin, Limits(connections=32), agent_of(plan.contact))
+        return open_http(origin, Limits(connections=32, is_adaptive=True), agent_of(plan.contact))
 
     @contextlib.asynccontextmanager
     async def _parts(self, store: Store, http: Http) -> AsyncIterator[Engine]:

@@ -28,6 +28,7 @@ from labtrawl.domain.failure import RetryPolicy
 from labtrawl.errors import BadMessage, LabtrawlError, LeaseLost
 from labtrawl.gitlab import catalog
 from labtrawl.gitlab.client import GitLab, Tally
+from labtrawl.gitlab.graphql_pace import Learnt
 from labtrawl.gitlab.limits import Meter
 from labtrawl.http import Http
 from labtrawl.protocol.messages import Task
@@ -70,6 +71,8 @@ class Worker:
     ask: Ask
     _tallies: dict[str, Tally] = field(default_factory=dict)
     _finished: int = 0
+    # What each GitLab was found to be able to, by its URL.
+    _learnt: dict[str, Learnt] = field(default_factory=dict)
     _folders: Folders = field(default_factory=Folders)
 
     def requests(self) -> int:
@@ -157,6 +160,7 @@ class Worker:
             catalog.version_of(task.gitlab_version),
             since_of(task) or self.tools.since,
             self.tools.width,
+            self._learnt.setdefault(task.gitlab_api_url, Learnt()),
         )
         visit = Visit(task.mode, task.missing, is_flat=not resource.parent)
         if resource.watches:

@@ -92,7 +92,7 @@ def queue_job(
     if resource.watches and visits.is_below(connection, area_id, resource.name):
         return False  # the list of the group above tells of these changes too
     if found.mode == Mode.CHANGES and jobs.is_known(connection, area_id, found.command):
-        return visits.tell(connection, area_id, found.command, None)
+        return visits.tell(connection, area_id, found.command)
     new = jobs.PlannedJob(area_id, found.command, found.priority, parent_id)
     job_id = jobs.enqueue_first(connection, new)
     if job_id is not None and resource.kind:

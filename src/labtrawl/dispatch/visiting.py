@@ -1,7 +1,7 @@
 """What the end of a visit does: when the list is read again, and which others are now."""
 
 from labtrawl.domain.area import AreaKind
-from labtrawl.domain.visit import Mode, Pace, Schedule
+from labtrawl.domain.visit import Pace, Schedule
 from labtrawl.gitlab import catalog
 from labtrawl.protocol.messages import ProgressUpdate
 from labtrawl.store import areas, jobs, ledger, visits
@@ -32,7 +32,7 @@ def completed(
         if reason is None:
             _lose(connection, place.account_id, done.began_at)
     elif done.changed:
-        _tell_nested(connection, place, update.watermark)
+        _tell_nested(connection, place)
 
 
 def failed(connection: Connection, job_id: int, place: jobs.JobPlace, schedule: Schedule) -> None:
@@ -80,16 +80,11 @@ def _is_driven_in(
     )
 
 
-def _tell_nested(connection: Connection, place: jobs.JobPlace, watermark: int | None) -> None:
-    """Open what belongs to the objects of a list that has changed.
-
-    A first reading without a watermark says nothing that the first reading of those does not.
-    """
-    if watermark is None and place.mode is Mode.FULL:
-        return
+def _tell_nested(connection: Connection, place: jobs.JobPlace) -> None:
+    """Open what belongs to the objects of a list that has changed."""
     for resource in catalog.resources_of(AreaKind(place.area_kind)):
         if resource.parent == place.resource:
-            visits.tell(connection, place.area_id, resource.name, watermark)
+            visits.tell(connection, place.area_id, resource.name)
 
 
 def _lose(connection: Connection, account_id: int, began_at: int) -> None:
@@ -125,7 +120,7 @@ def open_all(connection: Connection, schedule: Schedule) -> None:
         if row.is_failed or row.is_sweep_due:
             visits.sweep_now(connection, row.area_id, row.resource)
         elif _tells_changes(connection, row, schedule):
-            visits.tell(connection, row.area_id, row.resource, None)
+            visits.tell(connection, row.area_id, row.resource)
 
 
 def _tells_changes(connection: Connection, row: visits.Ended, schedule: Schedule) -> bool:

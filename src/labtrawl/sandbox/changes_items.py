@@ -168,23 +168,12 @@ def follow(board: Board, what: str, place: tuple[Place, int], old: Any, fresh: A
             continue
         if what == "milestone":
             _follow_releases(board, number, old, fresh)
-        if what == "milestone":
-            _follow_releases(board, number, old, fresh)
         for name in ("issues", "merge_requests"):
             if any(_shows(what, item, old) for item in board.peek("project", number, name)):
                 rows = board.rows("project", number, name)
                 for key, item in rows.items():
                     if _shows(what, item, old):
                         rows[key] = _shown(what, item, old, fresh)
-
-
-def _follow_releases(board: Board, project: int, old: Any, fresh: Any) -> None:
-    for release in board.peek("project", project, "releases"):
-        if any(milestone.id == old.id for milestone in release.milestones):
-            shown = (fresh if found.id == old.id else found for found in release.milestones)
-            rows = board.rows("project", project, "releases")
-            kept = tuple(milestone for milestone in shown if milestone is not None)
-            rows[release.tag_name] = replace(release, milestones=kept)
 
 
 def _follow_releases(board: Board, project: int, old: Any, fresh: Any) -> None:

@@ -71,7 +71,7 @@ def is_known(connection: Connection, area_id: int, resource: str) -> bool:
 
 REOPEN = f"""
 UPDATE job SET state = 'queued', mode = ?, cursor = NULL, processed_items = 0, total_items = NULL,
-  changed_items = 0, read_role = NULL, attempt = 0, stage = '', error_reason = NULL,
+  read_role = NULL, attempt = 0, stage = '', error_reason = NULL,
   error_message = NULL, run_after = NULL, started_at = NULL, finished_at = NULL,
   updated_at = {NOW_MS}, change = {NEXT_CHANGE}
 WHERE id = (SELECT MAX(id) FROM job WHERE area_id = ? AND resource = ?)
@@ -175,7 +175,7 @@ def advance(connection: Connection, job_id: int, cursor: str, segments: int) -> 
 
 
 def count_changed(connection: Connection, job_id: int, records: int) -> None:
-    """Add what this visit committed: how much it found changed, whoever reads the rest of it."""
+    """Add what was committed: how much was found changed, whoever reads on, and however often."""
     connection.exec_driver_sql(
         "UPDATE job SET changed_items = changed_items + ? WHERE id = ?", (records, job_id)
     )

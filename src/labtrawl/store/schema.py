@@ -148,7 +148,7 @@ job = Table(
     Column("mode", Text, nullable=False, server_default="full"),
     # The lowest role that this visit read with: what it may have missed shows to a higher one.
     Column("read_role", Integer),
-    # Objects that this visit committed so far: a crawler that takes over counts from nothing.
+    # Objects committed since a visit last came to its end: who takes over counts from nothing.
     Column("changed_items", Integer, nullable=False, server_default="0"),
     # What the website wants of a running job; written before its crawler is told.
     Column("wanted", Text, nullable=False, server_default="run"),

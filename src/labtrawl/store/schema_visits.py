@@ -41,9 +41,8 @@ visit = Table(
     Column("sweep_at", BigInteger),
     Column("last_at", BigInteger),
     Column("last_changed_at", BigInteger),
-    # Somebody knows of changes while the list is read: up to this instant of the server, or, where
-    # that is not known, seen at this instant of ours.
-    Column("wanted_mark", BigInteger),
+    # When somebody told of changes while the list was open: a visit that began before has to be
+    # followed by another.
     Column("wanted_at", BigInteger),
     # The role that the last complete reading used.
     Column("role", Integer),

@@ -55,7 +55,6 @@ class _Facts:
     watermark: int | None
     every: int | None
     sweep_at: int | None
-    wanted_mark: int | None
     wanted_at: int | None
     role: int | None
 
@@ -63,7 +62,7 @@ class _Facts:
 FACTS = f"""
 SELECT {NOW_MS}, job.area_id, job.resource, job.mode, COALESCE(job.started_at, {NOW_MS}),
   job.read_role, job.changed_items, {BEST_ROLE}, v.watermark, v.every_ms, v.sweep_at,
-  v.wanted_mark, v.wanted_at, v.role
+  v.wanted_at, v.role
 FROM job LEFT JOIN visit AS v ON v.area_id = job.area_id AND v.resource = job.resource
 WHERE job.id = ?
 """
@@ -74,7 +73,7 @@ ON CONFLICT (area_id, resource) DO UPDATE SET watermark = excluded.watermark,
   every_ms = excluded.every_ms, next_at = excluded.next_at, sweep_at = excluded.sweep_at,
   last_at = excluded.last_at,
   last_changed_at = COALESCE(excluded.last_changed_at, visit.last_changed_at),
-  wanted_mark = NULL, wanted_at = NULL, role = excluded.role, runs = visit.runs + 1,
+  wanted_at = NULL, role = excluded.role, runs = visit.runs + 1,
   unchanged = CASE WHEN excluded.unchanged = 0 THEN 0 ELSE visit.unchanged + 1 END
 """
 
@@ -91,7 +90,7 @@ def finish(
     facts = _Facts(*connection.exec_driver_sql(FACTS, (job_id,)).one())
     changed = max(reading.changed, facts.changed_items)
     told = _told(facts, reading)
-    again = _again(facts, told, pace)
+    again = _again(facts, pace)
     every, next_at = next_visit(schedule, pace, facts.now, facts.every, changed > 0)
     whole = facts.mode != Mode.CHANGES and reading.is_whole
     known = [mark for mark in (facts.watermark, told) if mark is not None]
@@ -110,6 +109,7 @@ def finish(
             0 if changed else 1,
         ),
     )
+    connection.exec_driver_sql("UPDATE job SET changed_items = 0 WHERE id = ?", (job_id,))
     if again is not None:
         jobs.reopen(connection, facts.area_id, facts.resource, again)
     return Finished(changed, facts.began_at, again)
@@ -123,12 +123,10 @@ def _told(facts: _Facts, reading: Reading) -> int | None:
     return mark
 
 
-def _again(facts: _Facts, told: int | None, pace: Pace) -> Mode | None:
+def _again(facts: _Facts, pace: Pace) -> Mode | None:
     read, best = facts.read_role, facts.best_role
     if pace.is_adaptive and read is not None and best is not None and read < best:
         return Mode.SWEEP
-    if facts.wanted_mark is not None and (told is None or facts.wanted_mark > told):
-        return Mode.CHANGES
     if facts.wanted_at is not None and facts.wanted_at >= facts.began_at:
         return Mode.CHANGES
     return None
@@ -157,29 +155,19 @@ def fail(connection: Connection, job_id: int, schedule: Schedule, pace: Pace) ->
     )
 
 
-def tell(connection: Connection, area_id: int, resource: str, mark: int | None) -> bool:
-    """Somebody knows of changes in a list, up to `mark` (server's ms) or, at None, just now.
+def tell(connection: Connection, area_id: int, resource: str) -> bool:
+    """Somebody knows of changes in a list: open it, or note it where it is open already.
 
-    It is opened where it is not read beyond that already; one that is being read is marked. Says
-    whether it was opened.
+    A visit that began before may have read over them, whatever its watermark says: what changed is
+    known from readings that saw more than their own. Says whether the list was opened.
     """
-    row = connection.exec_driver_sql(
-        "SELECT watermark FROM visit WHERE area_id = ? AND resource = ?", (area_id, resource)
-    ).first()
-    known = row[0] if row else None
-    if mark is not None and known is not None and known >= mark:
-        return False
     if jobs.reopen(connection, area_id, resource, Mode.CHANGES) is not None:
         _opened(connection, area_id, resource)
         return True
     connection.exec_driver_sql(
-        "INSERT INTO visit (area_id, resource, wanted_mark, wanted_at) VALUES (?, ?, ?,"
-        f" CASE WHEN CAST(? AS BIGINT) IS NULL THEN {NOW_MS} END)"
-        " ON CONFLICT (area_id, resource) DO UPDATE SET"
-        " wanted_mark = CASE WHEN visit.wanted_mark > excluded.wanted_mark THEN visit.wanted_mark"
-        " ELSE COALESCE(excluded.wanted_mark, visit.wanted_mark) END,"
-        " wanted_at = COALESCE(excluded.wanted_at, visit.wanted_at)",
-        (area_id, resource, mark, mark),
+        f"INSERT INTO visit (area_id, resource, wanted_at) VALUES (?, ?, {NOW_MS})"
+        " ON CONFLICT (area_id, resource) DO UPDATE SET wanted_at = excluded.wanted_at",
+        (area_id, resource),
     )
     return False
 

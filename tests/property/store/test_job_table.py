@@ -270,10 +270,10 @@ class JobTable(RuleBasedStateMachine):
             opened = jobs.reopen(c, self.area_id, resource, mode, failed=mends, cancelled=mends)
             assert (opened is None) == (_everything(c) == before)
 
-    @rule(resource=st.sampled_from(RESOURCES), mark=MARKS)
-    def somebody_knows_of_changes(self, resource: str, mark: int | None) -> None:
+    @rule(resource=st.sampled_from(RESOURCES))
+    def somebody_knows_of_changes(self, resource: str) -> None:
         with self.engine.begin() as c:
-            visits.tell(c, self.area_id, resource, mark)
+            visits.tell(c, self.area_id, resource)
 
     @rule()
     def visits_are_due(self) -> None:

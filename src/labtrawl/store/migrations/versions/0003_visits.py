@@ -39,7 +39,6 @@ def _visit() -> None:
         sa.Column("area_id", sa.Integer(), nullable=False),
         sa.Column("resource", sa.Text(), nullable=False),
         *(sa.Column(name, sa.BigInteger(), nullable=True) for name in instants),
-        sa.Column("wanted_mark", sa.BigInteger(), nullable=True),
         sa.Column("wanted_at", sa.BigInteger(), nullable=True),
         sa.Column("role", sa.Integer(), nullable=True),
         sa.Column("runs", sa.Integer(), server_default="0", nullable=False),

@@ -1,0 +1,45 @@
+"""How much memory an export takes, as the kernel counts it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RECORDS, BODY_BYTES = 40_000, 10_000
+# 192 MB for DuckDB's buffers, the program itself, and what a writer and a chunk hold.
+LIMIT_MB = 350
+
+_PROGRAM = """
+import resource, sys
+from pathlib import Path
+from labtrawl.dataset.export import Plan, all_names, export
+from labtrawl.dataset.export_lines import export_lines
+from labtrawl.dataset.tables import BY_NAME
+from tests.integration.dataset.samples import gated, sink_at
+
+form, folder = sys.argv[1], Path(sys.argv[2])
+records, body_bytes = int(sys.argv[3]), int(sys.argv[4])
+root = folder / "dataset"
+sink = sink_at(root)
+for first in range(0, records, 100):
+    numbers = range(first, first + 100)
+    sink.write([gated(n, body=b'{"id":%d,"title":"%0*d"}' % (n, body_bytes, n)) for n in numbers])
+rows = [sink.close_segment()]
+plan = Plan(root, rows, all_names([BY_NAME["issues"]], history=True), {}, {})
+if form == "jsonl":
+    more = {"history": True, "instances": {}, "stamps": {}}
+    report = export_lines(root, rows, folder / "out", force=False, told=lambda _: None, **more)
+else:
+    report = export(plan, form, folder / "out", force=False, told=lambda _: None)
+assert set(report.records.values()) == {records}, report
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+"""
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl"])
+def test_export_of_400_mb_stays_within_its_limit(tmp_path: Path, form: str) -> None:
+    command = [sys.executable, "-c", _PROGRAM, form, tmp_path, str(RECORDS), str(BODY_BYTES)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout) < LIMIT_MB
