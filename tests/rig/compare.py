@@ -1,6 +1,7 @@
 """A dataset against the truth, item by item."""
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from labtrawl.sandbox import Truth
 from labtrawl.store.manifest import SegmentRow
 
 LOCAL = ("members", "inherited_members", "commits", "branches", "tags", "releases")
+
+_INSTANT = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d{3}(Z|\+00:00)$")
 
 
 class AsPart(dict[str, object]):
@@ -33,7 +36,12 @@ def is_part(found: object, whole: object) -> bool:
     if isinstance(found, list) and isinstance(whole, list):
         pairs = zip(found, whole, strict=False)
         return len(found) == len(whole) and all(is_part(*pair) for pair in pairs)
-    return found == whole
+    return found == whole or found == _in_seconds(whole)
+
+
+def _in_seconds(value: object) -> object:
+    """GraphQL tells instants in whole seconds, in UTC."""
+    return _INSTANT.sub(r"\1Z", value) if isinstance(value, str) else value
 
 
 def expected_items(truth: Truth) -> dict[tuple[str, int, str, str], object]:

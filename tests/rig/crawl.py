@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from labtrawl.clock import system_clock
+from labtrawl.clock import Clock, system_clock
 from labtrawl.crawler.discovery import Scope
 from labtrawl.crawler.engine import Engine, Pace
 from labtrawl.crawler.purse import Purse
@@ -30,6 +30,7 @@ from labtrawl.dispatch.pot import Rules
 from labtrawl.dispatch.session import Rhythm, Switchboard
 from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
+from labtrawl.domain.visit import Schedule
 from labtrawl.http import Http, Limits, Origin, open_http
 from labtrawl.protocol.client import Chance, DirectCommunicationClient
 from labtrawl.protocol.meeting import Dialler, DialSocket
@@ -42,6 +43,15 @@ from labtrawl.store.migrate import migrate
 
 RETRY = RetryPolicy(attempts=3, base_seconds=0.01, ceiling_seconds=0.05)
 CHANCE = Chance(lambda: secrets.token_hex(16), secrets.randbits, random.random)
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Whose time is it: the crawler's waits for GitLab, the website's, and that of its care."""
+
+    crawler: Clock = field(default_factory=system_clock)
+    website: Clock = field(default_factory=system_clock)
+    care: Clock = field(default_factory=system_clock)
 
 
 @dataclass(slots=True)
@@ -57,6 +67,8 @@ class Rig:
     disk: Disk = field(default_factory=LocalDisk)
     segment: SegmentLimits = field(default_factory=SegmentLimits)
     scope: Scope = field(default_factory=Scope)
+    clock: Clock = field(default_factory=system_clock)
+    http: Limits = field(default_factory=Limits)
 
     async def plan(self, world: World, *usernames: str, version: str = "19.3.0") -> None:
         """Let accounts of the sandbox be collected."""
@@ -71,7 +83,7 @@ class Rig:
     async def crawler(self, name: str = "crawler-1", jobs: int = 8) -> AsyncIterator[Engine]:
         """Run a crawler beside the block; it drains at the end."""
         async with open_http(
-            Origin(self.url, address_allow=("127.0.0.0/8",)), Limits(), "labtrawl-test"
+            Origin(self.url, address_allow=("127.0.0.0/8",)), self.http, "labtrawl-test"
         ) as http:
             engine, purse = self._engine(name, jobs, http)
             async with engine.client.running(), purse.running():
@@ -124,11 +136,11 @@ class Rig:
             self.segment,
             self.scope,
             RETRY,
-            system_clock(),
+            self.clock,
             random.random,
             lambda: engine.stopping.is_set(),  # noqa: PLW0108
         )
-        purse = Purse(client.request, system_clock())
+        purse = Purse(client.request, self.clock)
         worker = Worker(tools, client.send_event, client.send_state, purse, client.request)
         pace = Pace(jobs, self.lease_seconds, self.lease_seconds / 3, 1.0)
         engine = Engine(client, worker.run, pace, system_clock(), lambda: 0, worker.requests)
@@ -162,8 +174,11 @@ async def rig(
     url: str,
     lease_seconds: float = 5.0,
     credentials: Callable[[Store], Credentials] = plain_credentials,
+    schedule: Schedule = planner.NO_SCHEDULE,
+    clocks: Clocks | None = None,
 ) -> AsyncIterator[Rig]:
     """Open a website's side: store, manager on a socket, leasing."""
+    clocks = clocks or Clocks()
     migrate(database_path(data_dir))
     # A Unix socket's path is short; a test's folder need not be.
     path = Path(f"/tmp/labtrawl-{secrets.token_hex(6)}.sock")
@@ -173,14 +188,17 @@ async def rig(
         try:
             async with open_store(database_path(data_dir)) as store:
                 hand_out = credentials(store)
-                yield_rig = _rig(data_dir, store, url, path, lease_seconds, hand_out)
+                desk = _desk(store, hand_out, lease_seconds, schedule, clocks.website)
+                yield_rig = _rig(data_dir, desk, url, path)
+                yield_rig.clock = clocks.crawler
                 leasing = Leasing(
                     store,
                     RETRY,
-                    system_clock(),
+                    clocks.care,
                     LocalDisk(),
                     dataset_root(data_dir),
                     lambda: 1 << 40,
+                    schedule=schedule,
                 )
                 async with yield_rig.manager.running(), listening(held, yield_rig.manager.attach):
                     care = asyncio.create_task(leasing.run())
@@ -192,18 +210,16 @@ async def rig(
             path.unlink(missing_ok=True)  # noqa: ASYNC240 - a socket file
 
 
-def _rig(
-    data_dir: Path,
-    store: Store,
-    url: str,
-    path: Path,
-    lease_seconds: float,
-    credentials: Credentials,
-) -> Rig:
+def _desk(
+    store: Store, credentials: Credentials, lease_seconds: float, schedule: Schedule, clock: Clock
+) -> Desk:
     budget = Budget(Rules(first_wait_ms=50))
-    desk = Desk(store, credentials, RETRY, lease_seconds, system_clock(), budget=budget)
+    return Desk(store, credentials, RETRY, lease_seconds, clock, budget=budget, schedule=schedule)
+
+
+def _rig(data_dir: Path, desk: Desk, url: str, path: Path) -> Rig:
     board = Switchboard(
         "copilot-study", desk, DirectSocketAuth(), Rhythm(1.0, 5.0), CHANCE.nonce, CHANCE.bits
     )
     manager = DirectCommunicationManager(board)
-    return Rig(data_dir, store, manager, url, path, lease_seconds)
+    return Rig(data_dir, desk.store, manager, url, path, desk.lease_seconds)

@@ -12,6 +12,7 @@ from labtrawl.dataset.tables import META
 
 # Rows that a writer holds before it writes them; a body of GitLab's has some 2 kB.
 _ROW_GROUP: Final = 10_000
+_ROW_GROUP_BYTES: Final = 16 << 20
 # What a spreadsheet takes for a formula, in half and full width (OWASP, CSV Injection).
 FORMULA: Final = r"^'*[=+\-@\t\r\n\x00" + "\uff1d\uff0b\uff0d\uff20]"
 _INSTANT: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -50,7 +51,7 @@ class ParquetFolder:
         file = literal(self._path / f"{name}.parquet")
         self._connection.execute(
             f"COPY ({query}) TO {file} (FORMAT parquet, COMPRESSION zstd,"
-            f" ROW_GROUP_SIZE {_ROW_GROUP}{more})"
+            f" ROW_GROUP_SIZE {_ROW_GROUP}, ROW_GROUP_SIZE_BYTES {_ROW_GROUP_BYTES}{more})"
         )
 
 

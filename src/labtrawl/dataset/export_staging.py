@@ -22,7 +22,7 @@ from labtrawl.dataset.tables_values import Reader, decode
 from labtrawl.dataset.users import named_in
 from labtrawl.errors import CorruptSegment
 
-MEMORY_LIMIT: Final = "192MB"
+MEMORY_LIMIT: Final = "256MB"
 # A second thread makes little faster, since the records come from one, and doubles what a writer
 # holds; where the order of rows need not be kept, it holds one group of rows instead of many.
 THREADS: Final = 1
@@ -62,7 +62,8 @@ def open_workshop(folder: Path) -> duckdb.DuckDBPyConnection:
         "python_enable_replacements": "false",
     }
     connection = duckdb.connect(":memory:", config=settings)
-    connection.execute("SET TimeZone = 'UTC'")
+    # Its own bar would go to our output as soon as a query takes two seconds.
+    connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     return connection
 
 
@@ -168,10 +169,7 @@ class Staging:
             {
                 "ordinal": self._ordinal,
                 "line": self._line,
-                "instance_id": place.instance_id,
-                "area_kind": place.area_kind,
-                "area_id": place.gitlab_id,
-                "resource": place.resource,
+                **_placed(place),
                 "kind": kind,
                 "key": key,
                 "parent": parent,
@@ -231,6 +229,15 @@ WHERE held.key IS NOT NULL AND read.next_line IS NOT NULL AND NOT EXISTS (
   SELECT 1 FROM staged AS kept WHERE kept.line = read.next_line AND kept.key = held.key
 )
 """
+
+
+def _placed(place: SegmentPlace) -> dict[str, Any]:
+    return {
+        "instance_id": place.instance_id,
+        "area_kind": place.area_kind,
+        "area_id": place.gitlab_id,
+        "resource": place.resource,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def open_locked(path: Path, spill: Path) -> duckdb.DuckDBPyConnection:
         "python_enable_replacements": "false",
     }
     connection = duckdb.connect(str(path), read_only=True, config=settings)
-    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     # In this order: the folder for what does not fit into memory is set while files are allowed.
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")

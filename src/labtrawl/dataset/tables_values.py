@@ -4,6 +4,7 @@ A value of another JSON type than the column's becomes NULL and is named, so tha
 a missing one or `null` is NULL and nothing else.
 """
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -30,8 +31,11 @@ class Row:
 
 
 def decode(raw: bytes) -> Body:
-    """Decode a body, which passed the gate as valid JSON."""
-    body: Body = msgspec.json.decode(raw)
+    """Decode a body, which passed the gate as valid JSON; a number too large is infinite."""
+    try:
+        body: Body = msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        body = json.loads(raw)
     return body
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from labtrawl import logs
 from labtrawl.clock import Clock
 from labtrawl.dataset.disk import Disk
+from labtrawl.dataset.layout import segment_name
 from labtrawl.dataset.merge import merge
 from labtrawl.dataset.sweep import list_segments, sweep
 from labtrawl.domain.failure import RetryPolicy
@@ -113,7 +114,16 @@ class Leasing:
         return made
 
     async def _merge(self, planned: compaction.Plan) -> bool:
-        args = (self.disk, self.dataset_root, planned.segments, planned.name)
+        name = segment_name(
+            planned.instance_id,
+            planned.area_kind,
+            planned.gitlab_id,
+            planned.resource,
+            planned.job_id,
+            planned.fence,
+            planned.number,
+        )
+        args = (self.disk, self.dataset_root, planned.segments, name)
         merged = await asyncio.to_thread(merge, *args)
         closed = manifest.ClosedSegment(merged.name, merged.length, merged.sha256, merged.records)
         return await self.store.write(lambda c: compaction.commit(c, planned, closed))

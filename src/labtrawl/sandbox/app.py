@@ -11,7 +11,7 @@ from labtrawl.sandbox import routes_oauth
 from labtrawl.sandbox.access import Viewer
 from labtrawl.sandbox.call import Call, Profile
 from labtrawl.sandbox.control import Control
-from labtrawl.sandbox.faults import Fault, Mischief, spoil
+from labtrawl.sandbox.faults import Fault, Mischief, spoil, streamed
 from labtrawl.sandbox.gatekeeper import Gatekeeper
 from labtrawl.sandbox.graphql import PATH as GRAPHQL_PATH
 from labtrawl.sandbox.graphql import Door
@@ -92,7 +92,8 @@ class App:
         hold_seconds = self._latency_seconds
         if fault is not None and fault.kind == "delay":
             hold_seconds += fault.retry_after_seconds
-        return Answer(reply, hold_seconds, fault is not None and fault.kind == "reset")
+        torn = fault is not None and fault.kind == "reset"
+        return Answer(reply, hold_seconds, torn, streamed(fault))
 
     def _request(
         self, asked: Asked, target: str, path: str, query: str

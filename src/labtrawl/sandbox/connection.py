@@ -15,9 +15,12 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from labtrawl.sandbox.wire import Answer, Asked, Reply
+from labtrawl.sandbox.wire import Answer, Asked, Reply, Stream
 
 _MOST_WAITING = 32
+_CHUNKED = b"transfer-encoding: chunked\r\n"
+# What streams without end leaves the other connections their turn.
+_BREATH_SECONDS = 0.001
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
@@ -189,6 +192,11 @@ class Connection(asyncio.Protocol):
 
     def _write(self, answer: Answer, method: str, stays: bool) -> None:
         reply = answer.reply
+        if answer.stream is not None:
+            self._busy = True
+            self._transport.write(self._head(reply, stays, _CHUNKED))
+            self._pour(answer.stream)
+            return
         body = reply.body[: len(reply.body) // 2] if answer.torn else reply.body
         head = self._head(reply, stays)
         self._transport.writelines((head,) if method == "HEAD" or not body else (head, body))
@@ -197,11 +205,21 @@ class Connection(asyncio.Protocol):
             self._busy = True
             self._transport.close()
 
-    def _head(self, reply: Reply, stays: bool) -> bytes:
+    def _pour(self, stream: Stream) -> None:
+        """Write without end, until the caller has enough."""
+        if self._transport.is_closing():
+            return
+        if not self._full:
+            chunk = b"%x\r\n%b\r\n" % (len(stream.piece), stream.piece)
+            self._transport.write(chunk)
+        self._loop.call_later(stream.seconds or _BREATH_SECONDS, self._pour, stream)
+
+    def _head(self, reply: Reply, stays: bool, length: bytes = b"") -> bytes:
         lines = [
             _STATUS_LINES[reply.status],
             self._dates.line(),
-            b"content-type: %b\r\ncontent-length: %d\r\n" % (reply.content_type, len(reply.body)),
+            b"content-type: %b\r\n" % reply.content_type,
+            length or b"content-length: %d\r\n" % len(reply.body),
         ]
         lines += [b"%b: %b\r\n" % header for header in reply.headers]
         lines.append(b"\r\n" if stays else b"connection: close\r\n\r\n")

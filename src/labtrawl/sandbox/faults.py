@@ -9,7 +9,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from labtrawl.sandbox.wire import Reply, encode_json
+from labtrawl.sandbox.faults_replies import STATUS, no_json, retry_after, spent, spoil_body
+from labtrawl.sandbox.wire import Headers, Reply, Stream, encode_json
 
 Kind = Literal[
     "429_http",
@@ -18,15 +19,31 @@ Kind = Literal[
     "500",
     "502_html",
     "503",
+    "304",
     "401",
     "403",
+    "403_spent",
+    "403_scope",
+    "403_blocked",
     "404",
+    "405_offset",
+    "408",
     "invalid_grant",
     "truncate",
     "html200",
     "wrong_type",
+    "empty200",
+    "charset",
+    "surrogate",
+    "twin_keys",
+    "huge_number",
+    "bomb",
+    "drip",
+    "endless",
     "reset",
     "delay",
+    "no_total",
+    "next_is_first",
     "graphql_timeout",
     "graphql_cancelled",
     "graphql_nulls",
@@ -39,7 +56,8 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Of the matching requests the first `skip` pass, then every `every`-th is hit, `times` times in
     all (0: without end). `retry_after_seconds` goes into ``Retry-After`` where the kind has it;
-    for ``delay`` it is how long the right answer is held back. The kinds of ``/api/graphql`` alone:
+    `retry_after` is its text as it is sent, for any status; for ``delay`` the seconds are how long
+    the right answer is held back, for ``403_spent`` how long nothing is left of the limit. The kinds of ``/api/graphql`` alone:
     ``graphql_timeout`` (fields are null, told as timed out), ``graphql_nulls`` (every second one of
     them, as an internal error), ``graphql_cancelled`` (503), ``graphql_no_field`` (the schema lost
     it); `field` names the field as ``Type.field``, empty means every list.
@@ -51,6 +69,7 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     every: int = 1
     skip: int = 0
     retry_after_seconds: float = 1.0
+    retry_after: str = ""
     field: str = ""
 
     def __post_init__(self) -> None:
@@ -106,56 +125,31 @@ class Mischief:
         return next((armed.fault for armed in self._armed if armed.strikes(target)), None)
 
 
-_APP_LIMIT = {
-    "message": {"error": "This endpoint has been requested too many times. Try again later."}
-}
-_BAD_GATEWAY = b"<html><head><title>502 Bad Gateway</title></head><body>GitLab</body></html>"
-_CHALLENGE = b"<!DOCTYPE html><html><title>Just a moment...</title><body>Checking</body></html>"
-# What a replica says that has not seen the pair yet (doc/api/oauth2.md; GitLab issue 599181).
-_INVALID_GRANT = {
-    "error": "invalid_grant",
-    "error_description": "The provided authorization grant is invalid, expired, revoked, does not "
-    "match the redirection URI used in the authorization request, or was issued to another client.",
-}
-_STATUS: dict[str, tuple[int, object]] = {
-    "invalid_grant": (400, _INVALID_GRANT),
-    "429_app": (429, _APP_LIMIT),
-    "429_bare": (429, _APP_LIMIT),
-    "500": (500, {"message": "500 Internal Server Error"}),
-    "503": (503, {"message": "503 Service Unavailable"}),
-    "401": (401, {"message": "401 Unauthorized"}),
-    "403": (403, {"message": "403 Forbidden"}),
-    "404": (404, {"message": "404 Not Found"}),
-}
-
-
 def spoil(fault: Fault, right: Reply) -> Reply:
     """The answer in place of the right one; ``reset`` and ``delay`` are the app's own affair."""
-    if fault.kind in _STATUS:
-        status, body = _STATUS[fault.kind]
-        waits = fault.kind in ("429_app", "503")
-        headers = retry_after(fault.retry_after_seconds) if waits else []
-        return Reply(status, encode_json(body), headers)
-    if fault.kind == "truncate":
-        return Reply(right.status, right.body[: len(right.body) * 2 // 3], right.headers)
-    if fault.kind == "wrong_type":
-        wrong = b'{"unexpected":true}' if right.body[:1] == b"[" else b"[]"
-        return Reply(200, wrong, right.headers)
-    return _no_json(fault, right)
+    wait = _wait(fault)
+    if fault.kind in STATUS:
+        status, body = STATUS[fault.kind]
+        waits = fault.kind in ("429_app", "503") or fault.retry_after
+        return Reply(status, encode_json(body), wait if waits else [])
+    if fault.kind == "403_spent":
+        status, body = STATUS["403"]
+        return Reply(status, encode_json(body), spent(fault.retry_after_seconds))
+    return spoil_body(fault.kind, right) or no_json(fault.kind, right, wait)
 
 
-def _no_json(fault: Fault, right: Reply) -> Reply:
-    if fault.kind == "429_http":
-        wait = retry_after(fault.retry_after_seconds)
-        return Reply(429, b"Retry later\n", wait, b"text/plain")
-    if fault.kind == "502_html":
-        return Reply(502, _BAD_GATEWAY, [], b"text/html")
-    return Reply(200, _CHALLENGE, [], b"text/html") if fault.kind == "html200" else right
+def _wait(fault: Fault) -> Headers:
+    if fault.retry_after:
+        return [(b"retry-after", fault.retry_after.encode())]
+    return retry_after(fault.retry_after_seconds)
 
 
-def retry_after(seconds: float) -> list[tuple[bytes, bytes]]:
-    """The header, in whole seconds rounded up."""
-    return [(b"retry-after", str(int(-(-seconds // 1))).encode())]
+def streamed(fault: Fault | None) -> Stream | None:
+    """What comes instead of a body that ends."""
+    kind = fault.kind if fault else ""
+    if kind == "drip":
+        return Stream(b" ", 1.0)
+    return Stream(b" " * 65_536, 0.0) if kind == "endless" else None
 
 
 def decode_faults(body: bytes) -> list[Fault]:

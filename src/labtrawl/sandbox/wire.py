@@ -91,12 +91,23 @@ class Asked(NamedTuple):
     body: bytes = b""
 
 
+class Stream(NamedTuple):
+    """A body without an end: `piece` again and again, one every `seconds` (0: as fast as it goes)."""
+
+    piece: bytes
+    seconds: float
+
+
 class Answer(NamedTuple):
-    """What goes back: after `hold_seconds`; `torn` = half of it, then the connection is dropped."""
+    """What goes back: after `hold_seconds`; `torn` = half of it, then the connection is dropped.
+
+    With a `stream` the reply gives the status and headers alone.
+    """
 
     reply: Reply
     hold_seconds: float = 0.0
     torn: bool = False
+    stream: Stream | None = None
 
 
 class Refused(Exception):

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from labtrawl.dataset.layout import SegmentPrefix
 from labtrawl.store.engine import NOW_MS
 from labtrawl.store.manifest import ClosedSegment
 
@@ -23,13 +22,20 @@ OPEN = "state IN ('queued', 'running', 'held')"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Segments that follow each other, with their numbers, and where the new one goes."""
+    """Segments that follow each other, with their numbers, and where the new one goes.
 
+    Its file is that of the job under this fence, with this number.
+    """
+
+    instance_id: int
+    area_kind: str
+    gitlab_id: int
+    resource: str
     job_id: int
     fence: int
+    number: int
     ids: tuple[int, ...]
     segments: tuple[ClosedSegment, ...]
-    name: str
 
 
 CANDIDATES = f"""
@@ -60,10 +66,8 @@ def plan(connection: Connection, area_id: int, resource: str) -> list[Plan]:
     place = connection.exec_driver_sql(
         "SELECT instance_id, kind, gitlab_id FROM area WHERE id = ?", (area_id,)
     ).one()
-    job_id, number = fence
-    prefix = SegmentPrefix(place[0], place[1], place[2], resource, job_id, number)
     return [
-        Plan(job_id, number, ids, segments, prefix.name(order))
+        Plan(place[0], place[1], place[2], resource, *fence, order, ids, segments)
         for order, (ids, segments) in enumerate(runs, start=1)
     ]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 RECORDS, BODY_BYTES = 40_000, 10_000
-# 192 MB for DuckDB's buffers, the program itself, and what a writer and a chunk hold.
-LIMIT_MB = 350
+# 256 MB for DuckDB's buffers, the program itself, and what a writer and a chunk hold.
+LIMIT_MB = 420
 
 _PROGRAM = """
 import resource, sys

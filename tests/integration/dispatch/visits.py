@@ -36,6 +36,14 @@ class Site:
         told = accounts.VerifiedAccount("main", "http://g", "17.0.0", user, f"u{user}", (), "t")
         return await self.db.write(lambda c: planner.plan_account(c, told))
 
+    async def discovered(self, *resources: str) -> None:
+        """An account found one project, with these jobs of it."""
+        await self.begin()
+        found = await self.claim("discovery")
+        await self.discover(found, project())
+        await self.propose(found, *(wish(name) for name in resources))
+        await self.complete(found, ledger=LedgerReport(expected_by="end of list"))
+
     async def claim(self, resource: str | None = None) -> leases.ClaimedJob:
         self.numbers += 1
         claim_id = f"c{self.numbers}"

@@ -106,7 +106,7 @@ async def test_list_that_changed_meanwhile_keeps_its_rows(place: Place, meanwhil
     else:
         await place.care.compact(least=2)
     before = await place.segments()
-    closed = manifest.ClosedSegment(planned_one.name, 1, "0", 2)
+    closed = manifest.ClosedSegment("new", 1, "0", 2)
     assert not await place.db.write(lambda c: compaction.commit(c, planned_one, closed))
     assert await place.segments() == before
 

@@ -62,8 +62,7 @@ def test_apply_with_an_instant_that_is_not_utc_refuses_it(at: str) -> None:
 
 @pytest.mark.parametrize("natural_id", [None, True, 1.5])
 def test_apply_with_an_id_of_another_type_refuses_it(natural_id: object) -> None:
-    record = fetched(7)
-    object.__setattr__(record, "id", natural_id)
+    record = msgspec.structs.replace(fetched(7), id=natural_id)
     with pytest.raises(DatasetError, match="not a number or a text"):
         apply("as_is", "issues", record)
 

@@ -1,0 +1,104 @@
+"""Areas that come, go and show more: what a repeated discovery does to their lists."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from labtrawl.store.engine import Database
+from tests.integration.dispatch.visits import SCHEDULE, Site, project, wish
+from tests.integration.store.table import store
+
+
+@pytest.fixture
+async def site(database: Database) -> AsyncIterator[Site]:
+    async with store(database) as db:
+        yield Site(db)
+
+
+async def test_discovery_comes_again_and_ends_what_it_does_not_find(site: Site) -> None:
+    await site.begin()
+    found = await site.claim("discovery")
+    await site.discover(found, project(), project(8, "lab/gone"))
+    await site.propose(found, *(wish("milestones", number) for number in (7, 8)))
+    await site.complete(found)
+    await site.visit("milestones")
+    await site.pass_time(7)
+    assert await site.open_due() >= 1
+    again = await site.claim("discovery")
+    await site.db.write(
+        lambda c: c.exec_driver_sql("UPDATE area_access SET seen_at = seen_at - 60000")
+    )
+    await site.discover(again, project(7, "lab/renamed"))
+    assert await site.ask("SELECT COUNT(*) FROM area_access") == [(3,)]  # nothing before the end
+    await site.complete(again)
+    seen = "SELECT full_path, unseen_at IS NULL FROM area WHERE kind = 'project' ORDER BY id"
+    assert [(row[0], bool(row[1])) for row in await site.ask(seen)] == [
+        ("lab/renamed", True),
+        ("lab/gone", False),
+    ]
+    held = "SELECT state, hold_reason FROM job WHERE resource = 'milestones' ORDER BY id"
+    assert (await site.ask(held))[1] == ("held", "unseen")
+    lost = (
+        "SELECT DISTINCT l.reason FROM ledger AS l JOIN area AS a ON a.id = l.area_id"
+        " WHERE a.gitlab_id = 8"
+    )
+    assert await site.ask(lost) == [("forbidden",)]
+    paths = "SELECT p.full_path FROM area_path AS p JOIN area AS a ON a.id = p.area_id"
+    assert await site.ask(f"{paths} WHERE a.gitlab_id = 7 ORDER BY 1") == [
+        ("lab/ocean",),
+        ("lab/renamed",),
+    ]
+    await site.pass_time(7)
+    await site.open_due()
+    back = await site.claim("discovery")
+    await site.discover(back, project(), project(8, "lab/gone"))
+    assert await site.ask(lost) == [(None,)]
+    assert (await site.ask(held))[1] == ("queued", None)
+
+
+async def test_discovery_that_fails_ends_nothing(site: Site) -> None:
+    await site.discovered("milestones")
+    await site.pass_time(7)
+    await site.open_due()
+    again = await site.claim("discovery")
+    await site.db.write(
+        lambda c: c.exec_driver_sql("UPDATE area_access SET seen_at = seen_at - 60000")
+    )
+    await site.report(again, status="failed", reason="unavailable", error="500")
+    assert await site.ask("SELECT COUNT(*) FROM area_access") == [(2,)]
+
+
+async def test_higher_role_reads_again_and_a_lower_one_does_not(site: Site) -> None:
+    await site.discovered("milestones", "issues")
+    await site.visit("milestones")
+    reading = await site.claim("issues")  # with the role 30
+    await site.pass_time(7)
+    await site.open_due()
+    again = await site.claim("discovery")
+    await site.discover(again, project(role=20))
+    await site.discover(again, project(role=30))
+    assert (await site.jobs())["milestones"][1] in ("full", "changes")
+    await site.discover(again, project(role=40))
+    assert (await site.jobs())["milestones"] in (("queued", "sweep"), ("queued", "changes"))
+    await site.complete(reading)
+    assert (await site.jobs())["issues"] == ("queued", "sweep")
+    await site.visit("issues")
+    assert (await site.jobs())["issues"] == ("completed", "sweep")
+    role = "SELECT role FROM visit WHERE resource = 'issues'"
+    assert await site.ask(role) == [(40,)]
+
+
+async def test_only_chosen_resources_are_planned(site: Site) -> None:
+    site.schedule = replace(SCHEDULE, resources=("*", "!issue*"))
+    await site.begin()
+    found = await site.claim("discovery")
+    await site.discover(found, project())
+    wishes = [wish(name) for name in ("milestones", "issues", "commit_discussions")]
+    assert await site.propose(found, *wishes) == 1
+    names = {row[0] for row in await site.ask("SELECT resource FROM ledger")}
+    assert "milestones" in names
+    assert not {name for name in names if name.startswith("issue")}
+    assert "commit_discussions" not in names
+    site.schedule = replace(SCHEDULE, resources=("*", "commit_discussions"))
+    assert await site.propose(found, *wishes) == 2
