@@ -79,6 +79,13 @@ BUGS = [
         f"{DATASET}::test_power_cut_at_every_disk_operation_loses_nothing_and_doubles_nothing",
     ),
     Bug(
+        "no fsync of the folders above",
+        "dataset/sink.py",
+        "            self._folders.last(self._disk, self._segment.made)\n",
+        "",
+        f"{DATASET}::test_power_cut_at_every_disk_operation_loses_nothing_and_doubles_nothing",
+    ),
+    Bug(
         "no fence",
         "store/jobs.py",
         "    if state != JobState.RUNNING or fence != origin.fence or holder != origin.name:\n",

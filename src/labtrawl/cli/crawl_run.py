@@ -14,6 +14,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -56,6 +57,7 @@ HEARTBEAT_SECONDS = 5.0
 LOOK_SECONDS = 0.2
 PATIENCE_SECONDS = 5.0
 RETRY = RetryPolicy()
+SPARE_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,9 @@ class Embedded:
     async def running(self) -> AsyncIterator[Store]:
         """Crawl while the block runs, until a signal; what is under way then is checkpointed."""
         data_dir = self.plan.data_dir
+        # Files of several lists wait for the disk at once.
+        workers = ThreadPoolExecutor(self.plan.jobs + SPARE_THREADS, "disk")
+        asyncio.get_running_loop().set_default_executor(workers)
         async with contextlib.AsyncExitStack() as stack:
             control = data_dir / "control.sock"
             await stack.enter_async_context(

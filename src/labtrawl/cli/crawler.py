@@ -7,6 +7,7 @@ import random
 import secrets
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from labtrawl.supervisor.child import Child
 from labtrawl.supervisor.handover import Handover
 from labtrawl.supervisor.listeners import reachable
 
+SPARE_THREADS = 4
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -51,6 +53,9 @@ async def run_crawler() -> None:
     async with Child.from_environment() as child:
         settings = config.restore(child.begin.settings)
         logs.set_up(settings.logs)
+        # Files of several lists wait for the disk at once.
+        workers = ThreadPoolExecutor(settings.crawler.jobs + SPARE_THREADS, "disk")
+        asyncio.get_running_loop().set_default_executor(workers)
         async with contextlib.AsyncExitStack() as stack:
             doors = await _open_doors(settings, stack)
             meeting = await _meeting(child, settings, stack)

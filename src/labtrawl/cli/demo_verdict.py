@@ -1,5 +1,6 @@
 """The demo's verdict: the dataset against the sandbox's own truth, item by item."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from labtrawl.store.engine import Snapshots
 Key = tuple[str, int, str, str]
 # GitLab's ids of these are unique in their area only; the dataset puts the area's id in front.
 LOCAL = frozenset({"members", "inherited_members", "commits", "branches", "tags", "releases"})
+_IN_SECONDS = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,15 @@ def _is_part(found: object, wanted: object) -> bool:
     if isinstance(found, list) and isinstance(wanted, list):
         pairs = zip(found, wanted, strict=False)
         return len(found) == len(wanted) and all(_is_part(*pair) for pair in pairs)
-    return found == wanted
+    return found == wanted or _is_cut(found, wanted)
+
+
+def _is_cut(found: object, wanted: object) -> bool:
+    """Say whether this is the instant in whole seconds and UTC, as GraphQL tells it."""
+    if not (isinstance(found, str) and isinstance(wanted, str)):
+        return False
+    cut = _IN_SECONDS.fullmatch(found)
+    return cut is not None and re.fullmatch(rf"{cut[1]}\.\d{{3}}(Z|\+00:00)", wanted) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,29 +57,40 @@ class Folders:
     """The folders that this process knows to last, shared by its sinks: each is synced once.
 
     Those that were there already are synced too: a crawler that died may have made them and never
-    have synced their parents.
+    have synced their parents. They are synced behind the file that lies in them: a file system that
+    keeps one journal has little left to do then.
     """
 
     def __init__(self) -> None:
         self._lasting: set[Path] = set()
-        self._one_call = threading.Lock()
 
-    def make(self, disk: Disk, root: Path, folder: Path) -> None:
-        """Make the folders from the root down and let each entry last. Raises OSError."""
+    def knows(self, folder: Path) -> bool:
+        """Say whether a folder lasts, and lies where its path says."""
+        return folder in self._lasting
+
+    def make(self, disk: Disk, root: Path, folder: Path) -> list[Path]:
+        """Make the folders from the root down; return those whose entries must be made to last.
+
+        Raises OSError.
+        """
         if folder in self._lasting:
-            return
+            return []
         inside = folder.relative_to(root).parents
-        with self._one_call:
-            for step in [root, *(root / part for part in reversed(inside[:-1])), folder]:
-                if step not in self._lasting:
-                    disk.make_folder(step)
-                    disk.sync_folder(step.parent)
-                    self._lasting.add(step)
+        way = [root, *(root / part for part in reversed(inside[:-1])), folder]
+        made = [step for step in way if step not in self._lasting]
+        for step in made:
+            disk.make_folder(step)
+        return made
+
+    def last(self, disk: Disk, made: list[Path]) -> None:
+        """Let the entries of folders last that `make` returned. Raises OSError."""
+        for step in made:
+            disk.sync_folder(step.parent)
+        self._lasting.update(made)
 
     def forget(self) -> None:
         """Know nothing any more: the disk refused something, and may have lost folders."""
-        with self._one_call:
-            self._lasting.clear()
+        self._lasting.clear()
 
 
 class _OpenSegment:
@@ -88,14 +99,15 @@ class _OpenSegment:
     The file is created with its first frame: a short list needs one visit to the disk.
     """
 
-    def __init__(self, disk: Disk, create: Callable[[], int], path: Path, name: str) -> None:
+    def __init__(self, disk: Disk, make: Callable[[], list[Path]], path: Path, name: str) -> None:
         self.name = name
         self.length = 0
         self.records = 0
         self.raw_bytes = 0
         self._disk = disk
-        self._create = create
+        self._make = make
         self._path = path
+        self.made: list[Path] = []
         self._lines: list[bytes] = []
         self._hash = hashlib.sha256()
         self._handle: int | None = None
@@ -122,7 +134,8 @@ class _OpenSegment:
 
     def _opened(self) -> int:
         if self._handle is None:
-            self._handle = self._create()
+            self.made = self._make()
+            self._handle = self._disk.create(self._path)
             self._is_created = True
         return self._handle
 
@@ -225,6 +238,7 @@ class Sink:
             if self._segment is None:
                 return None
             closed = self._segment.finish()
+            self._folders.last(self._disk, self._segment.made)
             self._segment = None
             return closed
 
@@ -242,15 +256,20 @@ class Sink:
     def _begin(self) -> _OpenSegment:
         name = self._place.name(self._next_number)
         self._next_number += 1
-        path = segment_path(self._root, name)
+        path = self._path_of(name)
         self._begun_at = self._monotonic()
-        self._segment = _OpenSegment(self._disk, lambda: self._create(path, name), path, name)
+        self._segment = _OpenSegment(self._disk, lambda: self._make(path.parent, name), path, name)
         return self._segment
 
-    def _create(self, path: Path, name: str) -> int:
-        self._folders.make(self._disk, self._root, path.parent)
+    def _make(self, folder: Path, name: str) -> list[Path]:
+        made = self._folders.make(self._disk, self._root, folder)
         self._refuse_without_room(name)
-        return self._disk.create(path)
+        return made
+
+    def _path_of(self, name: str) -> Path:
+        """Return where a segment goes; that its folder leads nowhere else is looked up once."""
+        path = self._root / name
+        return path if self._folders.knows(path.parent) else segment_path(self._root, name)
 
     def _refuse_without_room(self, name: str) -> None:
         free, least = self._disk.free_bytes(self._root), self._limits.min_free_bytes

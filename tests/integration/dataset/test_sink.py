@@ -155,7 +155,7 @@ def test_folders_are_made_to_last_once_by_all_sinks_together(tmp_path: Path) -> 
         sink.close_segment()
     area = f"d/i{ISSUES.instance_id}/{ISSUES.area_kind}-{ISSUES.gitlab_id}"
     inner = f"{area}/{ISSUES.resource}"
-    assert disk.synced == [".", "d", f"d/i{ISSUES.instance_id}", area, inner, inner]
+    assert disk.synced == [inner, ".", "d", f"d/i{ISSUES.instance_id}", area, inner]
 
 
 def test_folders_are_made_again_after_a_failure_of_the_disk(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ async def test_every_door_is_described(tmp_path: Path) -> None:
         ("POST", "/api/admin/crawler", {"action": "ping"}, "2XX"),
         ("POST", "/api/admin/crawler", {"action": "status"}, "2XX"),
         ("GET", "/api/admin/crawler", None, "2XX"),
+        ("POST", "/api/admin/ledger/refill", {"area": "lab", "resource": "issues"}, "2XX"),
         ("GET", "/api/admin/statistics", None, "2XX"),
         ("GET", "/api/admin/health", None, "2XX"),
         ("POST", "/api/admin/crawler", {"action": "explode"}, "default"),

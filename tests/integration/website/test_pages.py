@@ -127,6 +127,16 @@ async def test_retry_queues_a_failed_job_and_refuses_others(admin: Client) -> No
     assert (early.status, done.status, state) == (409, 303, "queued")
 
 
+async def test_gaps_are_read_again_by_a_button_of_the_coverage(admin: Client) -> None:
+    job_id = await admin.write(world.one_job)
+    await admin.write(world.start)
+    await admin.write(lambda c: jobs.fail(c, job_id, "unavailable", "502"))
+    assert 'action="/coverage/refill"' in (await admin.get("/coverage")).text
+    done = await admin.post("/coverage/refill")
+    row = await admin.write(lambda c: c.exec_driver_sql("SELECT state, mode FROM job").one())
+    assert (done.status, tuple(row)) == (303, ("queued", "sweep"))
+
+
 async def test_retry_of_a_list_that_another_job_reads_names_it(admin: Client) -> None:
     first = await admin.write(world.one_job)
     await admin.write(world.start)

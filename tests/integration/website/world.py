@@ -13,9 +13,9 @@ from labtrawl.store.engine import NOW_MS
 
 GROUP = ("group", "members", "inherited_members", "labels", "milestones")
 PROJECT = (
-    *("project", "members", "inherited_members", "labels", "milestones", "issues", "issue_notes"),
-    *("merge_requests", "merge_request_notes", "commits", "branches", "tags", "pipelines"),
-    *("ci_jobs", "releases", "events"),
+    *("project", "members", "inherited_members", "labels", "milestones", "issues"),
+    *("issue_discussions", "merge_requests", "merge_request_discussions", "commits", "branches"),
+    *("tags", "pipelines", "ci_jobs", "releases", "events"),
 )
 TEAMS = (
     *("lighthouse", "lighthouse/platform", "lighthouse/apps", "harbour", "harbour/tools"),

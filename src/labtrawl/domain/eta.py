@@ -1,0 +1,366 @@
+"""When a crawl, an area or a job will be done: a range, reckoned from what was seen. Pure.
+
+Work is counted in requests. What finished work took says what the open work will take, and how fast
+it went lately says how long that is. Instants and lengths are milliseconds; nothing here reads a
+clock. Jobs are claimed in the order of `store.leases.CLAIMABLE`: higher priority first, then lower id.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+# Once so much is done, the end is promised to lie in a range whose upper end is at most so many
+# times its lower one; a little less, so that rounding for people keeps the promise.
+FIRM_SHARE = 0.2
+FIRM_WIDTH = 1.9
+LOOSE_WIDTH = 4.0
+# Before so much is done, nothing is said.
+LEAST_SHARE = 0.02
+# A rate needs so much to stand on: requests, and milliseconds.
+LEAST_REQUESTS = 20
+LEAST_MS = 2_000
+# How far back a rate looks: a part of the time since the begin, within these bounds.
+SHORTEST_WINDOW_MS = 60_000
+LONGEST_WINDOW_MS = 30 * 60_000
+LOOKED_BACK = 0.25
+# So much of the limit in use means that the limit is what takes the time.
+NEAR_LIMIT = 0.7
+# What is assumed of a kind until it was seen: requests for each unit beyond the first request, and
+# how many units' worth of evidence that assumption weighs. A list's page holds 100; what belongs to
+# items is asked for in blocks of them.
+LIST, NESTED = (0.01, 100.0), (0.1, 25.0)
+# As many jobs' worth of evidence weighs what the other kinds took.
+BORROWED_JOBS = 2.0
+BORROWED_REQUESTS = 5.0
+# What took more than was expected of it is taken to need a part of that again.
+STILL_LEFT = 0.2
+ROUNDS = 6
+
+
+class Kind(NamedTuple):
+    """A resource, and how it is read."""
+
+    resource: str
+    mode: str = "full"
+
+
+class Seen(NamedTuple):
+    """A job that was at work lately, with its requests between two instants.
+
+    `units` are the rows of a list, or the items that each have one; None where nobody knows yet.
+    """
+
+    kind: Kind
+    requests: int
+    units: int | None
+    began_at: int
+    ended_at: int
+    is_done: bool = True
+
+
+class Queued(NamedTuple):
+    """Jobs of one kind that wait with one priority, whose ids are in `first_id` … `last_id`.
+
+    Of `known` of them the `units` are known, `largest` of one. `not_before` is an instant that they
+    wait for.
+    """
+
+    kind: Kind
+    priority: int
+    first_id: int
+    last_id: int
+    jobs: int = 1
+    known: int = 0
+    units: int = 0
+    largest: int = 0
+    not_before: int = 0
+
+
+class Running(NamedTuple):
+    """A job in somebody's hands, and how many requests it took so far."""
+
+    kind: Kind
+    requests: int = 0
+    units: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """An end between two lengths of time from now, in ms."""
+
+    lower: int
+    upper: int
+
+
+@dataclass(slots=True)
+class _Sum:
+    jobs: int = 0
+    requests: float = 0.0
+    sized: int = 0
+    units: float = 0.0
+    beyond: float = 0.0
+    ms: float = 0.0
+
+    def add(self, one: Seen) -> None:
+        self.ms += max(1, one.ended_at - one.began_at) if one.requests else 0
+        # What runs still counts for the mean of those without a size: else only the short are seen.
+        self.requests += one.requests
+        if one.is_done:
+            self.jobs += 1
+            if one.units is not None:
+                self.sized += 1
+                self.units += one.units
+                self.beyond += max(0, one.requests - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What finished work says of the work that is left."""
+
+    nested: frozenset[str]
+    _kinds: Mapping[Kind, _Sum] = field(default_factory=dict)
+    _pools: Mapping[bool, _Sum] = field(default_factory=dict)
+
+    def requests_of(self, kind: Kind, units: float | None) -> float:
+        """Expect so many requests of a whole job; at least one."""
+        if units is None:
+            return self._mean(kind)
+        return 1.0 + self._per_unit(kind) * units
+
+    def of(self, group: Queued) -> float:
+        """Expect so many requests of jobs that wait."""
+        unknown = max(0, group.jobs - group.known) * self.requests_of(group.kind, None)
+        return group.known + self._per_unit(group.kind) * group.units + unknown
+
+    def left_of(self, job: Running) -> float:
+        """Expect so many more requests of a job that runs."""
+        whole = self.requests_of(job.kind, job.units)
+        return max(whole - job.requests, whole * STILL_LEFT)
+
+    def ms_of(self, kind: Kind) -> float:
+        """Expect a request of such a job to take so many milliseconds, waits included."""
+        pools = self._pools.values()
+        ms, requests = sum(one.ms for one in pools), sum(one.requests for one in pools)
+        other = ms / requests if requests else 0.0
+        own = self._kinds.get(kind, _Sum())
+        return (own.ms + other * BORROWED_REQUESTS) / (own.requests + BORROWED_REQUESTS)
+
+    def _per_unit(self, kind: Kind) -> float:
+        is_nested = kind.resource in self.nested
+        first, weight = NESTED if is_nested else LIST
+        for one in (self._pools.get(is_nested), self._kinds.get(kind)):
+            if one is not None:
+                first = (one.beyond + first * weight) / (one.units + weight)
+        return first
+
+    def _mean(self, kind: Kind) -> float:
+        pool = self._pools.get(kind.resource in self.nested, _Sum())
+        other = (pool.requests + 1.0) / (pool.jobs + 1.0)
+        own = self._kinds.get(kind, _Sum())
+        return max(1.0, (own.requests + other * BORROWED_JOBS) / (own.jobs + BORROWED_JOBS))
+
+
+def learn(seen: Iterable[Seen], nested: frozenset[str]) -> Learned:
+    """Learn from what was at work; `nested` are the resources that belong to items of another."""
+    kinds: dict[Kind, _Sum] = {}
+    pools: dict[bool, _Sum] = {}
+    for one in seen:
+        kinds.setdefault(one.kind, _Sum()).add(one)
+        pools.setdefault(one.kind.resource in nested, _Sum()).add(one)
+    return Learned(nested, kinds, pools)
+
+
+def rate_of(
+    seen: Sequence[Seen],
+    now: int,
+    window: int,
+    known_from: int = 0,
+    cost_of: Callable[[Kind], float] = lambda _: 1.0,
+) -> float | None:
+    """Return the work a millisecond of the last `window`; None where that stands on nothing.
+
+    A job's requests are spread evenly over its time, and each counts what one of its kind costs. Of
+    what ended before `known_from` nothing is known.
+    """
+    began = max(now - window, known_from, min((one.began_at for one in seen), default=now))
+    requests, work = 0.0, 0.0
+    for one in seen:
+        length = max(1, min(one.ended_at, now) - one.began_at)
+        within = min(length, max(0, min(one.ended_at, now) - began))
+        requests += one.requests * within / length
+        work += one.requests * cost_of(one.kind) * within / length
+    is_enough = now - began >= LEAST_MS and requests >= LEAST_REQUESTS
+    return work / (now - began) if is_enough else None
+
+
+@dataclass(frozen=True, slots=True)
+class Crawl:
+    """All that is known of a crawl at an instant.
+
+    `done` are the requests so far, `limit` the requests a minute that all accounts together may
+    send (None: not known), `not_before` the instant up to which none of them may. `known_from` is
+    the end of the earliest work that `seen` holds, 0 where it holds all.
+    """
+
+    now: int
+    seen: Sequence[Seen]
+    running: Sequence[Running]
+    queued: Sequence[Queued]
+    done: float = 0.0
+    nested: frozenset[str] = frozenset()
+    limit: int | None = None
+    not_before: int = 0
+    known_from: int = 0
+    is_discovering: bool = False
+    # From a length of time at work to the length of time that it takes with what rests meanwhile.
+    with_rests: Callable[[int], int] = int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The open jobs of one area, each a group of its own, and the requests that it took so far."""
+
+    running: Sequence[Running] = ()
+    queued: Sequence[Queued] = ()
+    done: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What can be said of an end: a range, or in words why there is none yet."""
+
+    range: Range | None = None
+    why_none: str = ""
+
+
+DISCOVERING = "areas are still being discovered"
+TOO_EARLY = "too little is done to tell from"
+NOT_MOVING = "nothing was read lately"
+
+
+class Forecast:
+    """Answers when what will be done, from one look at a crawl."""
+
+    def __init__(self, crawl: Crawl) -> None:
+        self._crawl = crawl
+        self._learned = learn(crawl.seen, crawl.nested)
+        self._groups = sorted(crawl.queued, key=lambda one: (-one.priority, one.first_id))
+        self._requests = [self._learned.of(one) for one in self._groups]
+        lefts = [self._learned.left_of(one) for one in crawl.running]
+        self._left = sum(lefts) + sum(self._requests)
+        self._is_limited = self._find_limited()
+        self._lefts = [
+            left * self._cost(one.kind) for one, left in zip(crawl.running, lefts, strict=True)
+        ]
+        self._alone = [
+            left * self._learned.ms_of(one.kind)
+            for one, left in zip(crawl.running, lefts, strict=True)
+        ]
+        self._rate = self._find_rate()
+
+    def _find_limited(self) -> bool:
+        """Whether the budget is what takes the time: then a request costs the same whatever it is."""
+        crawl = self._crawl
+        if crawl.limit is None:
+            return False
+        rate = rate_of(crawl.seen, crawl.now, SHORTEST_WINDOW_MS, crawl.known_from)
+        return rate is not None and rate >= crawl.limit / 60_000 * NEAR_LIMIT
+
+    def _cost(self, kind: Kind) -> float:
+        return 1.0 if self._is_limited else self._learned.ms_of(kind)
+
+    def _find_rate(self) -> float | None:
+        """The work a millisecond, over a part of the time since the begin, within the limit."""
+        crawl = self._crawl
+        plain = rate_of(crawl.seen, crawl.now, SHORTEST_WINDOW_MS, crawl.known_from)
+        if not plain:
+            return None
+        window = min(max(LOOKED_BACK * crawl.done / plain, SHORTEST_WINDOW_MS), LONGEST_WINDOW_MS)
+        rate = rate_of(crawl.seen, crawl.now, int(window), crawl.known_from, self._cost)
+        if not rate or crawl.limit is None or not self._left:
+            return rate
+        work = sum(self._lefts) + sum(map(self._work, self._groups, self._requests))
+        return min(rate, crawl.limit / 60_000 * work / self._left)
+
+    def _work(self, group: Queued, requests: float) -> float:
+        return requests * self._cost(group.kind)
+
+    def whole(self) -> Told:
+        """Say when all that is open now will be done."""
+        if not self._left:
+            return Told(Range(0, 0))
+        ends, through = list(self._alone), 0.0
+        for group, requests in zip(self._groups, self._requests, strict=True):
+            through += self._work(group, requests)
+            units = group.largest if group.known else None
+            ends.append(self._end(group, through, self._learned.requests_of(group.kind, units)))
+        return self._told(max(ends), self._crawl.done, self._left)
+
+    def part(self, part: Part) -> Told:
+        """Say when the open jobs of an area will be done."""
+        lefts = [self._learned.left_of(one) for one in part.running]
+        own = [self._learned.of(one) for one in part.queued]
+        if not lefts and not own:
+            return Told(Range(0, 0))
+        ends = [
+            left * self._learned.ms_of(one.kind)
+            for one, left in zip(part.running, lefts, strict=True)
+        ]
+        for one, left in zip(part.queued, own, strict=True):
+            _, before = self.ahead(one.priority, one.first_id)
+            ends.append(self._end(one, before + self._work(one, left), left))
+        return self._told(max(ends), part.done, sum(lefts) + sum(own))
+
+    def begin(self, priority: int, job_id: int) -> Told:
+        """Say when a job that waits for its turn will begin."""
+        _, before = self.ahead(priority, job_id)
+        return self._told(self._until_claimed(before), self._crawl.done, self._left)
+
+    def ahead(self, priority: int, job_id: int) -> tuple[int, float]:
+        """Return how many jobs are claimed before a job, and how much work they are."""
+        jobs, work = 0.0, 0.0
+        for group, requests in zip(self._groups, self._requests, strict=True):
+            if group.not_before > self._crawl.now or group.priority < priority:
+                continue
+            span = group.last_id - group.first_id + 1
+            before = min(max(job_id - group.first_id, 0), span) / span
+            share = 1.0 if group.priority > priority else before
+            jobs += group.jobs * share
+            work += self._work(group, requests) * share
+        return round(jobs), work
+
+    def _end(self, group: Queued, through: float, own: float) -> float:
+        """When all up to the end of a group is done, and a job of so many requests in it."""
+        begun = self._until_claimed(through - own * self._cost(group.kind))
+        begun = max(begun, group.not_before - self._crawl.now)
+        return max(self._until_claimed(through), begun + own * self._learned.ms_of(group.kind))
+
+    def _until_claimed(self, work: float) -> float:
+        """When so much of what waits is done, beside what runs: a job gets its share meanwhile."""
+        if not self._rate:
+            return 0.0
+        share = self._rate / max(1, len(self._lefts))
+        time = (work + sum(self._lefts)) / self._rate
+        for _ in range(ROUNDS):
+            time = (work + sum(min(left, share * time) for left in self._lefts)) / self._rate
+        return time
+
+    def _told(self, time: float, done: float, left: float) -> Told:
+        crawl = self._crawl
+        if crawl.is_discovering:
+            return Told(why_none=DISCOVERING)
+        share = max(_share(crawl.done, self._left), _share(done, left))
+        if share < LEAST_SHARE:
+            return Told(why_none=TOO_EARLY)
+        if self._rate is None:
+            return Told(why_none=TOO_EARLY if self._lefts else NOT_MOVING)
+        spread = math.sqrt(FIRM_WIDTH if share >= FIRM_SHARE else LOOSE_WIDTH)
+        # What rests belongs to the range as the work does, or a night would make it too wide.
+        whole = crawl.with_rests(int(max(0, crawl.not_before - crawl.now) + time))
+        lower = math.ceil(whole / spread)
+        return Told(Range(lower, max(lower, math.floor(whole * spread))))
+
+
+def _share(done: float, left: float) -> float:
+    return done / (done + left) if done + left else 1.0

@@ -1,0 +1,149 @@
+"""Statuses of HTTP that are no success: waited for, tried again, or a gap with its reason."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+
+from labtrawl.sandbox import Fault
+from labtrawl.store import summary
+from tests.integration.faults.crawling import ONE, OTHER, crawl, path_of
+
+# A single object, two flat lists, and the search for areas.
+PLACES = (
+    rf"/projects/{ONE.id}\?",
+    path_of("labels"),
+    path_of("issues", OTHER.id),
+    "/api/v4/projects\\?",
+)
+LABELS = (ONE.full_path, "labels")
+
+
+@pytest.mark.parametrize("kind", ["304", "408", "500", "502_html", "503"])
+async def test_failure_that_passes_costs_a_try_and_loses_nothing(tmp_path: Path, kind: str) -> None:
+    faults = [Fault(path=path, kind=kind) for path in PLACES]  # type: ignore[arg-type]
+    async with crawl(tmp_path, *faults) as one:
+        await one.run()
+        await one.assert_equals_truth()
+        assert (await one.site.store.read(summary.progress)).retries >= len(PLACES)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("304", "failed"),
+        ("403", "forbidden"),
+        ("404", "forbidden"),
+        ("408", "failed"),
+        ("500", "failed"),
+        ("502_html", "failed"),
+        ("503", "failed"),
+    ],
+)
+async def test_failure_that_stays_is_a_gap_of_its_list_alone(
+    tmp_path: Path, kind: str, reason: str
+) -> None:
+    fault = Fault(path=path_of("labels"), kind=kind, times=0)  # type: ignore[arg-type]
+    async with crawl(tmp_path, fault) as one:
+        await one.run()
+        await one.assert_only_gaps({LABELS: reason})
+        assert kind.partition("_")[0] in await one.detail(LABELS)
+
+
+def _in(seconds: float) -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+
+
+WAITS = {
+    "none": "",
+    "zero": "0",
+    "negative": "-5",
+    "seconds": "7",
+    "date": "date+20",
+    "past": "date-20",
+    "nonsense": "soon",
+}
+
+
+@pytest.mark.parametrize("wait", WAITS)
+@pytest.mark.parametrize("kind", ["429_http", "429_bare"])
+async def test_429_is_a_wait_however_often_and_never_a_failed_try(
+    tmp_path: Path, kind: str, wait: str
+) -> None:
+    """Once more often than a request, or a job, is tried."""
+    text = WAITS[wait]
+    if text.startswith("date"):
+        text = _in(float(text.removeprefix("date")))
+    told = {"retry_after": text} if text else {"retry_after_seconds": 0}
+    fault = Fault(path=path_of("labels"), kind=kind, times=4, **told)  # type: ignore[arg-type]
+    async with crawl(tmp_path, fault) as one:
+        await one.run()
+        await one.assert_equals_truth()
+
+
+async def test_403_of_a_spent_budget_is_a_wait_and_no_refusal(tmp_path: Path) -> None:
+    fault = Fault(path=path_of("labels"), kind="403_spent", times=4, retry_after_seconds=3)
+    async with crawl(tmp_path, fault) as one:
+        await one.run()
+        await one.assert_equals_truth()
+
+
+async def test_429_of_a_year_is_waited_for_a_day_and_nothing_is_said_to_be_complete(
+    tmp_path: Path,
+) -> None:
+    fault = Fault(path=path_of("labels"), kind="429_http", retry_after="31536000")
+    async with crawl(tmp_path, fault) as one:
+        async with one.crawling():
+            await _put_off(one)
+            assert (await one.gaps())[LABELS] is None
+            one.time.leapt_seconds += 86_401
+            await one.site.store.write(_a_day_later)
+            await one.site.finished(30)
+        await one.assert_equals_truth()
+
+
+def _a_day_later(connection: object) -> None:
+    connection.exec_driver_sql(  # type: ignore[attr-defined]
+        "UPDATE job SET run_after = run_after - 86401000 WHERE run_after IS NOT NULL"
+    )
+
+
+async def _put_off(one: object) -> None:
+    """Wait until every open job waits for a later time."""
+    import asyncio  # noqa: PLC0415
+
+    store = one.site.store  # type: ignore[attr-defined]
+    async with asyncio.timeout(30):
+        while True:
+            ticket = store.changes.ticket()
+            if await store.read(_is_put_off):
+                return
+            await ticket.wait()
+
+
+def _is_put_off(connection: object) -> bool:
+    rows = connection.exec_driver_sql(  # type: ignore[attr-defined]
+        "SELECT state, run_after FROM job WHERE state IN ('queued', 'running', 'held')"
+    ).all()
+    return bool(rows) and all(state == "queued" and after is not None for state, after in rows)
+
+
+async def test_item_that_is_gone_after_its_row_was_listed_is_a_deletion_of_its_list_alone(
+    tmp_path: Path,
+) -> None:
+    """By REST: the list of one issue answers 404, in a GitLab without GraphQL."""
+    iid = ONE.issues[0].iid
+    faults = (
+        Fault(path="/api/graphql", kind="404", times=0),
+        Fault(path=rf"/projects/{ONE.id}/issues/{iid}/discussions", kind="404", times=0),
+    )
+    async with crawl(tmp_path, *faults) as one:
+        await one.run()
+        gaps = await one.gaps()
+        assert gaps[ONE.full_path, "issue_discussions"] == "deleted"
+        timelogs = {
+            (project.full_path, "timelogs"): gaps[project.full_path, "timelogs"]
+            for project in (ONE, OTHER)
+        }
+        await one.assert_only_gaps({(ONE.full_path, "issue_discussions"): "deleted"} | timelogs)  # type: ignore[arg-type]

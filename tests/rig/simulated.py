@@ -1,0 +1,166 @@
+"""A crawl that is only played: jobs in the order of the claim, a number at once, a rate that drifts.
+
+What it shows at an instant is what the database would: sizes that are not known yet stay hidden.
+"""
+
+import math
+import random
+from dataclasses import dataclass, field
+
+from labtrawl.domain.eta import Crawl, Kind, Part, Queued, Running, Seen
+
+ITEMS = ("issue_discussions", "issue_award_emoji", "issue_label_events", "issue_links")
+LISTS = ("labels", "members", "commits", "branches", "pipelines", "releases")
+NESTED = frozenset(ITEMS)
+STEP_MS = 500
+BUCKETS = 64
+NEWEST = 3000
+
+
+@dataclass
+class Job:
+    """A list of an area: how large it is, and how far."""
+
+    id: int
+    area: int
+    resource: str
+    priority: int
+    units: int
+    requests: int
+    spent: float = 0.0
+    began_at: int | None = None
+    ended_at: int | None = None
+
+
+@dataclass
+class Play:
+    """One crawl by a seed; `limit` is the requests a minute that the budget gives."""
+
+    seed: int
+    areas: int = 60
+    at_once: int = 16
+    limit: int | None = None
+    drift: float = 0.02
+    now: int = 0
+    jobs: list[Job] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+        self._speed = 1.0
+        kinds = ("project", "issues", *LISTS, *ITEMS)
+        # Requests a second of one job, and requests a unit, of each kind.
+        self._fast = {kind: math.exp(self._random.gauss(0.7, 0.5)) for kind in kinds}
+        per_unit = {kind: 1 / self._random.choice((1, 10, 25, 50)) for kind in ITEMS}
+        for area in range(self.areas):
+            issues = min(int(self._random.lognormvariate(4, 1.4)), 8000)
+            self._add(area, "project", 5, 1, 1)
+            self._add(area, "issues", 4, issues, 1 + issues // 100)
+            for name in LISTS:
+                size = min(int(self._random.lognormvariate(3, 1.6)), 20_000)
+                self._add(area, name, 0, size, 1 + size // 100)
+            for name in ITEMS:
+                each = per_unit[name] * math.exp(self._random.gauss(0, 0.3))
+                self._add(area, name, -1, issues, 1 + math.ceil(issues * each))
+        self._queue = sorted(self.jobs, key=lambda one: (-one.priority, one.id))
+        self._running: list[Job] = []
+        self.total = sum(one.requests for one in self.jobs)
+
+    def _add(self, area: int, name: str, priority: int, units: int, requests: int) -> None:
+        self.jobs.append(Job(len(self.jobs) + 1, area, name, priority, units, requests))
+
+    def step(self) -> bool:
+        """Let half a second pass; False when all is done."""
+        while self._queue and len(self._running) < self.at_once:
+            job = self._queue.pop(0)
+            job.began_at = self.now
+            self._running.append(job)
+        self._speed *= math.exp(self._random.gauss(0, self.drift))
+        self._speed = min(max(self._speed, 0.4), 2.5)
+        wanted = {
+            job.id: self._fast[job.resource] * self._speed * STEP_MS / 1000 for job in self._running
+        }
+        most = math.inf if self.limit is None else self.limit / 60_000 * STEP_MS
+        share = min(1.0, most / max(sum(wanted.values()), 1e-9))
+        self.now += STEP_MS
+        for job in self._running:
+            job.spent += wanted[job.id] * share
+            if job.spent >= job.requests:
+                job.spent, job.ended_at = job.requests, self.now
+        self._running = [job for job in self._running if job.ended_at is None]
+        return bool(self._running or self._queue)
+
+    @property
+    def done(self) -> float:
+        """Requests so far."""
+        return sum(int(one.spent) for one in self.jobs)
+
+    def end_of(self, area: int) -> int:
+        """When the last job of an area ended."""
+        return max(one.ended_at or 0 for one in self.jobs if one.area == area)
+
+    def share_of(self, area: int) -> float:
+        """How much of an area is done, by its true size."""
+        own = [one for one in self.jobs if one.area == area]
+        return sum(one.spent for one in own) / sum(one.requests for one in own)
+
+    def is_open(self, area: int) -> bool:
+        """Say whether something of an area is left."""
+        return any(one.ended_at is None for one in self.jobs if one.area == area)
+
+    def look(self) -> Crawl:
+        """What the database shows."""
+        begun = [one for one in self.jobs if one.began_at is not None]
+        begun.sort(key=lambda one: one.ended_at or self.now, reverse=True)
+        seen = [self._seen(one) for one in begun[:NEWEST]]
+        groups: dict[tuple[int, str, int], list[Job]] = {}
+        size = max(1, len(self.jobs) // BUCKETS)
+        for job in self._queue:
+            groups.setdefault((job.priority, job.resource, job.id // size), []).append(job)
+        return Crawl(
+            now=self.now,
+            seen=seen,
+            running=[self._in_hand(one) for one in self._running],
+            queued=[self._group(each) for each in groups.values()],
+            done=self.done,
+            nested=NESTED,
+            limit=self.limit,
+            known_from=seen[-1].ended_at if len(begun) > NEWEST else 0,
+        )
+
+    def part(self, area: int) -> Part:
+        """What the database shows of an area."""
+        return Part(
+            [self._in_hand(one) for one in self._running if one.area == area],
+            [self._group([one]) for one in self._queue if one.area == area],
+            sum(int(one.spent) for one in self.jobs if one.area == area),
+        )
+
+    def _seen(self, job: Job) -> Seen:
+        assert job.began_at is not None
+        ended = job.ended_at if job.ended_at is not None else self.now
+        is_done = job.ended_at is not None
+        kind = Kind(job.resource)
+        return Seen(kind, int(job.spent), self._units(job), job.began_at, ended, is_done)
+
+    def _in_hand(self, job: Job) -> Running:
+        return Running(Kind(job.resource), int(job.spent), self._units(job))
+
+    def _units(self, job: Job) -> int | None:
+        """The items of an area are known when their list is read; a list's size by its first page."""
+        if job.resource in NESTED:
+            parent = next(o for o in self.jobs if o.area == job.area and o.resource == "issues")
+            return job.units if parent.ended_at is not None else None
+        return job.units if job.spent >= 1 else None
+
+    def _group(self, jobs: list[Job]) -> Queued:
+        known = [units for one in jobs if (units := self._units(one)) is not None]
+        return Queued(
+            Kind(jobs[0].resource),
+            jobs[0].priority,
+            min(one.id for one in jobs),
+            max(one.id for one in jobs),
+            len(jobs),
+            len(known),
+            sum(known),
+            max(known, default=0),
+        )
