@@ -24,7 +24,7 @@ from labtrawl.errors import GitLabError, Unavailable
 from labtrawl.gitlab import graphql_plans
 from labtrawl.gitlab.client import TooMuch
 from labtrawl.gitlab.graphql_pace import Learnt
-from labtrawl.gitlab.graphql_plans import PLANS, TIMELOGS, Plan, edition_of
+from labtrawl.gitlab.graphql_plans import TIMELOGS, Plan, edition_of, plan_of
 
 log = logs.get("crawler.gitlab")
 
@@ -35,7 +35,8 @@ BLOCKS, LOOK, CHANGES = "blocks", "look", "changes"
 
 async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
     """Yield what comes after `cursor`, by GraphQL where this GitLab has it, by REST where not."""
-    plan, learnt = PLANS.get(reader.resource.name), reader.learnt
+    edition = edition_of(reader.gitlab_version, reader.version)
+    plan, learnt = plan_of(reader.resource.name, edition), reader.learnt
     if plan is not None and learnt is not None and _is_for_graphql(reader, plan, learnt, cursor):
         try:
             async with aclosing(_by_graphql(reader, plan, learnt, cursor)) as found:

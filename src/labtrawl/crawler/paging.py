@@ -18,6 +18,7 @@ from labtrawl.gitlab.pages import (
     page_number,
     parameter,
     place_of,
+    resized,
     with_parameter,
     without_keyset,
     without_parameter,
@@ -62,6 +63,7 @@ def order_of(reader: Reader, resource: Resource) -> Order | None:
 
 def read(reader: Reader, path: str, query: str | None, resource: Resource) -> AsyncGenerator[Asked]:
     """Yield a list's pages from `query` on, in the way that loses least; from the start for None."""
+    query = None if query is None else resized(query, reader.per_page)
     order = order_of(reader, resource)
     if order is not None:
         return advancing(reader, path, query, resource, order)
@@ -76,7 +78,7 @@ async def pages(
     Where pages have numbers some are asked for at once: all that GitLab's total says there are, or
     one more for each so many that an uncounted list turned out to have.
     """
-    asked = query or reader.first_query(resource)
+    asked = query or resized(reader.first_query(resource), reader.per_page)
     last = await _first(reader, path, asked, is_first=query is None)
     seen: Seen = set()
     refuse_circle(seen, last)
@@ -123,7 +125,7 @@ def _calls(
 
 def _last_number(reader: Reader, page: Page, number: int, count: int) -> int:
     if page.total is not None:
-        return -(-page.total // PER_PAGE)
+        return -(-page.total // reader.per_page)
     return number + min(reader.width - 1, count // PAGES_AHEAD)
 
 
@@ -153,7 +155,7 @@ async def advancing(
     By page numbers a row that vanishes, or moves to the end, would push another one past the reader
     unseen. The rows of the last instant come again; a keyset of GitLab's own is followed as it is.
     """
-    asked = query or reader.first_query(resource)
+    asked = query or resized(reader.first_query(resource), reader.per_page)
     last = await _first(reader, path, asked, is_first=query is None)
     seen: Seen = set()
     while True:

@@ -11,6 +11,14 @@ from labtrawl.gitlab.client import GitLab
 from labtrawl.gitlab.graphql_pace import Learnt
 from labtrawl.gitlab.pages import Page
 
+MOST_ROWS = 100
+FEWEST_ROWS = 10
+
+
+def rows_a_page(attempt: int) -> int:
+    """Return how many rows to ask for: half as many with each try that got no further."""
+    return max(MOST_ROWS >> max(0, attempt - 1), FEWEST_ROWS)
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -37,6 +45,8 @@ class Reader:
     since: datetime | None = None
     width: int = 8
     learnt: Learnt | None = None
+    # Smaller where GitLab could not answer a whole page in time (doc/api/rest, time-outs).
+    per_page: int = MOST_ROWS
 
     def path(self, resource: Resource, item: int | str | None = None) -> str:
         """Return where this area has the resource, or one item of its parent has."""

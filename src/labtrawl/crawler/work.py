@@ -16,7 +16,7 @@ from labtrawl.crawler.engine import Running
 from labtrawl.crawler.known import Known, load
 from labtrawl.crawler.line import Figures, Line, SendEvent, SendState
 from labtrawl.crawler.purse import Ask, Purse, Spender
-from labtrawl.crawler.reader import Reader
+from labtrawl.crawler.reader import Reader, rows_a_page
 from labtrawl.crawler.run import JobRun
 from labtrawl.crawler.token import ask_newer
 from labtrawl.crawler.visit import CHANGES, Visit
@@ -161,6 +161,7 @@ class Worker:
             since_of(task) or self.tools.since,
             self.tools.width,
             self._learnt.setdefault(task.gitlab_api_url, Learnt()),
+            rows_a_page(task.attempt),
         )
         visit = Visit(task.mode, task.missing, is_flat=not resource.parent)
         if resource.watches:

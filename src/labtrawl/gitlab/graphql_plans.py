@@ -3,6 +3,12 @@
 A document is built for one version and edition, for a field that the schema does not know refuses
 it whole. Fields are taken from the schemas of 16.2 EE and 18.5 CE: what only the newer has is asked
 for from there on. Costs: app/graphql/types/base_field.rb, resolvers/base_resolver.rb.
+
+Where GraphQL lacks what matters of a row, it says which items have any, and REST reads those:
+when somebody approved (lib/api/entities/approvals.rb) and became a reviewer, the ids of emoji, the
+other end of a link. No such sign is certain for the events of labels, states and milestones: a copy
+of an issue takes over the old events and gets a new date (app/services/issues/clone_service.rb), and
+a label set within a minute leaves `updated_at` alone (app/models/concerns/throttled_touch.rb).
 """
 
 from collections.abc import Callable
@@ -40,7 +46,10 @@ class Plan:
     """How a resource is read: what to ask of each item of the `parent` connection of a project.
 
     `size` items are asked for at once, `nested` rows of each, and `further` rows of one whose list
-    goes on; `listing` is the connection that names the items.
+    goes on; `listing` is the connection that names the items. It holds `since` a version.
+
+    `lacks` are the fields of REST's bodies that no answer has; `is_filter` says that only the items
+    which have any row are told, and REST reads those.
     """
 
     name: str
@@ -51,6 +60,9 @@ class Plan:
     shape: Callable[[Node, int], Found]
     parent: str = ""
     further: int = PAGE
+    since: tuple[int, int] = (0, 0)
+    lacks: tuple[str, ...] = ()
+    is_filter: bool = False
 
     def is_of_changes(self, edition: Edition) -> bool:
         """Say whether the items can be asked for by their change."""
@@ -68,43 +80,49 @@ _POSITION = (
     "position{positionType oldPath newPath oldLine newLine width height x y "
     "diffRefs{baseSha startSha headSha}}"
 )
-_COMMIT = "sha shortId title message authorName authorEmail authoredDate webUrl"
-_COMMITTER = "committerName committerEmail committedDate"
-_EMOJI = "awardEmoji(first:1){nodes{name}}"
+_COMMIT = (
+    "sha shortId title message authorName authorEmail authoredDate "
+    "committerName committerEmail committedDate webUrl"
+)
+# A row that the account may not see may be left out, so an empty page is no end.
+_ANY = "(first:1){pageInfo{hasNextPage} nodes{id}}"
+_EMOJI = f"awardEmoji{_ANY.replace('id', 'name')}"
+_LINKS = f"linkedItems{_ANY.replace('id', 'linkId')}"
 
 
 def _discussions(more: str) -> Callable[[Edition], str]:
-    notes = f"notes(first:50){{pageInfo{{hasNextPage}} nodes{{{_NOTE} {more}}}}}"
-    return lambda _edition: (
-        f"id discussions{_PART}{{{_INFO} nodes{{id resolvable resolved {notes}}}}}"
-    )
+    def select(edition: Edition) -> str:
+        asked = f"{_NOTE} {'imported ' if edition.is_new else ''}{more}"
+        notes = f"notes(first:50){{pageInfo{{hasNextPage}} nodes{{{asked}}}}}"
+        return f"id discussions{_PART}{{{_INFO} nodes{{id resolvable resolved {notes}}}}}"
+
+    return select
 
 
 def _approvals(edition: Edition) -> str:
-    more = "id title state createdAt updatedAt approvalsRequired approvalsLeft "
-    people = f"approvedBy(first:100){{pageInfo{{hasNextPage}} nodes{_USER}}}"
-    return f"{more if edition.enterprise else ''}approved {people}"
+    more = "id title state createdAt updatedAt approvalsRequired approvalsLeft approved "
+    return f"{more if edition.enterprise else ''}approvedBy{_ANY}"
 
 
-def _reviewers(_edition: Edition) -> str:
-    person = f"{_USER[:-1]} mergeRequestInteraction{{reviewState}}}}"
-    return f"reviewers(first:100){{pageInfo{{hasNextPage}} nodes{person}}}"
+def _commits(_edition: Edition) -> str:
+    return f"commits{_PART}{{{_INFO} nodes{{{_COMMIT}}}}}"
 
 
-def _commits(edition: Edition) -> str:
-    more = f" {_COMMITTER}" if edition.is_new else ""
-    return f"commits{_PART}{{{_INFO} nodes{{{_COMMIT}{more}}}}}"
-
-
-def _pipelines(edition: Edition) -> str:
-    more = " source" if edition.is_new else ""
-    fields = f"id iid sha ref status path createdAt updatedAt{more}"
+def _pipelines(_edition: Edition) -> str:
+    fields = "id iid sha ref status source path createdAt updatedAt"
     return f"webUrl sourceProjectId pipelines{_PART}{{{_INFO} nodes{{{fields}}}}}"
 
 
-def _emoji_of_issue(edition: Edition) -> str:
-    only = "(onlyTypes:[AWARD_EMOJI])" if edition.is_new else ""
-    return f"widgets{only}{{... on WorkItemWidgetAwardEmoji{{{_EMOJI}}}}}"
+def _any(connection: str) -> Callable[[Edition], str]:
+    return lambda _edition: connection
+
+
+def _widget(name: str, type_: str, connection: str) -> Callable[[Edition], str]:
+    """Ask for one widget of a work item; the older schema gives them all."""
+    return lambda edition: (
+        f"widgets{f'(onlyTypes:[{name}])' if edition.is_new else ''}"
+        f"{{... on {type_}{{{connection}}}}}"
+    )
 
 
 def _timelogs(_edition: Edition) -> str:
@@ -115,51 +133,120 @@ def _timelogs(_edition: Edition) -> str:
 
 _ISSUES, _REQUESTS = "issues", "mergeRequests"
 
-PLANS: Final = {
-    plan.name: plan
-    for plan in (
-        Plan(
-            "issue_discussions",
-            _ISSUES,
-            50,
-            20,
-            _discussions(""),
-            shapes.discussions,
-            further=40,
-        ),
-        Plan(
-            "merge_request_discussions",
-            _REQUESTS,
-            50,
-            20,
-            _discussions(_POSITION),
-            shapes.discussions,
-            further=40,
-        ),
-        Plan("merge_request_approvals", _REQUESTS, PAGE, 0, _approvals, shapes.approvals),
-        Plan("merge_request_reviewers", _REQUESTS, PAGE, 0, _reviewers, shapes.reviewers),
-        Plan("merge_request_commits", _REQUESTS, PAGE, 20, _commits, shapes.commits),
-        Plan("merge_request_pipelines", _REQUESTS, PAGE, 20, _pipelines, shapes.pipelines),
-        Plan(
-            "issue_award_emoji",
-            _ISSUES,
-            PAGE,
-            0,
-            _emoji_of_issue,
-            shapes.emoji_of_issue,
-            parent="workItems",
-        ),
-        Plan(
-            "merge_request_award_emoji",
-            _REQUESTS,
-            PAGE,
-            0,
-            lambda _edition: _EMOJI,
-            shapes.emoji_of_request,
-        ),
-    )
-}
+_OF_USER = ("locked", "public_email")
+_OF_NOTE = ("attachment", "commands_changes", *_OF_USER)
+_OF_OLD_NOTE = ("imported", "imported_from")
+
+_PLANS: Final = (
+    Plan(
+        "issue_discussions",
+        _ISSUES,
+        50,
+        20,
+        _discussions(""),
+        shapes.discussions,
+        further=40,
+        lacks=_OF_NOTE,
+    ),
+    Plan(
+        "merge_request_discussions",
+        _REQUESTS,
+        50,
+        20,
+        _discussions(_POSITION),
+        shapes.discussions,
+        further=40,
+        lacks=("line_range", "commit_id", *_OF_NOTE),
+    ),
+    Plan(
+        "merge_request_approvals",
+        _REQUESTS,
+        PAGE,
+        0,
+        _approvals,
+        shapes.approvals,
+        lacks=("user_can_approve",),
+        is_filter=True,
+    ),
+    Plan(
+        "merge_request_reviewers",
+        _REQUESTS,
+        PAGE,
+        0,
+        _any(f"reviewers{_ANY}"),
+        shapes.has_none("reviewers"),
+        is_filter=True,
+    ),
+    Plan(
+        "merge_request_commits",
+        _REQUESTS,
+        PAGE,
+        20,
+        _commits,
+        shapes.commits,
+        since=NEW,
+        lacks=("parent_ids", "trailers", "extended_trailers"),
+    ),
+    Plan(
+        "merge_request_pipelines",
+        _REQUESTS,
+        PAGE,
+        20,
+        _pipelines,
+        shapes.pipelines,
+        since=NEW,
+    ),
+    Plan(
+        "merge_request_pipelines",
+        _REQUESTS,
+        PAGE,
+        0,
+        _any(f"pipelines{_ANY}"),
+        shapes.has_none("pipelines"),
+        is_filter=True,
+    ),
+    Plan(
+        "issue_award_emoji",
+        _ISSUES,
+        PAGE,
+        0,
+        _widget("AWARD_EMOJI", "WorkItemWidgetAwardEmoji", _EMOJI),
+        shapes.widget_has_none("awardEmoji"),
+        parent="workItems",
+        is_filter=True,
+    ),
+    Plan(
+        "merge_request_award_emoji",
+        _REQUESTS,
+        PAGE,
+        0,
+        _any(_EMOJI),
+        shapes.has_none("awardEmoji"),
+        is_filter=True,
+    ),
+    Plan(
+        "issue_links",
+        _ISSUES,
+        PAGE,
+        0,
+        _widget("LINKED_ITEMS", "WorkItemWidgetLinkedItems", _LINKS),
+        shapes.widget_has_none("linkedItems"),
+        parent="workItems",
+        since=NEW,
+        is_filter=True,
+    ),
+)
 TIMELOGS: Final = Plan("timelogs", "timelogs", PAGE, 0, _timelogs, shapes.timelogs)
+
+
+NAMES: Final = tuple(dict.fromkeys(plan.name for plan in _PLANS))
+"""The resources that GraphQL reads, in some edition."""
+
+
+def plan_of(name: str, edition: Edition) -> Plan | None:
+    """Return how this edition reads a resource; None where REST is the only or the better way."""
+    fitting = (plan for plan in _PLANS if plan.name == name and edition.version >= plan.since)
+    return next(fitting, None)
 
 
 def _document(plan: Plan, inner: str, variables: str) -> str:

@@ -1,11 +1,10 @@
 """From GraphQL's nodes to the bodies that REST would have sent. Pure.
 
-Left out where GraphQL does not know it: `attachment`, `commands_changes`, `imported`, `suggestions`,
-`commit_id` and `position.line_range` of notes; `locked` of users; `parent_ids` and `trailers` of
-commits; `created_at` of reviewers; who may approve, and when somebody did. Instants have whole
-seconds (app/graphql/types/time_type.rb), REST's have milliseconds.
+What GraphQL does not know is left out; `graphql_plans` names it. Instants have whole seconds
+(app/graphql/types/time_type.rb), REST's have milliseconds.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -93,12 +92,23 @@ def discussions(item: Node, project_id: int) -> Found:
     rows, cut = [], []
     for node in _nodes(connection):
         id_ = node["id"].rsplit("/", 1)[1]
-        if _goes_on(node["notes"]):
+        notes = _nodes(node["notes"])
+        if _goes_on(node["notes"]) or any(map(_may_suggest, notes)):
             cut.append(id_)
-        elif notes := _nodes(node["notes"]):
+        elif notes:
             # One whose notes are all hidden is none to REST (lib/api/discussions.rb).
             rows.append(_discussion(id_, node, [_note(note, item, project_id) for note in notes]))
-    return Found(rows, _after(connection), tuple(cut))
+    after = _after(connection)
+    # All of them in one page cost less than two alone.
+    return UNREAD if len(cut) > 1 else Found(rows, after, tuple(cut))
+
+
+def _may_suggest(note: Node) -> bool:
+    """Say whether a note may hold suggestions, which only REST tells.
+
+    They are the code blocks of that name in a note on a diff (lib/gitlab/diff/suggestions_parser.rb).
+    """
+    return _class(note["id"]) == "DiffNote" and "suggestion" in note["body"].lower()
 
 
 def _discussion(id_: str, node: Node, notes: list[Node]) -> Node:
@@ -129,6 +139,7 @@ def _note(node: Node, item: Node, project_id: int) -> Node:
         "confidential": bool(node["internal"]),
         "internal": bool(node["internal"]),
         "noteable_iid": int(item["iid"]),
+        **_origin(node),
     }
     if node["resolvable"]:
         note["resolved"] = node["resolved"]
@@ -137,6 +148,13 @@ def _note(node: Node, item: Node, project_id: int) -> Node:
     if kind == "DiffNote" and node.get("position") is not None:
         note["position"] = _position(node["position"])
     return note
+
+
+def _origin(node: Node) -> Node:
+    """Whether a note was imported, where the schema knows; from where, only REST does."""
+    if not isinstance(node.get("imported"), bool):
+        return {}
+    return {"imported": node["imported"]} | ({} if node["imported"] else {"imported_from": "none"})
 
 
 def _position(node: Node) -> Node:
@@ -154,38 +172,49 @@ def _position(node: Node) -> Node:
     return position | {name: node[name] for name in ("width", "height", "x", "y")}
 
 
+def _is_empty(connection: Node | None) -> bool:
+    """Say whether a list is certainly empty: null is not, nor is a page that goes on."""
+    return connection is not None and not _goes_on(connection) and connection["nodes"] == []
+
+
+def has_none(name: str) -> Callable[[Node, int], Found]:
+    """Make what says that an item has no row of a connection; REST reads the rows of any other."""
+
+    def told(item: Node, _project_id: int) -> Found:
+        return Found([]) if _is_empty(item[name]) else UNREAD
+
+    return told
+
+
+def widget_has_none(name: str) -> Callable[[Node, int], Found]:
+    """Make the same of the widget of a work item; a type of item without it tells nothing."""
+
+    def told(item: Node, _project_id: int) -> Found:
+        having = [widget for widget in item["widgets"] or () if widget and name in widget]
+        return Found([]) if having and _is_empty(having[0][name]) else UNREAD
+
+    return told
+
+
 # What an Enterprise Edition says of the merge request itself beside its approvals.
 _OF_REQUEST = {"title": "title", "state": "state", "createdAt": "created_at"}
 _OF_REQUEST |= {"updatedAt": "updated_at", "approvalsRequired": "approvals_required"}
-_OF_REQUEST |= {"approvalsLeft": "approvals_left"}
+_OF_REQUEST |= {"approvalsLeft": "approvals_left", "approved": "approved"}
 
 
 def approvals(item: Node, project_id: int) -> Found:
-    """Return who approved (doc/api/merge_request_approvals.md)."""
-    connection = item["approvedBy"]
-    if connection is None or _goes_on(connection):
+    """Return the record of a merge request that nobody approved; REST has when somebody did.
+
+    Without a rule approved means that anybody did (lib/api/entities/merge_request_approvals.rb); an
+    Enterprise Edition has rules, and says whether they hold.
+    """
+    if not _is_empty(item["approvedBy"]):
         return UNREAD
-    body: Node = {}
+    body: Node = {"user_has_approved": False, "approved": False, "approved_by": []}
     if "approvalsLeft" in item:
-        body = {"id": number(item["id"]), "iid": int(item["iid"]), "project_id": project_id}
+        body |= {"id": number(item["id"]), "iid": int(item["iid"]), "project_id": project_id}
         body |= {told: item[name] for name, told in _OF_REQUEST.items()}
-    body["approved"] = item["approved"]
-    body["approved_by"] = [{"user": user(node)} for node in _nodes(connection)]
     return Found([body])
-
-
-def reviewers(item: Node, _project_id: int) -> Found:
-    """Return the reviewers with the state of their reviews (doc/api/merge_requests.md)."""
-    connection = item["reviewers"]
-    if connection is None or _goes_on(connection):
-        return UNREAD
-    return Found([_reviewer(node) for node in _nodes(connection)])
-
-
-def _reviewer(node: Node) -> Node:
-    review = (node["mergeRequestInteraction"] or {}).get("reviewState")
-    state = {} if review is None else {"state": review.lower()}
-    return {"user": user(node), **state}
 
 
 _COMMIT = {
@@ -208,14 +237,8 @@ def commits(item: Node, _project_id: int) -> Found:
     connection = item["commits"]
     if connection is None:
         return UNREAD
-    rows = [
-        {told: node[name] for name, told in _COMMIT.items() if name in node}
-        for node in _nodes(connection)
-    ]
-    dated = [
-        row | {"created_at": row["committed_date"]} if "committed_date" in row else row
-        for row in rows
-    ]
+    rows = [{told: node[name] for name, told in _COMMIT.items()} for node in _nodes(connection)]
+    dated = [row | {"created_at": row["committed_date"]} for row in rows]
     return Found(dated, _after(connection))
 
 
@@ -241,25 +264,9 @@ def pipelines(item: Node, project_id: int) -> Found:
             "status": node["status"].lower(),
             "web_url": f"{place.scheme}://{place.netloc}{path}" if path else None,
         }
-        row |= {told: node[name] for name, told in _PIPELINE.items() if name in node}
+        row |= {told: node[name] for name, told in _PIPELINE.items()}
         rows.append(row)
     return Found(rows, _after(connection))
-
-
-def emoji_of_request(item: Node, _project_id: int) -> Found:
-    """Say whether there is any emoji: they have no id here, so REST reads what there is."""
-    connection = item["awardEmoji"]
-    is_empty = connection is not None and connection["nodes"] == []
-    return Found([]) if is_empty else UNREAD
-
-
-def emoji_of_issue(item: Node, project_id: int) -> Found:
-    """The same of a work item; one without the widget can have none."""
-    widgets = item["widgets"]
-    if widgets is None:
-        return UNREAD
-    told = [widget for widget in widgets if widget and "awardEmoji" in widget]
-    return emoji_of_request(told[0], project_id) if told else Found([])
 
 
 def timelogs(node: Node, _project_id: int) -> Found:

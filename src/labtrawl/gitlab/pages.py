@@ -152,6 +152,18 @@ def without_parameter(query: str, name: str) -> str:
     return urlencode([pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] != name])
 
 
+def resized(query: str, per_page: int) -> str:
+    """Return a query from the same row on in smaller pages; as it is where they are no smaller."""
+    before = parameter(query, "per_page")
+    if not before.isdecimal() or int(before) <= per_page:
+        return query
+    number = page_number(query)
+    query = with_parameter(query, "per_page", str(per_page))
+    if number is None:
+        return query
+    return with_parameter(query, "page", str((number - 1) * int(before) // per_page + 1))
+
+
 def place_of(query: str) -> tuple[tuple[str, str], ...]:
     """Return what a query means, the same for the same parameters in any order."""
     return tuple(sorted(parse_qsl(query)))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from labtrawl.domain.visit import Mode
 from labtrawl.errors import Conflict, Missing
 from labtrawl.store import jobs, ledger
 from labtrawl.store.engine import NOW_MS
@@ -91,8 +92,16 @@ def area_kind(connection: Connection, area_id: int) -> str:
 
 
 def add(connection: Connection, wanted: jobs.PlannedJob) -> TaskRow:
-    """Queue a job that a person asks for; Conflict where that list has an open one."""
-    job_id = jobs.enqueue(connection, wanted)
+    """Queue a job that a person asks for; Conflict where that list has an open one.
+
+    A list that was read before is read whole again, by the job that it has.
+    """
+    area_id, resource = wanted.area_id, wanted.resource
+    job_id = jobs.reopen(connection, area_id, resource, Mode.SWEEP, failed=True, cancelled=True)
+    if job_id is not None:
+        prioritise(connection, job_id, wanted.priority)
+    elif not jobs.is_known(connection, area_id, resource):
+        job_id = jobs.enqueue(connection, wanted)
     if job_id is None:
         raise Conflict(
             f"a job for {wanted.resource} of area {wanted.area_id} is open already; wait for its"

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from labtrawl.errors import UnexpectedReply
-from labtrawl.gitlab.pages import next_query, read_page, read_single, without_keyset
+from labtrawl.gitlab.pages import next_query, read_page, read_single, resized, without_keyset
 from labtrawl.http import Answer
 
 QUERY = "scope=all&page=2&per_page=100"
@@ -111,3 +111,20 @@ def test_query_without_keyset_asks_for_the_same_rows_in_the_same_order() -> None
     assert without_keyset("scope=all&pagination=keyset&order_by=a&sort=asc&per_page=100") == (
         "scope=all&order_by=a&sort=asc&per_page=100"
     )
+
+
+@pytest.mark.parametrize(
+    ("query", "per_page", "smaller"),
+    [
+        ("scope=all&per_page=100", 50, "scope=all&per_page=50"),
+        ("page=7&per_page=100", 50, "per_page=50&page=13"),
+        ("page=7&per_page=100", 12, "per_page=12&page=51"),
+        ("cursor=abc&per_page=100&page=3", 25, "cursor=abc&page=3&per_page=25"),
+        ("page=3&per_page=50", 100, "page=3&per_page=50"),
+        ("scope=all", 50, "scope=all"),
+    ],
+)
+def test_smaller_pages_begin_no_later_than_the_one_they_replace(
+    query: str, per_page: int, smaller: str
+) -> None:
+    assert resized(query, per_page) == smaller
