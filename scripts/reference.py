@@ -1,4 +1,4 @@
-"""Writes the reference pages that come from the code: settings, cli, seeds and tables.
+"""Writes the reference pages that come from the code: settings, cli, resources, seeds and tables.
 
 scripts/reference.py writes them; --check writes nothing and fails when one is out of date.
 """
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
+import resources
 import seeds
 
 from labtrawl.cli.main import labtrawl
@@ -131,6 +132,7 @@ def main() -> int:
         pages = {
             "settings.md": settings_page(),
             "cli.md": cli_page(),
+            "resources.md": resources.page(),
             "seeds.md": seeds.page(),
             "tables.md": tables_page(),
         }

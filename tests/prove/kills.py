@@ -6,6 +6,7 @@ left on the disk is judged by `oracle`.
 
 import contextlib
 import fcntl
+import json
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from labtrawl.errors import StoreError
 from labtrawl.store import summary
 from labtrawl.store.engine import database_path, open_snapshots
 from labtrawl.supervisor import linux
-from tests.prove.lookalike import PROGRAM, GitLab, environment
+from tests.prove.lookalike import PROGRAM, RESOURCES, GitLab, environment
 
 Planned = TypeVar("Planned")
 Outcome = TypeVar("Outcome")
@@ -54,6 +55,8 @@ jobs = {}
 [segment]
 max_bytes = {}
 max_seconds = {}
+[schedule]
+resources = {}
 """
 
 
@@ -104,7 +107,8 @@ class Crawl:
         draft.write(Access(self.gitlab.token), overwrite=False)
         with config.open("a") as file:
             pace = (self.jobs, self.segment_bytes, self.segment_seconds)
-            file.write(SETTINGS.format(*pace))
+            # A list of texts in JSON is one in TOML too.
+            file.write(SETTINGS.format(*pace, json.dumps(RESOURCES)))
 
     # ------------------------------------------------------------ starting and stopping
 

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.prove
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATASET = "tests/prove/test_invariants_dataset.py"
 MESSAGES = "tests/prove/test_invariants_messages.py"
+READINGS = "tests/prove/test_invariants_readings.py"
 VISITS = "tests/prove/test_invariants_visits.py"
 CODEC = "tests/prove/test_invariants_codec.py"
-VISITS = "tests/prove/test_invariants_visits.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +36,21 @@ BUGS = [
         "crawler/visit.py",
         "        return self.is_whole and self.compares(cursor)\n",
         "        return self.compares(cursor)\n",
-        f"{VISITS}::test_visits_with_crashes_end_with_what_gitlab_has",
+        f"{READINGS}::test_visits_with_crashes_end_with_what_gitlab_has",
     ),
     Bug(
         "page numbers instead of instants",
         "crawler/paging.py",
         "    return BY_CREATION if resource.windowed and reader.since is None else None\n",
         "    return None\n",
-        f"{VISITS}::test_list_that_changes_while_it_is_read_loses_nothing",
+        f"{READINGS}::test_list_that_changes_while_it_is_read_loses_nothing",
     ),
     Bug(
         "what is known is written again",
         "crawler/known.py",
         "            if before != content:\n",
         "            if True:\n",
-        f"{VISITS}::test_unchanged_visit_writes_no_segment",
+        f"{READINGS}::test_unchanged_visit_writes_no_segment",
     ),
     Bug(
         "cursor before data",

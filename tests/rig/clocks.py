@@ -1,15 +1,18 @@
-"""Clocks of a crawl whose waits cost no time: who sleeps long moves the time of the whole crawl."""
+"""Time for crawls that wait: it passes as it does, and leaps while nothing is asked of GitLab."""
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from labtrawl.clock import Clock
 
-# Shorter pauses are slept for real: somebody polls.
-WORTH_LEAPING_SECONDS = 0.1
-CARE_SECONDS = 0.02
+LOOK_SECONDS = 0.01
+# Nothing was asked for so many looks: everybody waits.
+IDLE_LOOKS = 5
+LEAP_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -27,21 +30,35 @@ class Leaping:
 
     def crawler(self) -> Clock:
         """The clock of who waits for GitLab."""
-        return Clock(self.now, self.monotonic, self._leap)
+        return Clock(self.now, self.monotonic, self._sleep)
 
     def website(self) -> Clock:
         """The same time; who waits here waits for peers, in real time."""
         return Clock(self.now, self.monotonic, asyncio.sleep)
 
-    async def _leap(self, seconds: float) -> None:
-        if seconds >= WORTH_LEAPING_SECONDS:
-            self.leapt_seconds += seconds
-            seconds = 0
-        await asyncio.sleep(seconds)
+    def hurried(self) -> Clock:
+        """The same time with pauses cut short: what is due is looked for often."""
+        return Clock(self.now, self.monotonic, lambda _seconds: asyncio.sleep(LOOK_SECONDS))
 
+    async def _sleep(self, seconds: float) -> None:
+        until = self.monotonic() + seconds
+        while (left := until - self.monotonic()) > 0:  # noqa: ASYNC110 - time leaps
+            await asyncio.sleep(min(left, LOOK_SECONDS))
 
-def hurried(clock: Clock) -> Clock:
-    """The clock with pauses cut short: what is due is looked for often."""
-    return Clock(
-        clock.now, clock.monotonic, lambda seconds: asyncio.sleep(min(seconds, CARE_SECONDS))
-    )
+    @contextlib.asynccontextmanager
+    async def leaping(self, asked: Callable[[], int]) -> AsyncIterator[None]:
+        """Leap while the block runs, as long as `asked` (requests so far) stays the same."""
+        task = asyncio.create_task(self._leap(asked))
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    async def _leap(self, asked: Callable[[], int]) -> None:
+        before, idle = -1, 0
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            idle = idle + 1 if asked() == before else 0
+            before = asked()
+            if idle >= IDLE_LOOKS:
+                self.leapt_seconds += LEAP_SECONDS

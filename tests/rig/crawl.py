@@ -69,6 +69,7 @@ class Rig:
     scope: Scope = field(default_factory=Scope)
     clock: Clock = field(default_factory=system_clock)
     http: Limits = field(default_factory=Limits)
+    graphql: bool = True
 
     async def plan(self, world: World, *usernames: str, version: str = "19.3.0") -> None:
         """Let accounts of the sandbox be collected."""
@@ -139,6 +140,7 @@ class Rig:
             self.clock,
             random.random,
             lambda: engine.stopping.is_set(),  # noqa: PLW0108
+            graphql=self.graphql,
         )
         purse = Purse(client.request, self.clock)
         worker = Worker(tools, client.send_event, client.send_state, purse, client.request)

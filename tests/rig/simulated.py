@@ -12,7 +12,9 @@ from labtrawl.domain.eta import Crawl, Kind, Part, Queued, Running, Seen
 ITEMS = ("issue_discussions", "issue_award_emoji", "issue_label_events", "issue_links")
 LISTS = ("labels", "members", "commits", "branches", "pipelines", "releases")
 NESTED = frozenset(ITEMS)
-STEP_MS = 500
+STEP_MS = 250
+CHECKPOINT_MS = 2_000
+CONNECTIONS = 32
 BUCKETS = 64
 NEWEST = 3000
 
@@ -30,6 +32,7 @@ class Job:
     spent: float = 0.0
     began_at: int | None = None
     ended_at: int | None = None
+    told: float = 0.0
 
 
 @dataclass
@@ -40,28 +43,31 @@ class Play:
     areas: int = 60
     at_once: int = 16
     limit: int | None = None
-    drift: float = 0.02
+    drift: float = 0.008
     now: int = 0
+    done: int = 0
     jobs: list[Job] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
         self._speed = 1.0
         kinds = ("project", "issues", *LISTS, *ITEMS)
-        # Requests a second of one job, and requests a unit, of each kind.
-        self._fast = {kind: math.exp(self._random.gauss(0.7, 0.5)) for kind in kinds}
-        per_unit = {kind: 1 / self._random.choice((1, 10, 25, 50)) for kind in ITEMS}
+        # Seconds a request, requests at once of one job, and requests a unit, of each kind.
+        self._latency = {kind: 0.3 * math.exp(self._random.gauss(0.0, 0.5)) for kind in kinds}
+        self._width = {kind: 8 if kind in ITEMS else self._random.choice((1, 8)) for kind in kinds}
+        per_unit = {kind: 1 / self._random.choice((5, 10, 25, 50)) for kind in ITEMS}
         for area in range(self.areas):
-            issues = min(int(self._random.lognormvariate(4, 1.4)), 8000)
+            issues = min(int(self._random.lognormvariate(4.5, 1.1)), 5000)
             self._add(area, "project", 5, 1, 1)
             self._add(area, "issues", 4, issues, 1 + issues // 100)
             for name in LISTS:
-                size = min(int(self._random.lognormvariate(3, 1.6)), 20_000)
+                size = min(int(self._random.lognormvariate(4, 1.3)), 20_000)
                 self._add(area, name, 0, size, 1 + size // 100)
             for name in ITEMS:
                 each = per_unit[name] * math.exp(self._random.gauss(0, 0.3))
                 self._add(area, name, -1, issues, 1 + math.ceil(issues * each))
         self._queue = sorted(self.jobs, key=lambda one: (-one.priority, one.id))
+        self._issues = {one.area: one for one in self.jobs if one.resource == "issues"}
         self._running: list[Job] = []
         self.total = sum(one.requests for one in self.jobs)
 
@@ -69,43 +75,51 @@ class Play:
         self.jobs.append(Job(len(self.jobs) + 1, area, name, priority, units, requests))
 
     def step(self) -> bool:
-        """Let half a second pass; False when all is done."""
+        """Let a quarter of a second pass; False when all is done."""
         while self._queue and len(self._running) < self.at_once:
             job = self._queue.pop(0)
             job.began_at = self.now
             self._running.append(job)
         self._speed *= math.exp(self._random.gauss(0, self.drift))
         self._speed = min(max(self._speed, 0.4), 2.5)
+        busy = sum(self._width[job.resource] for job in self._running)
+        free = min(1.0, CONNECTIONS / max(busy, 1)) * self._speed * STEP_MS / 1000
         wanted = {
-            job.id: self._fast[job.resource] * self._speed * STEP_MS / 1000 for job in self._running
+            job.id: free * self._width[job.resource] / self._latency[job.resource]
+            for job in self._running
         }
         most = math.inf if self.limit is None else self.limit / 60_000 * STEP_MS
         share = min(1.0, most / max(sum(wanted.values()), 1e-9))
         self.now += STEP_MS
         for job in self._running:
-            job.spent += wanted[job.id] * share
-            if job.spent >= job.requests:
-                job.spent, job.ended_at = job.requests, self.now
+            self._go_on(job, wanted[job.id] * share)
         self._running = [job for job in self._running if job.ended_at is None]
         return bool(self._running or self._queue)
 
-    @property
-    def done(self) -> float:
-        """Requests so far."""
-        return sum(int(one.spent) for one in self.jobs)
+    def _go_on(self, job: Job, requests: float) -> None:
+        before, job.spent = job.spent, min(job.spent + requests, job.requests)
+        self.done += int(job.spent) - int(before)
+        if self.now % CHECKPOINT_MS == 0:
+            job.told = job.spent / job.requests
+        if job.spent >= job.requests:
+            job.ended_at = self.now
 
     def end_of(self, area: int) -> int:
         """When the last job of an area ended."""
-        return max(one.ended_at or 0 for one in self.jobs if one.area == area)
+        return max(one.ended_at or 0 for one in self._of(area))
 
     def share_of(self, area: int) -> float:
         """How much of an area is done, by its true size."""
-        own = [one for one in self.jobs if one.area == area]
+        own = self._of(area)
         return sum(one.spent for one in own) / sum(one.requests for one in own)
 
     def is_open(self, area: int) -> bool:
         """Say whether something of an area is left."""
-        return any(one.ended_at is None for one in self.jobs if one.area == area)
+        return any(one.ended_at is None for one in self._of(area))
+
+    def _of(self, area: int) -> list[Job]:
+        each = len(self.jobs) // self.areas
+        return self.jobs[area * each : (area + 1) * each]
 
     def look(self) -> Crawl:
         """What the database shows."""
@@ -132,7 +146,7 @@ class Play:
         return Part(
             [self._in_hand(one) for one in self._running if one.area == area],
             [self._group([one]) for one in self._queue if one.area == area],
-            sum(int(one.spent) for one in self.jobs if one.area == area),
+            sum(int(one.spent) for one in self._of(area)),
         )
 
     def _seen(self, job: Job) -> Seen:
@@ -140,15 +154,16 @@ class Play:
         ended = job.ended_at if job.ended_at is not None else self.now
         is_done = job.ended_at is not None
         kind = Kind(job.resource)
-        return Seen(kind, int(job.spent), self._units(job), job.began_at, ended, is_done)
+        share = job.told or None
+        return Seen(kind, int(job.spent), self._units(job), job.began_at, ended, is_done, share)
 
     def _in_hand(self, job: Job) -> Running:
-        return Running(Kind(job.resource), int(job.spent), self._units(job))
+        return Running(Kind(job.resource), int(job.spent), self._units(job), job.told or None)
 
     def _units(self, job: Job) -> int | None:
         """The items of an area are known when their list is read; a list's size by its first page."""
         if job.resource in NESTED:
-            parent = next(o for o in self.jobs if o.area == job.area and o.resource == "issues")
+            parent = self._issues[job.area]
             return job.units if parent.ended_at is not None else None
         return job.units if job.spent >= 1 else None
 

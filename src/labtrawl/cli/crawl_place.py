@@ -1,10 +1,12 @@
 """From the URL that somebody copied to an instance and a path in it; kept beside what was collected."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import msgspec
+from msgspec.structs import replace
 
 from labtrawl.cli.origins import agent_of, http_to
 from labtrawl.cli.whole_file import write_whole
@@ -19,6 +21,10 @@ from labtrawl.supervisor.listeners import make_private_folder
 # A GitLab below a path has one or two parts of it before a group begins.
 DEEPEST_INSTANCE = 3
 SEPARATOR = "/-/"
+# The pages of a group lie below this word, and no group is called so.
+GROUP_PAGES = "groups"
+# A token that was good is not asked for again within a day: a run that finds no change stays cheap.
+TRUST_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +54,58 @@ class Target(msgspec.Struct, frozen=True):
     projects: int = 0
 
 
+class Bounds(msgspec.Struct, frozen=True):
+    """What else a folder holds, and what it leaves out; `since` is ISO 8601, "" for all."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    since: str = ""
+
+    def hold(self, earlier: "Bounds") -> bool:
+        """Say whether all that was collected within earlier bounds is within these too."""
+        return (
+            set(self.include) >= set(earlier.include)
+            and set(self.exclude) <= set(earlier.exclude)
+            and self.since == earlier.since
+        )
+
+    def flags(self) -> str:
+        """Return the flags that say the same."""
+        since = [f"--since {self.since[:10]}"] if self.since else []
+        named = [f"--include {one}" for one in self.include]
+        return " ".join([*named, *(f"--exclude {one}" for one in self.exclude), *since])
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What a folder says of itself: what it holds, and which token was good when (Unix time).
+
+    `token_mark` is a fingerprint: it tells one token from another, and opens nothing.
+    """
+
+    target: Target
+    bounds: Bounds
+    token_mark: str
+    checked_at: int
+
+
 def parse_url(text: str) -> Place:
     """Take a URL apart, also one of a page inside a project; ConfigError for what is none."""
     whole = text.strip() if "://" in text else f"https://{text.strip()}"
     try:
         found = urlsplit(whole.partition(SEPARATOR)[0])
         is_usable = found.scheme in ("http", "https") and found.hostname and not found.username
-        origin = f"{found.scheme}://{found.netloc}"
-    except ValueError:
-        is_usable, origin, found = None, "", urlsplit("")
-    if not is_usable:
+        origin = canonical_url(f"{found.scheme}://{found.netloc}") if is_usable else ""
+    except (ValueError, ConfigError):
+        origin, found = "", urlsplit("")
+    if not origin:
         raise ConfigError(
             f"{text!r} is no address of a GitLab, a group or a project: give one like"
             " https://gitlab.example.org/group/project, without a user in it"
         )
-    parts = tuple(unquote(part).removesuffix(".git") for part in found.path.split("/") if part)
+    parts = tuple(unquote(part) for part in found.path.removesuffix("/").split("/") if part)
     if any(part in (".", "..") or "/" in part or not part.isprintable() for part in parts):
         raise ConfigError(f"{text!r} has a path that no group or project has")
-    return Place(origin, parts)
+    return Place(origin, (*parts[:-1], *(part.removesuffix(".git") for part in parts[-1:])))
 
 
 def instance_of(url: str, ca_file: Path | None) -> Instance:
@@ -91,6 +131,30 @@ async def find_target(text: str, token: Secret, ca_file: Path | None, contact: s
     raise failure or ConfigError(f"there is no GitLab at {text}")
 
 
+async def find_again(
+    kept: Kept, token: Secret, ca_file: Path | None, contact: str, now: float
+) -> Target:
+    """Return what a folder holds; ask anew for a token that it does not know, or not of late.
+
+    Raises ConfigError for the token of another user, and as `find_target`.
+    """
+    if kept.token_mark == mark_of(token) and 0 <= now - kept.checked_at < TRUST_SECONDS:
+        return kept.target
+    before = kept.target
+    found = await _look(before.url, before.instance_url, before.path, token, ca_file, contact)
+    if found.user_id != before.user_id:
+        raise ConfigError(
+            f"this folder holds what @{before.username} may see, and the token is one of"
+            f" @{found.username}: choose another folder with --out"
+        )
+    return found
+
+
+def mark_of(token: Secret) -> str:
+    """Return a fingerprint of a token: too short to be turned back, long enough to tell."""
+    return hashlib.sha256(b"labtrawl crawl " + token.reveal().encode()).hexdigest()[:16]
+
+
 async def _look(
     text: str, url: str, path: str, token: Secret, ca_file: Path | None, contact: str
 ) -> Target:
@@ -106,6 +170,7 @@ async def _look(
             scope = await measure_scope(http, token)
             groups, projects = scope.groups, scope.projects
     account = found.account
+    path = path.removeprefix(f"{GROUP_PAGES}/")
     return Target(
         text, url, path, found.instance.version, account.user_id, account.username, groups, projects
     )
@@ -115,17 +180,17 @@ def _file(out: Path) -> Path:
     return out / "config" / "crawl.json"
 
 
-def keep_target(out: Path, target: Target) -> None:
+def keep(out: Path, kept: Kept) -> None:
     """Remember what this folder holds; another GitLab under the same name would be a lie."""
     make_private_folder(_file(out).parent)
-    write_whole(_file(out), msgspec.json.encode(target))
+    write_whole(_file(out), msgspec.json.encode(kept))
 
 
-def kept_target(out: Path, url: str) -> Target | None:
+def kept_in(out: Path, url: str, bounds: Bounds) -> Kept | None:
     """Return what was crawled into a folder before; ConfigError where that was something else."""
     try:
-        kept = msgspec.json.decode(_file(out).read_bytes(), type=Target)
-    except FileNotFoundError:
+        kept = msgspec.json.decode(_file(out).read_bytes(), type=Kept)
+    except (FileNotFoundError, NotADirectoryError):
         if (out / "config").exists() or (out / "dataset").exists():
             raise ConfigError(
                 f"{out} holds something else: choose another folder with --out"
@@ -133,8 +198,13 @@ def kept_target(out: Path, url: str) -> Target | None:
         return None
     except msgspec.MsgspecError as error:
         raise ConfigError(f"{_file(out)} is damaged ({error}): choose another folder") from error
-    if parse_url(kept.url) != parse_url(url):
+    if parse_url(kept.target.url) != parse_url(url):
         raise ConfigError(
-            f"{out} holds what was crawled from {kept.url}: choose another folder with --out"
+            f"{out} holds what was crawled from {kept.target.url}: choose another folder with --out"
         )
-    return kept
+    if not bounds.hold(kept.bounds):
+        raise ConfigError(
+            f"{out} was crawled with {kept.bounds.flags() or 'no bounds'}: give the same again, or"
+            " choose another folder with --out"
+        )
+    return replace(kept, bounds=bounds)

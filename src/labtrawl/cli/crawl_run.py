@@ -55,6 +55,8 @@ LEASE_SECONDS = 15.0
 RENEW_SECONDS = 5.0
 HEARTBEAT_SECONDS = 5.0
 LOOK_SECONDS = 0.2
+# Soon enough for data within three seconds of the command, also where a list is long.
+SEGMENT_SECONDS = 1.5
 PATIENCE_SECONDS = 5.0
 RETRY = RetryPolicy()
 SPARE_THREADS = 4
@@ -75,6 +77,7 @@ class Plan:
     jobs: int = 16
     ca_file: Path | None = None
     contact: str = ""
+    rest_only: bool = False
 
     @property
     def schedule(self) -> Schedule:
@@ -224,11 +227,12 @@ class Embedded:
             http_of=lambda _url: http,
             disk=LocalDisk(),
             dataset_root=dataset_root(self.plan.data_dir),
-            segment=SegmentLimits(),
+            segment=SegmentLimits(max_seconds=SEGMENT_SECONDS),
             scope=self.plan.scope,
             retry=RETRY,
             clock=self.clock,
             jitter=random.random,
             stopping=stopping,
             since=self.plan.since,
+            graphql=not self.plan.rest_only,
         )

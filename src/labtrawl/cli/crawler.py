@@ -182,6 +182,7 @@ def _tools(settings: Settings, doors: dict[str, Http], stopping: Callable[[], bo
         clock=system_clock(),
         jitter=random.random,
         stopping=stopping,
+        graphql=settings.crawler.graphql == "auto",
     )
 
 

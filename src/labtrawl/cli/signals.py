@@ -31,6 +31,26 @@ def obey_signals(
         loop.add_signal_handler(signal.SIGHUP, obey_hangup)
 
 
+def end_by_signals(stopping: asyncio.Event, tell: Callable[[str], None]) -> None:
+    """First SIGINT, SIGTERM or SIGHUP: set `stopping`; second: end at once, with exit code 130.
+
+    What is durable stays so either way. A SIGHUP that is ignored at the start stays ignored.
+    """
+
+    def obey() -> None:
+        if stopping.is_set():
+            os.write(2, b"\x1b[?25h" if os.isatty(2) else b"")  # a live screen hides the cursor
+            os._exit(130)
+        tell("after the pages that are under way; again ends it at once")
+        stopping.set()
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
+        asyncio.get_running_loop().add_signal_handler(number, obey)
+
+
 def _has_terminal() -> bool:
     """Say whether this process has a controlling terminal: /dev/tty opens then (man 4 tty)."""
     try:

@@ -195,6 +195,10 @@ class Crawler(msgspec.Struct, frozen=True, kw_only=True):
             le=256,
         ),
     ] = 32
+    graphql: Annotated[
+        Literal["auto", "off"],
+        about("off: what REST has is read by REST: some more fields, many more requests."),
+    ] = "auto"
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):

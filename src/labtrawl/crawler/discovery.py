@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from labtrawl.crawler.cursor import Cursor
 from labtrawl.crawler.line import Ending, Figures, Line
 from labtrawl.crawler.purse import Stopped
-from labtrawl.crawler.visit import Visit
+from labtrawl.crawler.visit import CHANGES, FULL, Visit
 from labtrawl.domain.area import AreaKind
 from labtrawl.errors import Forbidden, GitLabError, NotFound, RateLimited, UnexpectedReply
 from labtrawl.gitlab.catalog import FEATURES, gap_of, resources_of
@@ -159,7 +159,8 @@ class Discovery:
         self.cursor = Cursor(items=self.cursor.items + len(areas), started_at=self._started_at())
         if areas:
             await self.line.areas(areas, self._figures())
-        jobs = [job for area in areas for job in jobs_of(area)]
+        watermark = Visit().watermark(self.cursor)
+        jobs = [job for area in areas for job in jobs_of(area, watermark)]
         for start in range(0, len(jobs), PART):
             await self.line.jobs(jobs[start : start + PART])
 
@@ -171,10 +172,10 @@ class Discovery:
         return Figures(self.cursor.items, None, tally.requests, tally.retries)
 
 
-def jobs_of(area: DiscoveredArea) -> list[DiscoveredJob]:
+def jobs_of(area: DiscoveredArea, watermark: int | None = None) -> list[DiscoveredJob]:
     """Propose a job for each list of an area that can hold something.
 
-    Watches are none: before there is an earlier reading, nothing has changed since.
+    A watch begins with what changes after the discovery did: before it, all is read anyhow.
     """
     return [
         DiscoveredJob(
@@ -183,9 +184,11 @@ def jobs_of(area: DiscoveredArea) -> list[DiscoveredJob]:
             full_path=area.full_path,
             gitlab_id=area.gitlab_id,
             priority=resource.priority,
+            mode=CHANGES if resource.watches else FULL,
+            watermark=watermark if resource.watches else None,
         )
         for resource in resources_of(AreaKind(area.type))
-        if not resource.watches and gap_of(resource, area.features, area.empty_repository) is None
+        if gap_of(resource, area.features, area.empty_repository) is None
     ]
 
 

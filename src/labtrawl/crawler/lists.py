@@ -11,7 +11,7 @@ from labtrawl.crawler.paging import BY_CREATION, Asked, order_of, read
 from labtrawl.crawler.reader import Batch, Reader
 from labtrawl.dataset.policy import FetchedRecord
 from labtrawl.errors import Forbidden, NotFound
-from labtrawl.gitlab.pages import Page, count_in, parameter
+from labtrawl.gitlab.pages import Page, count_in, page_number, parameter
 
 
 async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
@@ -96,27 +96,34 @@ async def _count(reader: Reader) -> int | None:
 
 
 def _past(reader: Reader, cursor: Cursor, one: Asked, fresh: int, is_repeated: bool) -> Cursor:
-    page = one.page
-    is_whole = reader.since is None and not parameter(one.query, BY_CREATION.since)
-    is_counted = reader.resource.counted and is_whole and page.total is not None
-    has_moved = is_counted and cursor.expected is not None and page.total != cursor.expected
+    page, total = one.page, _total(reader, cursor, one, fresh)
+    is_whole = not parameter(one.query, BY_CREATION.since)
+    has_moved = is_whole and cursor.expected is not None and total not in (None, cursor.expected)
     return replace(
         cursor,
         query=page.next_query,
         items=cursor.items + fresh,
-        expected=_expected(cursor, page) if is_counted else cursor.expected,
+        expected=cursor.expected if total is None else max(total, cursor.expected or 0),
         changed=cursor.changed or is_repeated or has_moved,
         ended=page.next_query is None,
     )
 
 
-def _expected(cursor: Cursor, page: Page) -> int:
-    """The highest total that GitLab gave, of a list whose totals count what it shows.
+def _total(reader: Reader, cursor: Cursor, one: Asked, fresh: int) -> int | None:
+    """How many rows the list has, where GitLab's totals count what it shows.
 
-    Not the newest: when a row vanishes behind the reader, the next one slips past unread and
+    Behind an instant it counts the rest, of which the first rows are known. The highest total is
+    kept, not the newest: when a row vanishes behind the reader, the next one slips past unread and
     the total shrinks by one too; only the old total shows the loss.
     """
-    return max(page.total or 0, cursor.expected or 0)
+    page = one.page
+    if page.total is None or not reader.resource.counted or reader.since is not None:
+        return None
+    if not parameter(one.query, BY_CREATION.since):
+        return page.total
+    if page_number(one.query) is not None:
+        return None
+    return cursor.items + page.total - (len(page.rows) - fresh)
 
 
 def _movable(records: list[FetchedRecord], page: Page) -> tuple[int | str, ...]:

@@ -22,7 +22,7 @@ from labtrawl.crawler.paging import (
     repeats_last,
 )
 from labtrawl.crawler.reader import Batch, Reader
-from labtrawl.crawler.records import keys_of
+from labtrawl.crawler.records import has_none, keys_of
 from labtrawl.errors import NotFound
 from labtrawl.gitlab.catalog import Resource, find
 from labtrawl.gitlab.pages import Page, parameter
@@ -46,7 +46,8 @@ async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
         async for one in asked:
             items = keys_of(one.page, reader.resource.parent_key)
             cursor = _find_place(cursor, one, items, order)
-            async with aclosing(_page_of_items(reader, items, cursor)) as read_items:
+            bare = _bare(reader.resource, one.page, items)
+            async with aclosing(_page_of_items(reader, items, bare, cursor)) as read_items:
                 async for batch in read_items:
                     cursor = batch.cursor
                     yield batch
@@ -57,13 +58,22 @@ async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
             yield Batch([], cursor)
 
 
+def _bare(resource: Resource, page: Page, items: list[Item]) -> frozenset[Item]:
+    """Return the items whose rows show that their lists are empty."""
+    shown = zip(items, page.rows, strict=True)
+    return frozenset(item for item, row in shown if has_none(resource, row))
+
+
 async def _page_of_items(
-    reader: Reader, items: list[Item], cursor: Cursor
+    reader: Reader, items: list[Item], bare: frozenset[Item], cursor: Cursor
 ) -> AsyncGenerator[Batch]:
     """Yield the lists of a page's items behind the cursor; their first pages are read ahead."""
     done = 0 if cursor.parent is None else items.index(cursor.parent) + 1
     calls = [
-        partial(_begin, reader, item, cursor.child, cursor.child_query) for item in items[done:]
+        partial(_bare_item, item)
+        if item in bare
+        else partial(_begin, reader, item, cursor.child, cursor.child_query)
+        for item in items[done:]
     ]
     async with aclosing(ahead(calls, reader.width)) as begun:
         async for one in begun:
@@ -79,6 +89,11 @@ class _Begun:
 
     item: Item
     first: Asked | None
+
+
+async def _bare_item(item: Item) -> _Begun:
+    """Begin an empty list; nothing is asked for."""
+    return _Begun(item, Asked("", Page([], None, None, "", "", "")))
 
 
 async def _begin(reader: Reader, item: Item, child: Item | None, child_query: str | None) -> _Begun:

@@ -80,6 +80,25 @@ def keys_of(page: Page, name: str) -> list[int | str]:
 
 
 @cache
+def _list_decoder(name: str) -> msgspec.json.Decoder[Any]:
+    field = (name, list[msgspec.Raw] | None, None)
+    return msgspec.json.Decoder(msgspec.defstruct("RowList", [field]))
+
+
+def has_none(resource: Resource, row: msgspec.Raw) -> bool:
+    """Say whether a row of the parent's list shows that it has none of a resource.
+
+    False where nobody can know: the row has no such field, or something else in it.
+    """
+    if not resource.told_by:
+        return False
+    try:
+        return bool(getattr(_list_decoder(resource.told_by).decode(row), resource.told_by) == [])
+    except msgspec.MsgspecError:
+        return False
+
+
+@cache
 def _text_decoder(name: str) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(msgspec.defstruct("RowText", [(name, str | None, None)]))
 

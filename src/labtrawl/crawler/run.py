@@ -78,6 +78,8 @@ class JobRun:
                 await self._bury(self.visit.gone(missing))
                 return True
             await self._checkpoint()
+            # What was just committed is compared with, so it has to be there.
+            await self.line.settle()
             self.cursor = self.visit.again(self.cursor)
             self.known.look_again()
         return False

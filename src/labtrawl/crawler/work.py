@@ -58,6 +58,8 @@ class Tools:
     width: int = 8
     # What did not change since is left out, where GitLab can tell.
     since: datetime | None = None
+    # Whether what GraphQL gives in blocks is read by it.
+    graphql: bool = True
 
 
 @dataclass(slots=True)
@@ -71,8 +73,8 @@ class Worker:
     ask: Ask
     _tallies: dict[str, Tally] = field(default_factory=dict)
     _finished: int = 0
-    # What each GitLab was found to be able to, by its URL.
-    _learnt: dict[str, Learnt] = field(default_factory=dict)
+    # What each GitLab was found to be able to, by its URL and for whom.
+    _learnt: dict[tuple[str, str], Learnt] = field(default_factory=dict)
     _folders: Folders = field(default_factory=Folders)
 
     def requests(self) -> int:
@@ -160,7 +162,7 @@ class Worker:
             catalog.version_of(task.gitlab_version),
             since_of(task) or self.tools.since,
             self.tools.width,
-            self._learnt.setdefault(task.gitlab_api_url, Learnt()),
+            self._learnt_of(task),
             rows_a_page(task.attempt),
         )
         visit = Visit(task.mode, task.missing, is_flat=not resource.parent)
@@ -168,6 +170,11 @@ class Worker:
             await Watch(reader, line, stopping, visit).run()
         else:
             await self._job_run(task, prefix, reader, line, stopping, visit).run()
+
+    def _learnt_of(self, task: Task) -> Learnt | None:
+        if not self.tools.graphql:
+            return None
+        return self._learnt.setdefault((task.gitlab_api_url, task.account_id), Learnt())
 
     def _job_run(
         self,

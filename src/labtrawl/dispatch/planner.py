@@ -89,8 +89,9 @@ def queue_job(
     area_id = areas.find(connection, instance_id, found.area_type, found.gitlab_id)
     if area_id is None:
         return False
-    if resource.watches and visits.is_below(connection, area_id, resource.name):
-        return False  # the list of the group above tells of these changes too
+    if resource.watches:
+        visiting.begin_watch(connection, area_id, resource, found.watermark, schedule)
+        return False
     if found.mode == Mode.CHANGES and jobs.is_known(connection, area_id, found.command):
         return visits.tell(connection, area_id, found.command)
     new = jobs.PlannedJob(area_id, found.command, found.priority, parent_id)

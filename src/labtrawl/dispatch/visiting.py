@@ -7,12 +7,40 @@ from labtrawl.protocol.messages import ProgressUpdate
 from labtrawl.store import areas, jobs, ledger, visits
 from labtrawl.store.engine import Connection
 
+# A watch is looked at so many times in the interval of a list, but not more often than this.
+WATCHES = 5
+LEAST_WATCH_MS = 60_000
+
 
 def is_wanted(schedule: Schedule, resource: catalog.Resource) -> bool:
     """Say whether a resource is collected; some are only where somebody names them."""
     if resource.is_asked_for:
         return schedule.names(resource.name)
     return schedule.has(resource.watches or resource.name)
+
+
+def begin_watch(
+    connection: Connection,
+    area_id: int,
+    resource: catalog.Resource,
+    watermark: int | None,
+    schedule: Schedule,
+) -> None:
+    """Watch a group from now on: there is nothing to read at first, its lists are read themselves.
+
+    A group below one that is watched needs none: that list tells of its changes too.
+    """
+    if visits.is_below(connection, area_id, resource.name):
+        return
+    if not jobs.is_known(connection, area_id, resource.name):
+        jobs.add_completed(connection, jobs.PlannedJob(area_id, resource.name, resource.priority))
+        visits.begin(connection, area_id, resource.name, watermark, _watch_every(schedule))
+
+
+def _watch_every(schedule: Schedule) -> int | None:
+    """One request of a watch stands for those of many lists: it is sent more often than they are."""
+    every = schedule.every or schedule.discover_every
+    return None if every is None else min(every, max(every // WATCHES, LEAST_WATCH_MS))
 
 
 def completed(
@@ -50,7 +78,7 @@ def _pace(connection: Connection, place: jobs.JobPlace, schedule: Schedule) -> P
     if resource is None:
         return Pace(is_driven=True)
     if resource.watches:
-        return Pace(schedule.every or schedule.discover_every, is_adaptive=False)
+        return Pace(_watch_every(schedule), is_adaptive=False)
     if not (resource.changes or resource.parent):
         return Pace(is_driven=True)  # read as a whole, when its sweep is due
     return Pace(schedule.every, is_driven=_is_driven(connection, place, resource, schedule))

@@ -8,15 +8,19 @@ clock. Jobs are claimed in the order of `store.leases.CLAIMABLE`: higher priorit
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
+
+from labtrawl.domain.quiet import Window, next_quiet
 
 # Once so much is done, the end is promised to lie in a range whose upper end is at most so many
 # times its lower one; a little less, so that rounding for people keeps the promise.
 FIRM_SHARE = 0.2
 FIRM_WIDTH = 1.9
 LOOSE_WIDTH = 4.0
-# Before so much is done, nothing is said.
+# Before so much is done, or while so much of the rest is of kinds never seen, nothing is said.
 LEAST_SHARE = 0.02
+MOST_UNSEEN = 0.3
 # A rate needs so much to stand on: requests, and milliseconds.
 LEAST_REQUESTS = 20
 LEAST_MS = 2_000
@@ -29,13 +33,22 @@ NEAR_LIMIT = 0.7
 # What is assumed of a kind until it was seen: requests for each unit beyond the first request, and
 # how many units' worth of evidence that assumption weighs. A list's page holds 100; what belongs to
 # items is asked for in blocks of them.
-LIST, NESTED = (0.01, 100.0), (0.1, 25.0)
+LIST, NESTED = (0.01, 100.0), (0.05, 10.0)
 # As many jobs' worth of evidence weighs what the other kinds took.
 BORROWED_JOBS = 2.0
 BORROWED_REQUESTS = 5.0
 # What took more than was expected of it is taken to need a part of that again.
 STILL_LEFT = 0.2
+# What others took weighs so much, against the share of a job that its own requests have read.
+OWN_WORD = 0.1
+# So many jobs at once use all connections of a crawler (8 of 32 each: crawler.work, cli.crawl_run):
+# one of few goes faster than one of many.
+FILLING = 4
+# A budget leaves a job that is alone almost all of it.
+FILLING_LIMIT = 1.5
 ROUNDS = 6
+# The speed of a job with fewer requests says little.
+TELLING = 5
 
 
 class Kind(NamedTuple):
@@ -57,6 +70,7 @@ class Seen(NamedTuple):
     began_at: int
     ended_at: int
     is_done: bool = True
+    share: float | None = None
 
 
 class Queued(NamedTuple):
@@ -78,11 +92,15 @@ class Queued(NamedTuple):
 
 
 class Running(NamedTuple):
-    """A job in somebody's hands, and how many requests it took so far."""
+    """A job in somebody's hands: its requests so far, and the share of its units that they read.
+
+    Without a share nobody knows how far it is.
+    """
 
     kind: Kind
     requests: int = 0
     units: int | None = None
+    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +115,6 @@ class Range:
 class _Sum:
     jobs: int = 0
     requests: float = 0.0
-    sized: int = 0
     units: float = 0.0
     beyond: float = 0.0
     ms: float = 0.0
@@ -106,12 +123,11 @@ class _Sum:
         self.ms += max(1, one.ended_at - one.began_at) if one.requests else 0
         # What runs still counts for the mean of those without a size: else only the short are seen.
         self.requests += one.requests
-        if one.is_done:
-            self.jobs += 1
-            if one.units is not None:
-                self.sized += 1
-                self.units += one.units
-                self.beyond += max(0, one.requests - 1)
+        self.jobs += one.is_done
+        share = 1.0 if one.is_done else one.share
+        if one.units is not None and share:
+            self.units += one.units * share
+            self.beyond += max(0, one.requests - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +137,10 @@ class Learned:
     nested: frozenset[str]
     _kinds: Mapping[Kind, _Sum] = field(default_factory=dict)
     _pools: Mapping[bool, _Sum] = field(default_factory=dict)
+
+    def knows(self, kind: Kind) -> bool:
+        """Say whether anything was seen of a kind."""
+        return kind in self._kinds
 
     def requests_of(self, kind: Kind, units: float | None) -> float:
         """Expect so many requests of a whole job; at least one."""
@@ -136,7 +156,14 @@ class Learned:
     def left_of(self, job: Running) -> float:
         """Expect so many more requests of a job that runs."""
         whole = self.requests_of(job.kind, job.units)
-        return max(whole - job.requests, whole * STILL_LEFT)
+        if job.share:
+            share = min(job.share, 1.0)
+            whole = (job.requests + whole * OWN_WORD) / (share + OWN_WORD)
+            return max(0.0, 1.0 - share) * whole
+        # What took long already is rather one of the long.
+        own = self._kinds.get(job.kind)
+        is_known = own is not None and job.units is not None and own.units > job.units
+        return max(whole - job.requests, whole * STILL_LEFT if is_known else job.requests)
 
     def ms_of(self, kind: Kind) -> float:
         """Expect a request of such a job to take so many milliseconds, waits included."""
@@ -194,6 +221,39 @@ def rate_of(
     return work / (now - began) if is_enough else None
 
 
+def fastest(seen: Iterable[Seen]) -> list[tuple[Kind, float]]:
+    """Return the requests a millisecond that one job in ten of each kind reaches, of those that tell."""
+    speeds: dict[Kind, list[float]] = {}
+    for one in seen:
+        if one.requests >= TELLING:
+            speed = one.requests / max(1, one.ended_at - one.began_at)
+            speeds.setdefault(one.kind, []).append(speed)
+    return [(kind, sorted(each)[len(each) * 9 // 10]) for kind, each in speeds.items()]
+
+
+Rests = Callable[[int], int]
+"""From a length of time at work (ms, from now) to its length with the times of rest in between."""
+
+# More of them than a crawl of a year has.
+MOST_RESTS = 1_000
+
+
+def rests_of(windows: Sequence[Window], now: int) -> Rests:
+    """Return what quiet hours make of a length of time that begins at `now`."""
+
+    def lengthen(work: int) -> int:
+        at, left = datetime.fromtimestamp(now / 1000, UTC), timedelta(milliseconds=work)
+        for _ in range(MOST_RESTS):
+            rest = next_quiet(windows, at)
+            if rest is None or at + left <= rest.begins_at:
+                break
+            left -= max(rest.begins_at - at, timedelta())
+            at = rest.ends_at
+        return int((at + left).timestamp() * 1000) - now
+
+    return lengthen
+
+
 @dataclass(frozen=True, slots=True)
 class Crawl:
     """All that is known of a crawl at an instant.
@@ -213,8 +273,7 @@ class Crawl:
     not_before: int = 0
     known_from: int = 0
     is_discovering: bool = False
-    # From a length of time at work to the length of time that it takes with what rests meanwhile.
-    with_rests: Callable[[int], int] = int
+    with_rests: Rests = int
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,11 +312,16 @@ class Forecast:
         self._lefts = [
             left * self._cost(one.kind) for one, left in zip(crawl.running, lefts, strict=True)
         ]
-        self._alone = [
-            left * self._learned.ms_of(one.kind)
+        self._boost = self._find_boost()
+        self._fast = {kind: fast * self._learned.ms_of(kind) for kind, fast in fastest(crawl.seen)}
+        self._work_left = sum(self._lefts) + sum(map(self._work, self._groups, self._requests))
+        self._rate = self._find_rate()
+        # When all is done, were there always enough jobs to share it.
+        self._all = self._work_left / self._rate if self._rate else 0.0
+        self._running = [
+            self._time_of(one.kind, left, 0.0)
             for one, left in zip(crawl.running, lefts, strict=True)
         ]
-        self._rate = self._find_rate()
 
     def _find_limited(self) -> bool:
         """Whether the budget is what takes the time: then a request costs the same whatever it is."""
@@ -266,6 +330,32 @@ class Forecast:
             return False
         rate = rate_of(crawl.seen, crawl.now, SHORTEST_WINDOW_MS, crawl.known_from)
         return rate is not None and rate >= crawl.limit / 60_000 * NEAR_LIMIT
+
+    def _find_boost(self) -> float:
+        """How much faster a job goes by itself than beside those that were seen."""
+        crawl = self._crawl
+        began = min((one.began_at for one in crawl.seen), default=crawl.now)
+        time = sum(
+            min(one.ended_at, crawl.now) - max(one.began_at, crawl.known_from) for one in crawl.seen
+        )
+        at_once = time / max(1, crawl.now - max(began, crawl.known_from))
+        return max(1.0, at_once / (FILLING_LIMIT if self._is_limited else FILLING))
+
+    def _unseen(self) -> float:
+        """The requests that are left of kinds of which no job is known."""
+        return sum(
+            requests
+            for group, requests in zip(self._groups, self._requests, strict=True)
+            if not self._learned.knows(group.kind)
+        )
+
+    def _time_of(self, kind: Kind, requests: float, begun: float) -> float:
+        """The time that one job takes: slowly beside the others, faster when they are done."""
+        beside = requests * self._learned.ms_of(kind)
+        # A list may have to go page after page; what belongs to items is asked for side by side.
+        is_wide = self._is_limited or kind.resource in self._crawl.nested
+        boost = self._boost if is_wide else min(self._boost, self._fast.get(kind, 1.0))
+        return min(beside, max(self._all - begun, beside / max(1.0, boost)))
 
     def _cost(self, kind: Kind) -> float:
         return 1.0 if self._is_limited else self._learned.ms_of(kind)
@@ -280,8 +370,7 @@ class Forecast:
         rate = rate_of(crawl.seen, crawl.now, int(window), crawl.known_from, self._cost)
         if not rate or crawl.limit is None or not self._left:
             return rate
-        work = sum(self._lefts) + sum(map(self._work, self._groups, self._requests))
-        return min(rate, crawl.limit / 60_000 * work / self._left)
+        return min(rate, crawl.limit / 60_000 * self._work_left / self._left)
 
     def _work(self, group: Queued, requests: float) -> float:
         return requests * self._cost(group.kind)
@@ -290,7 +379,7 @@ class Forecast:
         """Say when all that is open now will be done."""
         if not self._left:
             return Told(Range(0, 0))
-        ends, through = list(self._alone), 0.0
+        ends, through = [self._all, *self._running], 0.0
         for group, requests in zip(self._groups, self._requests, strict=True):
             through += self._work(group, requests)
             units = group.largest if group.known else None
@@ -304,7 +393,7 @@ class Forecast:
         if not lefts and not own:
             return Told(Range(0, 0))
         ends = [
-            left * self._learned.ms_of(one.kind)
+            self._time_of(one.kind, left, 0.0)
             for one, left in zip(part.running, lefts, strict=True)
         ]
         for one, left in zip(part.queued, own, strict=True):
@@ -334,12 +423,18 @@ class Forecast:
         """When all up to the end of a group is done, and a job of so many requests in it."""
         begun = self._until_claimed(through - own * self._cost(group.kind))
         begun = max(begun, group.not_before - self._crawl.now)
-        return max(self._until_claimed(through), begun + own * self._learned.ms_of(group.kind))
+        return begun + self._time_of(group.kind, own, begun)
 
     def _until_claimed(self, work: float) -> float:
-        """When so much of what waits is done, beside what runs: a job gets its share meanwhile."""
+        """When a job begins with so much before it; of that the last are still under way then.
+
+        What runs now gets its share meanwhile.
+        """
         if not self._rate:
             return 0.0
+        jobs = sum(group.jobs for group in self._groups)
+        each = (self._work_left - sum(self._lefts)) / max(1, jobs)
+        work = max(0.0, work - each * max(0, len(self._lefts) - 1) / 2)
         share = self._rate / max(1, len(self._lefts))
         time = (work + sum(self._lefts)) / self._rate
         for _ in range(ROUNDS):
@@ -351,7 +446,7 @@ class Forecast:
         if crawl.is_discovering:
             return Told(why_none=DISCOVERING)
         share = max(_share(crawl.done, self._left), _share(done, left))
-        if share < LEAST_SHARE:
+        if share < LEAST_SHARE or self._unseen() > MOST_UNSEEN * self._left:
             return Told(why_none=TOO_EARLY)
         if self._rate is None:
             return Told(why_none=TOO_EARLY if self._lefts else NOT_MOVING)

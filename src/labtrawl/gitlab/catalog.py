@@ -23,7 +23,8 @@ class Resource:
     has none), a number unless `text_id`; `local_id` says that it is unique in its area only,
     `item_id` in its parent only. `feature` is the access level that switches it off; `counted` says
     that GitLab's total counts exactly the rows that it shows. `parent` is the resource whose rows
-    have a list of this each, named by `parent_key`.
+    have a list of this each, named by `parent_key`; `told_by` is a field of such a row that is an
+    empty list exactly where the row has none of this.
 
     `changes` is the query for what changed since `{since}`, or since the day before it, `{day}`;
     without one every visit reads the whole list. `is_asked_for` says that it is collected only where
@@ -48,6 +49,7 @@ class Resource:
     needs_repository: bool = False
     parent: str = ""
     parent_key: str = "iid"
+    told_by: str = ""
     is_asked_for: bool = False
     watches: str = ""
     windowed: bool = False
@@ -283,12 +285,14 @@ _OF_ITEMS = (
         item_id=True,
         single=True,
     ),
+    # Both lists are the same rows of the database (app/models/merge_request.rb, `reviewers`).
     _of_item(
         "merge_request_reviewers",
         "merge_request_reviewer",
         f"{_REQUESTS}/reviewers",
         natural_id="user.id",
         item_id=True,
+        told_by="reviewers",
     ),
     _of_item("merge_request_versions", "merge_request_version", f"{_REQUESTS}/versions"),
     _of_item(

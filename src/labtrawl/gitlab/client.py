@@ -206,6 +206,8 @@ def check_status(answer: Answer, request: str, now: datetime) -> None:
         raise Unavailable(f"GitLab failed ({said})")
     if status in (200, 401, 403) and not _is_json(answer):
         raise Blocked(f"something other than GitLab's API answered {said}; it is asked again later")
+    if status == 304:
+        raise UnexpectedReply(f"a cache before GitLab answered what nobody asked ({said})")
     if 300 <= status < 400:
         raise _moved(answer, said)
     _refuse(status, said)

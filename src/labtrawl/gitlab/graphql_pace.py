@@ -19,12 +19,15 @@ class Pace:
     _good: int = 0
 
     def took(self, size: int, reply: Reply) -> None:
-        """Hear of an answer to `size` items; its complexity bounds the size from now on."""
+        """Hear of an answer to `size` items; its complexity bounds the size from now on.
+
+        A smaller block than usual tells nothing: most of the complexity is there for one item too.
+        """
+        if size < self.size:
+            return
         if reply.score and reply.limit:
-            allowed = size * reply.limit // reply.score
-            self.size = max(1, min(self.size, allowed))
-        if size >= self.size:
-            self._good += 1
+            self.size = max(1, min(self.size, size * reply.limit // reply.score))
+        self._good += 1
         if self._good >= GOOD_ANSWERS:
             self._good = 0
             self.size = min(self.most, self.size + max(1, self.size // 4))

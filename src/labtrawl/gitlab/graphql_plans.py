@@ -135,7 +135,6 @@ _ISSUES, _REQUESTS = "issues", "mergeRequests"
 
 _OF_USER = ("locked", "public_email")
 _OF_NOTE = ("attachment", "commands_changes", *_OF_USER)
-_OF_OLD_NOTE = ("imported", "imported_from")
 
 _PLANS: Final = (
     Plan(
@@ -156,7 +155,7 @@ _PLANS: Final = (
         _discussions(_POSITION),
         shapes.discussions,
         further=40,
-        lacks=("line_range", "commit_id", *_OF_NOTE),
+        lacks=("line_range", "commit_id", "suggestions", *_OF_NOTE),
     ),
     Plan(
         "merge_request_approvals",

@@ -5,6 +5,7 @@ above 10,000 rows (doc/api/rest/_index.md, "Pagination").
 """
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from datetime import UTC
@@ -18,6 +19,10 @@ from labtrawl.http import Answer
 
 # Digits of a count: no list has more rows, and the number fits everywhere.
 LONGEST_COUNT = 15
+# No number has so many digits, and readers of the dataset refuse it (sys.set_int_max_str_digits).
+LONGEST_NUMBER = 4300
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+_TOO_LONG = b"0" * (LONGEST_NUMBER + 1)
 _LINK = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 _ROWS = msgspec.json.Decoder(list[msgspec.Raw])
 _ROW = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -39,7 +44,8 @@ def read_page(answer: Answer, request: str, query: str, fetched_at: str) -> Page
     """Read a list; UnexpectedReply for what is no JSON array of objects."""
     try:
         rows = _ROWS.decode(answer.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        _check_readable(answer.body)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UnexpectedReply(f"GitLab answered {request} with no list: {error}") from error
     _check_objects(rows, request)
     return Page(
@@ -57,9 +63,20 @@ def read_single(answer: Answer, request: str, fetched_at: str) -> Page:
     row = msgspec.Raw(answer.body)
     try:
         _ROW.decode(answer.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        _check_readable(answer.body)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UnexpectedReply(f"GitLab answered {request} with no object: {error}") from error
     return Page([row], None, 1, request, hashlib.sha256(answer.body).hexdigest(), fetched_at)
+
+
+def _check_readable(body: bytes) -> None:
+    """Raise ValueError for what is JSON by its form, and no reader could take back.
+
+    The decoder skips over texts without looking at their encoding, and over numbers of any length.
+    """
+    str(body, "utf-8")
+    if _TOO_LONG in body.translate(_DIGITS):
+        json.loads(body)
 
 
 class _Counts(msgspec.Struct):

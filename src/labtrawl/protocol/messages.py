@@ -327,6 +327,8 @@ class DiscoveredJob(Record, frozen=True, kw_only=True):
     """A job that a crawler proposes; the website decides and stores it.
 
     `mode` "changes" asks for what a finished list has new; "full" for a list that nobody read yet.
+    `watermark` is the server's instant (ms) up to which everything is known of a list that has
+    nothing to read at first.
     """
 
     command: str
@@ -335,6 +337,7 @@ class DiscoveredJob(Record, frozen=True, kw_only=True):
     priority: int = 0
     area_type: str = "project"
     mode: str = "full"
+    watermark: int | None = None
 
 
 class JobsDiscovered(Record, frozen=True, kw_only=True):

@@ -31,6 +31,7 @@ _Known = tuple[tuple[str, ...], tuple[tuple[str, str], ...], Route | None]
 
 _API = "/api/v4/"
 _CONTROL = "/-/sandbox/"
+_ELSEWHERE = "/elsewhere"
 _MOST_KNOWN = 200_000
 # What differs between the tokens of one user.
 _NEVER_KEPT = frozenset({"personal_access_tokens"})
@@ -75,6 +76,8 @@ class App:
     def answer(self, asked: Asked) -> Answer:
         """Answer one request; nothing is waited for, what waits is told in the Answer."""
         path, _, query = asked.target.partition("?")
+        if path.startswith(_API) and not path.startswith(self._prefix):
+            path = _ELSEWHERE  # what lies beside a GitLab below a path
         path = path.removeprefix(self._prefix)
         if path.startswith(_CONTROL):
             name = path.removeprefix(_CONTROL)

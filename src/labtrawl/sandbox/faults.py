@@ -48,6 +48,7 @@ Kind = Literal[
     "graphql_cancelled",
     "graphql_nulls",
     "graphql_no_field",
+    "graphql_costly",
 ]
 
 
@@ -60,7 +61,7 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     the right answer is held back, for ``403_spent`` how long nothing is left of the limit. The kinds of ``/api/graphql`` alone:
     ``graphql_timeout`` (fields are null, told as timed out), ``graphql_nulls`` (every second one of
     them, as an internal error), ``graphql_cancelled`` (503), ``graphql_no_field`` (the schema lost
-    it); `field` names the field as ``Type.field``, empty means every list.
+    it), ``graphql_costly`` (over the limit of complexity); `field` names the field as ``Type.field``, empty means every list.
     """
 
     path: str

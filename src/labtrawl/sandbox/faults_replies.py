@@ -92,13 +92,13 @@ def _with_next(headers: Headers, change: Callable[[bytes], bytes]) -> Headers:
     return [(name, change(value) if name == b"link" else value) for name, value in headers]
 
 
-def _to_itself(link: bytes) -> bytes:
+def _to_first(link: bytes) -> bytes:
     """The next page is the first one, whichever was asked for."""
     found = re.search(rb'<([^>]*)>; rel="next"', link)
     if found is None:
         return link
-    start = re.sub(rb"([?&])(page|cursor|id_after|page_token)=[^&>]*", rb"\1page=1", found[1])
-    return b'<%b>; rel="next"' % start
+    start = re.sub(rb"(?<=[?&])(page|cursor|id_after|page_token)=[^&>]*&?", b"", found[1])
+    return b'<%b>; rel="next"' % start.rstrip(b"&")
 
 
 def spoil_body(kind: str, right: Reply) -> Reply | None:
@@ -111,7 +111,7 @@ def spoil_body(kind: str, right: Reply) -> Reply | None:
         kept = [header for header in right.headers if header[0] not in _TOTALS]
         return Reply(right.status, right.body, kept)
     if kind == "next_is_first":
-        return Reply(right.status, right.body, _with_next(right.headers, _to_itself))
+        return Reply(right.status, right.body, _with_next(right.headers, _to_first))
     return None
 
 

@@ -61,6 +61,15 @@ def enqueue_first(connection: Connection, new: PlannedJob) -> int | None:
     return None if known else enqueue(connection, new)
 
 
+def add_completed(connection: Connection, new: PlannedJob) -> None:
+    """Add the job of a list of which nothing is to be read before its next visit."""
+    connection.exec_driver_sql(
+        "INSERT INTO job (area_id, resource, state, priority, created_at, finished_at, updated_at,"
+        f" change) VALUES (?, ?, 'completed', ?, {NOW_MS}, {NOW_MS}, {NOW_MS}, {NEXT_CHANGE})",
+        (new.area_id, new.resource, new.priority),
+    )
+
+
 def is_known(connection: Connection, area_id: int, resource: str) -> bool:
     """Say whether a list ever had a job."""
     before = connection.exec_driver_sql(

@@ -74,6 +74,38 @@ def records_by_resource(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A resource over all areas: lists, objects that are there, and how many lists have a reason."""
+
+    resource: str
+    lists: int
+    objects: int
+    reasons: dict[str, int]
+
+
+def totals(connection: Connection) -> list[Total]:
+    """Add up the ledger by resource."""
+    reasons: dict[str, dict[str, int]] = {}
+    for resource, reason, lists in connection.exec_driver_sql(
+        "SELECT resource, reason, COUNT(*) FROM ledger WHERE reason IS NOT NULL"
+        " GROUP BY resource, reason ORDER BY resource, COUNT(*) DESC, reason"
+    ).all():
+        reasons.setdefault(resource, {})[reason] = lists
+    rows = connection.exec_driver_sql(
+        "SELECT resource, COUNT(*), SUM(collected) FROM ledger GROUP BY resource ORDER BY resource"
+    ).all()
+    return [Total(row[0], row[1], int(row[2]), reasons.get(row[0], {})) for row in rows]
+
+
+def held(connection: Connection) -> dict[str, int]:
+    """Count the jobs that something holds up, by what it is."""
+    rows = connection.exec_driver_sql(
+        "SELECT hold_reason, COUNT(*) FROM job WHERE state = 'held' GROUP BY hold_reason"
+    ).all()
+    return {row[0]: row[1] for row in rows}
+
+
 GAPS = """
 SELECT a.full_path, l.resource, l.reason, l.detail FROM ledger AS l JOIN area AS a
 ON a.id = l.area_id WHERE l.reason IS NOT NULL OR l.completed_at IS NULL
@@ -87,10 +119,18 @@ def gaps(connection: Connection) -> list[Gap]:
     return [Gap(*row) for row in connection.exec_driver_sql(GAPS).all()]
 
 
-def discovery_failure(connection: Connection) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something could not be read: a reason of `GitLabError`, and its sentence."""
+
+    reason: str
+    message: str
+
+
+def discovery_failure(connection: Connection) -> Failure | None:
     """Return why the areas could not be found; None where they were, or are being looked for."""
     row = connection.exec_driver_sql(
-        "SELECT error_message FROM job WHERE resource = 'discovery'"
-        " AND state IN ('failed', 'held') ORDER BY id LIMIT 1"
+        "SELECT error_reason, error_message FROM job WHERE resource = 'discovery'"
+        " AND state = 'failed' ORDER BY id LIMIT 1"
     ).first()
-    return None if row is None else str(row[0] or "nobody knows why")
+    return None if row is None else Failure(row[0], row[1] or "nobody knows why")

@@ -140,6 +140,22 @@ def _sweep_at(facts: _Facts, schedule: Schedule, pace: Pace) -> int | None:
     return facts.now + (schedule.sweep_every or DAY_MS)
 
 
+def begin(
+    connection: Connection, area_id: int, resource: str, watermark: int | None, every: int | None
+) -> None:
+    """Schedule the first visit of a list that is known up to `watermark` (the server's ms).
+
+    Without one it is read from somewhat before this instant: its clock may be behind ours.
+    """
+    connection.exec_driver_sql(
+        "INSERT INTO visit (area_id, resource, watermark, next_at)"
+        f" VALUES (?, ?, COALESCE(CAST(? AS BIGINT), {NOW_MS} - {BUSY_MS}),"
+        f" CASE WHEN CAST(? AS BIGINT) IS NOT NULL THEN {NOW_MS} + ? END)"
+        " ON CONFLICT (area_id, resource) DO NOTHING",
+        (area_id, resource, watermark, every, every or 0),
+    )
+
+
 def fail(connection: Connection, job_id: int, schedule: Schedule, pace: Pace) -> None:
     """Let a list whose job has just failed be tried as a whole when its sweep is due.
 

@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 
 from labtrawl.domain.visit import Schedule
+from labtrawl.errors import Conflict
 from labtrawl.protocol.messages import LedgerReport
-from labtrawl.store import gaps
+from labtrawl.store import gaps, jobs
 from labtrawl.store.engine import Database
 from tests.integration.dispatch.visits import HOUR, SCHEDULE, Site, group, project, wish
 from tests.integration.store.table import store
@@ -185,9 +187,13 @@ async def test_watch_of_a_group_opens_what_changed_and_spares_the_rest_of_their_
     outside = project(9, "elsewhere/p")
     await site.discover(found, group(), group(4, "lab/sub"), project(), outside)
     watches = [wish("changed_issues", 3, "group"), wish("changed_issues", 4, "group")]
-    assert await site.propose(found, *watches) == 1  # the group above tells of the other too
+    told = [replace(each, mode="changes", watermark=1) for each in watches]
+    assert await site.propose(found, *told) == 0  # nothing is to be read before its first turn
+    assert await site.ask(  # the group above tells of the other too
+        "SELECT a.gitlab_id, j.state FROM job AS j JOIN area AS a ON a.id = j.area_id"
+        " WHERE j.resource = 'changed_issues'"
+    ) == [(3, "completed")]
     await site.propose(found, wish("issues"), wish("issues", 9))
-    await site.visit("changed_issues", watermark=1)
     await site.visit("issues", watermark=1)
     await site.visit("issues", watermark=1)
     due = await site.ask(
@@ -224,3 +230,16 @@ async def test_change_that_a_watch_tells_of_while_a_list_is_read_is_read_afterwa
     assert (await site.jobs())["issues"] == ("queued", "changes")
     await site.visit("issues", watermark=2)
     assert (await site.jobs())["issues"] == ("completed", "changes")
+
+
+async def test_list_that_a_person_asks_for_again_keeps_its_job(site: Site) -> None:
+    from labtrawl.store import tasks
+
+    await site.discovered("issues")
+    one = await site.visit("issues")
+    wanted = jobs.PlannedJob(2, "issues", priority=9)
+    row = await site.db.write(lambda c: tasks.add(c, wanted))
+    assert (row.id, row.state, row.priority) == (one.job_id, "queued", 9)
+    assert (await site.jobs())["issues"] == ("queued", "sweep")
+    with pytest.raises(Conflict, match="is open already"):
+        await site.db.write(lambda c: tasks.add(c, wanted))

@@ -16,7 +16,7 @@ from labtrawl.sandbox import Fault, Options, Server, World, build_world, running
 from labtrawl.sandbox.truth import Truth
 from labtrawl.store import manifest, summary
 from tests.integration.sandbox.caller import Caller
-from tests.rig.clocks import Leaping, hurried
+from tests.rig.clocks import Leaping
 from tests.rig.compare import AsPart, collected_items, expected_items
 from tests.rig.crawl import Clocks, Rig, rig
 
@@ -73,7 +73,7 @@ class Crawl:
     async def crawling(self, *usernames: str) -> AsyncIterator[None]:
         """Crawl while the block runs."""
         await self.site.plan(WORLD, *usernames)
-        async with self.site.crawler():
+        async with self.site.crawler() as engine, self.time.leaping(engine.requests):
             yield
 
     async def gaps(self) -> dict[Cell, str | None]:
@@ -102,6 +102,10 @@ class Crawl:
                 if record.state != "present":
                     del newest[key]
         return newest
+
+    def path(self, area_id: int) -> str:
+        """The full path of an area."""
+        return next(path for path, number in ids.items() if number == area_id)
 
     def truth(self) -> dict[Key, object]:
         """What there is now, of the resources that are collected."""
@@ -150,8 +154,7 @@ def _without(items: dict[Key, object], cells: set[tuple[int, str]]) -> dict[Key,
 
 def expected_of(truth: Truth) -> dict[Key, object]:
     """A truth as far as the crawl collects it."""
-    wanted = {*RESOURCES, "group"}
-    return {key: body for key, body in expected_items(truth).items() if key[2] in wanted}
+    return {key: body for key, body in expected_items(truth).items() if key[2] in RESOURCES}
 
 
 @contextlib.asynccontextmanager
@@ -165,7 +168,7 @@ async def crawl(
 ) -> AsyncIterator[Crawl]:
     """Open a look-alike that misbehaves and a website's side; waits cost no time."""
     time = Leaping()
-    clocks = Clocks(time.crawler(), time.website(), hurried(time.website()))
+    clocks = Clocks(time.crawler(), time.website(), time.hurried())
     told = Options(faults=faults, **options)
     async with (
         running(world, told) as server,

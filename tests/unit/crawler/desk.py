@@ -81,7 +81,7 @@ class Desk:
             node["discussions"] = found
         if "widgets" in asked["document"]:
             emoji = [{"name": "tada"}] if self.items[iid] else []
-            node["widgets"] = [{}, {"awardEmoji": {"nodes": emoji}}]
+            node["widgets"] = [{}, {"awardEmoji": page(emoji, 1, None)}]
         return node
 
     async def get(self, request: str, _headers: dict[str, str]) -> Answer:

@@ -2,7 +2,7 @@
 
 from labtrawl.gitlab.graphql import Reply
 from labtrawl.gitlab.graphql_pace import EVERYTHING, GOOD_ANSWERS, Learnt, Pace
-from labtrawl.gitlab.graphql_plans import PLANS
+from labtrawl.gitlab.graphql_plans import TIMELOGS
 
 
 def _reply(score: int | None = None, limit: int | None = None) -> Reply:
@@ -42,10 +42,17 @@ def test_complexity_near_its_limit_bounds_the_size() -> None:
     assert pace.size == 25
 
 
+def test_small_block_does_not_make_the_others_small() -> None:
+    """The last block of a project, and each reading of one item, have a complexity of their own."""
+    pace = Pace(most=50, size=50)
+    pace.took(3, _reply(48, 250))
+    assert pace.size == 50
+
+
 def test_what_one_gitlab_refuses_is_kept_by_name_or_for_all() -> None:
     learnt = Learnt()
     learnt.refused.add("issue_discussions")
     assert [learnt.is_refused(name) for name in ("issue_discussions", "timelogs")] == [True, False]
     learnt.refused.add(EVERYTHING)
     assert learnt.is_refused("timelogs")
-    assert learnt.pace(PLANS["issue_discussions"]) is learnt.pace(PLANS["issue_discussions"])
+    assert learnt.pace(TIMELOGS) is learnt.pace(TIMELOGS)

@@ -18,6 +18,7 @@ ANN = {
     "avatarUrl": None,
     "webUrl": "https://gitlab.test/ann",
 }
+REVIEWERS, LINKS = shapes.has_none("reviewers"), shapes.widget_has_none("linkedItems")
 ANN_BY_REST = {
     "id": 4,
     "username": "ann",
@@ -132,82 +133,114 @@ def test_discussions_that_are_cut_hidden_or_go_on_are_told_apart() -> None:
     assert (found.after, found.cut, found.unread) == ("x", ("cut",), False)
 
 
+def _suggestion(id_: str, gid: str = "DiffNote/3") -> dict[str, Any]:
+    """A discussion of a note on a diff with a suggestion in it."""
+    return _thread(_note(gid, body="Better:\n```Suggestion:-0+1\nx = 1\n```"), id_=id_)
+
+
+def test_note_with_a_suggestion_is_read_by_rest() -> None:
+    plain = _thread(_note("Note/5"), id_="plain")
+    found = shapes.discussions(_request(discussions=_connection(_suggestion("one"), plain)), 12)
+    assert ([row["id"] for row in found.rows], found.cut, found.unread) == (
+        ["plain"],
+        ("one",),
+        False,
+    )
+    # Elsewhere it is a word.
+    told = _request(discussions=_connection(_suggestion("one", "DiscussionNote/3")))
+    assert shapes.discussions(told, 12).cut == ()
+
+
+def test_more_than_one_discussion_for_rest_is_one_list_for_rest() -> None:
+    told = _request(discussions=_connection(_suggestion("one"), _suggestion("two")))
+    assert shapes.discussions(told, 12) == UNREAD
+
+
+@pytest.mark.parametrize(
+    ("imported", "told"),
+    [
+        (False, {"imported": False, "imported_from": "none"}),
+        (True, {"imported": True}),
+        (None, {}),
+    ],
+)
+def test_note_says_whether_it_was_imported(imported: bool | None, told: dict[str, Any]) -> None:
+    note = _note("Note/1", imported=imported)
+    found = shapes.discussions(_request(discussions=_connection(_thread(note))), 12)
+    assert found.rows[0]["notes"] == [_note_by_rest(1, None, **told)]
+
+
 @pytest.mark.parametrize(
     ("shape", "item"),
     [
         (shapes.discussions, _request(discussions=None)),
-        (shapes.approvals, _request(approved=True, approvedBy=None)),
-        (shapes.approvals, _request(approved=True, approvedBy=_connection(info=MORE))),
-        (shapes.reviewers, _request(reviewers=None)),
+        (shapes.approvals, _request(approvedBy=None)),
+        (shapes.approvals, _request(approvedBy=_connection(info=MORE))),
+        (shapes.approvals, _request(approvedBy=_connection(None))),
+        (shapes.approvals, _request(approvedBy=_connection(ANN))),
+        (REVIEWERS, _request(reviewers=None)),
+        (REVIEWERS, _request(reviewers=_connection(ANN))),
+        (REVIEWERS, _request(reviewers=_connection(None))),
+        (REVIEWERS, _request(reviewers=_connection(info=MORE))),
         (shapes.commits, _request(commits=None)),
         (shapes.pipelines, _request(pipelines=None)),
-        (shapes.emoji_of_request, _request(awardEmoji=None)),
-        (shapes.emoji_of_request, _request(awardEmoji=_connection({"name": "tada"}))),
-        (shapes.emoji_of_request, _request(awardEmoji=_connection(None))),
-        (shapes.emoji_of_issue, {"widgets": None}),
-        (shapes.emoji_of_issue, {"widgets": [{"awardEmoji": None}]}),
+        (LINKS, {"widgets": None}),
+        (LINKS, {"widgets": []}),
+        (LINKS, {"widgets": [{}, None]}),
+        (LINKS, {"widgets": [{"linkedItems": None}]}),
+        (LINKS, {"widgets": [{"linkedItems": _connection({"linkId": "x"})}]}),
+        (LINKS, {"widgets": [{"linkedItems": _connection(info=MORE)}]}),
     ],
 )
 def test_null_is_never_empty(shape: Any, item: dict[str, Any]) -> None:
     assert shape(item, 12) == UNREAD
 
 
-def test_item_without_emoji_has_nothing_to_be_read() -> None:
-    assert shapes.emoji_of_request(_request(awardEmoji=_connection()), 12) == Found([])
-    assert shapes.emoji_of_issue({"widgets": [{}, {"awardEmoji": _connection()}]}, 12) == Found([])
-    assert shapes.emoji_of_issue({"widgets": []}, 12) == Found([])
+def test_item_without_any_has_nothing_to_be_read() -> None:
+    assert REVIEWERS(_request(reviewers=_connection()), 12) == Found([])
+    assert LINKS({"widgets": [{}, None, {"linkedItems": _connection()}]}, 12) == Found([])
 
 
-def test_approvals_have_the_shape_of_the_edition() -> None:
-    item = _request(approved=True, approvedBy=_connection(ANN))
-    people = {"approved": True, "approved_by": [{"user": ANN_BY_REST}]}
-    assert shapes.approvals(item, 12) == Found([people])
+def test_nobody_approved_is_a_record_of_the_shape_of_the_edition() -> None:
+    item = _request(approvedBy=_connection())
+    nobody = {"user_has_approved": False, "approved": False, "approved_by": []}
+    assert shapes.approvals(item, 12) == Found([nobody])
     item |= {"title": "T", "state": "opened", "createdAt": WHEN, "updatedAt": LATER}
-    item |= {"approvalsRequired": 2, "approvalsLeft": 1}
+    # No rule asks for any.
+    item |= {"approvalsRequired": 0, "approvalsLeft": 0, "approved": True}
     told = {"id": 70, "iid": 7, "project_id": 12, "title": "T", "state": "opened"}
     told |= {"created_at": WHEN, "updated_at": LATER}
-    told |= {"approvals_required": 2, "approvals_left": 1}
-    assert shapes.approvals(item, 12) == Found([told | people])
+    told |= {"approvals_required": 0, "approvals_left": 0, "approved": True}
+    assert shapes.approvals(item, 12) == Found([nobody | told])
 
 
-def test_reviewers_have_the_state_of_their_review() -> None:
-    reviewed = {**ANN, "mergeRequestInteraction": {"reviewState": "REQUESTED_CHANGES"}}
-    unknown = {**ANN, "mergeRequestInteraction": None}
-    found = shapes.reviewers(_request(reviewers=_connection(reviewed, unknown)), 12)
-    assert found.rows == [
-        {"user": ANN_BY_REST, "state": "requested_changes"},
-        {"user": ANN_BY_REST},
-    ]
-
-
-def test_commits_are_told_as_far_as_the_schema_knows_them() -> None:
+def test_commits_are_told_as_rest_tells_them() -> None:
     node = {"sha": "abcd", "shortId": "ab", "title": "T", "message": "T\n"}
     node |= {"authorName": "Ann", "authorEmail": "a@b.test", "authoredDate": WHEN, "webUrl": "w"}
+    node |= {"committerName": "Bo", "committerEmail": "b@b.test", "committedDate": LATER}
     told = {"id": "abcd", "short_id": "ab", "title": "T", "message": "T\n", "author_name": "Ann"}
     told |= {"author_email": "a@b.test", "authored_date": WHEN, "web_url": "w"}
-    newer = {"committerName": "Bo", "committerEmail": "b@b.test", "committedDate": LATER}
-    both = _connection(node, node | newer, info=MORE)
-    committer = {"committer_name": "Bo", "committer_email": "b@b.test"}
-    dates = {"committed_date": LATER, "created_at": LATER}
-    assert shapes.commits(_request(commits=both), 12) == Found(
-        [told, told | committer | dates], after="x"
+    told |= {"committer_name": "Bo", "committer_email": "b@b.test"}
+    told |= {"committed_date": LATER, "created_at": LATER}
+    assert shapes.commits(_request(commits=_connection(node, info=MORE)), 12) == Found(
+        [told], after="x"
     )
 
 
 def test_pipelines_have_the_address_and_the_project_that_they_run_in() -> None:
     own = {"id": "gid://gitlab/Ci::Pipeline/5", "iid": "2", "sha": "s", "ref": "r"}
     own |= {"status": "WAITING_FOR_RESOURCE", "createdAt": WHEN, "updatedAt": LATER}
-    own |= {"path": "/sub/a/b/-/pipelines/5"}
-    forked = own | {"path": "/sub/ann/b/-/pipelines/5", "source": "push"}
+    own |= {"path": "/sub/a/b/-/pipelines/5", "source": "push"}
+    forked = own | {"path": "/sub/ann/b/-/pipelines/5"}
     item = _request(
         webUrl="https://gitlab.test/sub/a/b/-/merge_requests/7",
         sourceProjectId=99,
         pipelines=_connection(own, forked),
     )
-    told = {"id": 5, "iid": 2, "project_id": 12, "sha": "s", "ref": "r"}
+    told = {"id": 5, "iid": 2, "project_id": 12, "sha": "s", "ref": "r", "source": "push"}
     told |= {"status": "waiting_for_resource", "created_at": WHEN, "updated_at": LATER}
     told |= {"web_url": "https://gitlab.test/sub/a/b/-/pipelines/5"}
-    elsewhere = {"project_id": 99, "source": "push"}
+    elsewhere: dict[str, Any] = {"project_id": 99}
     elsewhere |= {"web_url": "https://gitlab.test/sub/ann/b/-/pipelines/5"}
     assert shapes.pipelines(item, 12) == Found([told, told | elsewhere])
 

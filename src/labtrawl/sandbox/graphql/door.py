@@ -21,6 +21,7 @@ from labtrawl.sandbox.wire import Headers, Refused, Reply, Request, encode_json
 
 PATH = "/api/graphql"
 _CANCELLED = "Request timed out. Please try a less complex query or a smaller set of records."
+_COSTLY = "Query has complexity of 301, which exceeds max complexity of 250"
 # The faults of REST in this door's words (ERROR_STATUS_MAP of the controller).
 _WORDS = {
     "500": (500, "Internal server error"),
@@ -103,6 +104,8 @@ class Door:
         kind = fault.kind if fault else ""
         if kind == "graphql_cancelled":
             return _failed(503, _CANCELLED)
+        if kind == "graphql_costly":
+            return _refused(_COSTLY)
         gone = fault.field if fault and kind == "graphql_no_field" else ""
         try:
             bodies = self._engine.answers(queries, viewer, budget, _spoil(fault), gone)
@@ -123,6 +126,11 @@ def _spoilt(fault: Fault, right: Reply) -> Reply:
     if fault.kind in _WORDS:
         return _failed(*_WORDS[fault.kind])
     return spoil(fault, right)
+
+
+def _refused(message: str) -> Reply:
+    """A query that was not run: 200, as every error of a query itself."""
+    return _failed(200, message)
 
 
 def _failed(status: int, message: str) -> Reply:

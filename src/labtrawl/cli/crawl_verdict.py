@@ -1,0 +1,157 @@
+"""How a crawl went: the exit code, a table to read, and the same as JSON for programs."""
+
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from labtrawl.cli.demo_words import command_name, count_of, near
+from labtrawl.dataset.layout import dataset_root
+from labtrawl.logs import escape, mask
+from labtrawl.store import summary
+from labtrawl.store.engine import Snapshots
+
+INCOMPLETE_EXIT_CODE = 1
+INTERRUPTED_EXIT_CODE = 130
+SCHEMA = 1
+SHOWN_GAPS = 10
+LABEL_WIDTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run left behind; `new` are the records that it added, `seconds` what it took."""
+
+    is_done: bool
+    now: summary.Progress
+    totals: list[summary.Total]
+    gaps: list[summary.Gap]
+    records: dict[str, int]
+    new: int
+    seconds: float
+
+    @property
+    def unexplained(self) -> list[summary.Gap]:
+        """Lists that failed, or that miss something and nobody knows why."""
+        return [gap for gap in self.gaps if gap.reason in (None, "failed")]
+
+    @property
+    def exit_code(self) -> int:
+        """0 where all is there or has its reason, 1 where not, 130 where it was ended early."""
+        if not self.is_done:
+            return INTERRUPTED_EXIT_CODE
+        return INCOMPLETE_EXIT_CODE if self.unexplained else 0
+
+
+def look(database: Snapshots, before: int, seconds: float, *, is_done: bool) -> Outcome:
+    """Read how it went from the database; `before` are the records at the start of the run."""
+    now = database.read_now(summary.progress)
+    return Outcome(
+        is_done,
+        now,
+        database.read_now(summary.totals),
+        database.read_now(summary.gaps),
+        database.read_now(summary.records_by_resource),
+        max(0, now.records - before),
+        seconds,
+    )
+
+
+def in_words(outcome: Outcome, out: Path) -> Iterator[str]:
+    """Yield the lines that a person reads at the end."""
+    yield ""
+    yield from _table(outcome.totals)
+    if outcome.totals:
+        yield ""
+    yield _line(*_headline(outcome))
+    yield _line("took", _cost(outcome))
+    if outcome.is_done:
+        yield from _unexplained(outcome.unexplained)
+    yield _line("data", near(dataset_root(out)))
+    yield from _next(outcome, out)
+
+
+def _headline(outcome: Outcome) -> tuple[str, str]:
+    areas = outcome.now.areas
+    where = " and ".join(count_of(areas.get(kind, 0), kind) for kind in ("project", "group"))
+    new = "" if outcome.new == outcome.now.records else f", {outcome.new:,} of them new"
+    held = f"{count_of(outcome.now.records, 'record')} of {where}{new}"
+    if not outcome.is_done:
+        return "ended", f"before all was there: {held}; run the same again to go on"
+    if outcome.unexplained:
+        return "incomplete", f"{held}; {count_of(len(outcome.unexplained), 'list')} with a gap"
+    if not any(areas.values()):
+        return "nothing", "no group or project is in this scope"
+    return "complete", held
+
+
+def _cost(outcome: Outcome) -> str:
+    retries = f", {outcome.now.retries:,} of them tries again" if outcome.now.retries else ""
+    return f"{outcome.seconds:,.1f} s; {count_of(outcome.now.requests, 'request')} so far{retries}"
+
+
+def _table(totals: list[summary.Total]) -> Iterator[str]:
+    """A line for each resource; why there is less stands behind it."""
+    rows = [(t.resource, f"{t.lists:,}", f"{t.objects:,}", _reasons(t)) for t in totals]
+    lines = [("resource", "lists", "objects", "lists with less"), *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(3)]
+    for name, lists, objects, reasons in lines if totals else ():
+        cells = (name.ljust(widths[0]), lists.rjust(widths[1]), objects.rjust(widths[2]), reasons)
+        yield "  ".join(cells).rstrip()
+
+
+def _reasons(total: summary.Total) -> str:
+    told = total.reasons.items()
+    return ", ".join(f"{lists:,} {reason.replace('_', ' ')}" for reason, lists in told)
+
+
+def _unexplained(gaps: list[summary.Gap]) -> Iterator[str]:
+    for gap in gaps[:SHOWN_GAPS]:
+        why = gap.detail or gap.reason or "nobody knows why"
+        yield _line("gap", escape(mask(f"{gap.full_path} {gap.resource}: {why}")))
+    if len(gaps) > SHOWN_GAPS:
+        yield _line("", f"and {len(gaps) - SHOWN_GAPS:,} more")
+
+
+def _next(outcome: Outcome, out: Path) -> Iterator[str]:
+    command, place = command_name(sys.argv[0]), shlex.quote(near(out))
+    if outcome.gaps and outcome.is_done:
+        yield _line("why less", f"{command} ledger --gaps --data-dir {place}")
+    if outcome.now.records:
+        tables = f"{command} dataset export parquet --out tables --data-dir {place}"
+        yield _line("tables", tables)
+
+
+def _line(label: str, sentence: str) -> str:
+    return f"{label:<{LABEL_WIDTH}} {sentence}"
+
+
+def as_json(outcome: Outcome, out: Path) -> dict[str, object]:
+    """Return the figures for `--summary`; docs/how-to/crawl.md tells each of them."""
+    return {
+        "schema": SCHEMA,
+        "complete": outcome.exit_code == 0,
+        "exit_code": outcome.exit_code,
+        "areas": outcome.now.areas,
+        "jobs": outcome.now.jobs,
+        "records": outcome.records,
+        "new_records": outcome.new,
+        "resources": {
+            each.resource: {"lists": each.lists, "objects": each.objects, "less": each.reasons}
+            for each in outcome.totals
+        },
+        "requests": outcome.now.requests,
+        "retries": outcome.now.retries,
+        "gaps": [
+            {
+                "area": gap.full_path,
+                "resource": gap.resource,
+                "reason": gap.reason,
+                "detail": mask(gap.detail),
+            }
+            for gap in outcome.gaps
+        ],
+        "seconds": outcome.seconds,
+        "dataset": str(dataset_root(out)),
+    }

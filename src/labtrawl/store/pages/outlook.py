@@ -1,0 +1,195 @@
+"""What a forecast is reckoned from: what was at work lately, what runs, what waits, the budgets.
+
+The rows of waiting jobs are walked by an index and come as sums: whoever shows them keeps them a while.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal_column, select
+
+from labtrawl.domain.eta import Kind, Part, Queued, Running, Seen
+from labtrawl.domain.job import OPEN_STATES, JobState
+from labtrawl.store.engine import NOW_MS
+from labtrawl.store.schema import account, budget, job, ledger
+
+# What was at work lately: so many jobs, the newest by their last change.
+NEWEST = 3_000
+# Jobs in hand beyond these are left out.
+IN_HAND = 2_000
+# The ids of waiting jobs are told apart in so many steps.
+STEPS = 64
+LONGEST_BEGUN = 24 * 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """One look at the crawl; `oldest` is the end of the earliest work in `seen`, 0 where all is."""
+
+    now: int
+    seen: tuple[Seen, ...]
+    running: tuple[Running, ...]
+    queued: tuple[Queued, ...]
+    oldest: int
+    is_discovering: bool
+    limit: int | None
+    not_before: int
+
+
+def _parent(parents: Mapping[str, str]) -> ColumnElement[Any]:
+    """The resource that a job's resource belongs to; "" for none."""
+    return case(dict(parents) or {"": ""}, value=job.c.resource, else_="")
+
+
+def _units(parents: Mapping[str, str]) -> ColumnElement[Any]:
+    """The items that have a list each, of what belongs to items; else the rows of the list."""
+    items = case(
+        (ledger.c.expected.is_not(None), ledger.c.expected),
+        (ledger.c.completed_at.is_not(None), ledger.c.collected),
+    )
+    rows = case((job.c.state == JobState.COMPLETED, job.c.processed_items), else_=job.c.total_items)
+    return case((_parent(parents) == "", rows), else_=items)
+
+
+def _with_parent(parents: Mapping[str, str]) -> Any:
+    same = and_(ledger.c.area_id == job.c.area_id, ledger.c.resource == _parent(parents))
+    return job.outerjoin(ledger, same)
+
+
+def _seen_query(parents: Mapping[str, str]) -> Select[Any]:
+    return (
+        select(
+            job.c.resource,
+            job.c.mode,
+            job.c.requests - job.c.earlier_requests,
+            _units(parents),
+            job.c.started_at,
+            func.coalesce(job.c.finished_at, job.c.updated_at),
+            job.c.state,
+            job.c.processed_items,
+            job.c.total_items,
+        )
+        .select_from(_with_parent(parents))
+        .where(job.c.change > 0)
+        .order_by(job.c.change.desc())
+        .limit(NEWEST)
+    )
+
+
+def _seen(row: Any, now: int, nested: Mapping[str, str]) -> Seen | None:
+    resource, mode, requests, units, began_at, ended_at, state, read, total = row
+    if began_at is None or state not in (JobState.COMPLETED, JobState.RUNNING):
+        return None
+    is_done = state == JobState.COMPLETED
+    share = None if is_done else _share(resource, nested, read, total)
+    began_at = max(began_at, now - LONGEST_BEGUN)
+    ended_at = ended_at if is_done else now
+    return Seen(Kind(resource, mode), requests, units, began_at, ended_at, is_done, share)
+
+
+def _share(resource: str, nested: Mapping[str, str], read: int, total: int | None) -> float | None:
+    """How much of a list is read, where GitLab told how long it is."""
+    return min(1.0, read / total) if total and resource not in nested else None
+
+
+def _running_query(parents: Mapping[str, str]) -> Select[Any]:
+    return (
+        select(
+            job.c.resource,
+            job.c.mode,
+            job.c.requests - job.c.earlier_requests,
+            _units(parents),
+            job.c.processed_items,
+            job.c.total_items,
+        )
+        .select_from(_with_parent(parents))
+        .where(job.c.state == JobState.RUNNING)
+        .limit(IN_HAND)
+    )
+
+
+def _running(row: Any, nested: Mapping[str, str]) -> Running:
+    resource, mode, requests, units, read, total = row
+    return Running(Kind(resource, mode), requests, units, _share(resource, nested, read, total))
+
+
+def _queued_query(parents: Mapping[str, str], step: int) -> Select[Any]:
+    # Written out, not bound: PostgreSQL groups by the same expression only.
+    bucket = job.c.id.op("/")(literal_column(str(step)))
+    units = _units(parents)
+    columns = (job.c.resource, job.c.mode, job.c.priority)
+    return (
+        select(
+            *columns,
+            func.min(job.c.id),
+            func.max(job.c.id),
+            func.count(),
+            func.count(units),
+            func.coalesce(func.sum(units), 0),
+            func.coalesce(func.max(units), 0),
+            func.coalesce(job.c.run_after, 0),
+        )
+        .select_from(_with_parent(parents))
+        .where(job.c.state == JobState.QUEUED)
+        .group_by(*columns, bucket, func.coalesce(job.c.run_after, 0))
+    )
+
+
+def _queued(row: Any) -> Queued:
+    resource, mode, priority, first, last, jobs, known, units, largest, not_before = row
+    kind = Kind(resource, mode)
+    return Queued(kind, priority, first, last, jobs, known, int(units), largest, not_before)
+
+
+def _limits(connection: Connection, now: int) -> tuple[int | None, int]:
+    """What all accounts may send a minute, and until when none of them may send anything."""
+    known = account.outerjoin(
+        budget, and_(budget.c.account_id == account.c.id, budget.c["class"] == "rest")
+    )
+    query = select(budget.c.limit_per_minute, func.coalesce(budget.c.not_before, 0))
+    rows = connection.execute(
+        query.select_from(known).where(account.c.state == "active").order_by(account.c.id)
+    ).all()
+    limits = [row[0] for row in rows]
+    limit = None if None in limits or not limits else sum(limits)
+    until = min((row[1] for row in rows), default=0)
+    return limit, until if until > now else 0
+
+
+def outlook(connection: Connection, parents: Mapping[str, str]) -> Outlook:
+    """Look at all that is open; `parents` names the resource that each nested one belongs to."""
+    now = int(connection.exec_driver_sql(f"SELECT {NOW_MS}").scalar_one())
+    rows = connection.execute(_seen_query(parents)).all()
+    seen = tuple(one for row in rows if (one := _seen(row, now, parents)) is not None)
+    newest = int(connection.execute(select(func.max(job.c.id))).scalar() or 0)
+    queued = connection.execute(_queued_query(parents, newest // STEPS + 1)).all()
+    discovery = (job.c.resource == "discovery", job.c.state.in_(OPEN_STATES))
+    limit, not_before = _limits(connection, now)
+    return Outlook(
+        now=now,
+        seen=seen,
+        running=tuple(
+            _running(row, parents) for row in connection.execute(_running_query(parents))
+        ),
+        queued=tuple(map(_queued, queued)),
+        oldest=min((one.ended_at for one in seen), default=0) if len(rows) == NEWEST else 0,
+        is_discovering=connection.execute(select(job.c.id).where(*discovery).limit(1)).first()
+        is not None,
+        limit=limit,
+        not_before=not_before,
+    )
+
+
+def part(connection: Connection, area_id: int, parents: Mapping[str, str]) -> Part:
+    """Return the open jobs of an area, each by itself, and the requests that it took so far."""
+    of_area = job.c.area_id == area_id
+    running = connection.execute(_running_query(parents).where(of_area)).all()
+    queued = connection.execute(_queued_query(parents, 1).where(of_area)).all()
+    done = connection.execute(select(func.sum(job.c.requests)).where(of_area)).scalar()
+    return Part([_running(row, parents) for row in running], [*map(_queued, queued)], done or 0)
+
+
+def requests_done(connection: Connection) -> int:
+    """Return the requests of all jobs so far; a walk over them."""
+    return int(connection.execute(select(func.sum(job.c.requests))).scalar() or 0)

@@ -1,0 +1,97 @@
+"""When things will be done and why jobs wait: one look at the crawl, kept a while for all viewers."""
+
+from collections.abc import Mapping
+
+from labtrawl.domain import eta
+from labtrawl.domain.eta import Crawl, Forecast, Told
+from labtrawl.domain.waits import Around, Turn, Wait, why
+from labtrawl.domain.waits import Job as WaitingJob
+from labtrawl.gitlab import catalog
+from labtrawl.store.commands import wanted_of
+from labtrawl.store.engine import Connection
+from labtrawl.store.pages import outlook
+from labtrawl.website.site import Site
+
+# A look may cost a twentieth of one core at most, and is never younger than a second.
+SHARE = 20
+FRESH_SECONDS = 1.0
+PARENTS: Mapping[str, str] = {one.name: one.parent for one in catalog.RESOURCES if one.parent}
+
+
+def forecast_of(look: outlook.Outlook, done: float, rests: eta.Rests = int) -> Forecast:
+    """Reckon from one look at the crawl, of which `done` requests are done."""
+    return Forecast(
+        Crawl(
+            now=look.now,
+            seen=look.seen,
+            running=look.running,
+            queued=look.queued,
+            done=done,
+            nested=frozenset(PARENTS),
+            limit=look.limit,
+            not_before=look.not_before,
+            known_from=look.oldest,
+            is_discovering=look.is_discovering,
+            with_rests=rests,
+        )
+    )
+
+
+class Outlooks:
+    """Looks at the crawl, at most once a second."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._forecast: Forecast | None = None
+        self._around = Around()
+        self._due = 0.0
+
+    async def refresh(self) -> None:
+        """Look again, where the last look is too old."""
+        monotonic = self._site.clock.monotonic
+        started = monotonic()
+        if self._forecast is not None and started < self._due:
+            return
+        names = [one.name for one in self._site.crawlers() if one.connected]
+        look, wanted, done = await self._site.store.read(
+            lambda c: (
+                outlook.outlook(c, PARENTS),
+                [wanted_of(c, name) for name in names],
+                outlook.requests_done(c),
+            )
+        )
+        self._forecast = forecast_of(look, done, eta.rests_of(self._site.quiet, look.now))
+        self._around = Around(
+            now=look.now,
+            crawlers=len(names),
+            are_stopped=bool(wanted) and "run" not in wanted,
+            budget_at=look.not_before,
+            turn_of=self._turn,
+        )
+        self._due = monotonic() + max(FRESH_SECONDS, SHARE * (monotonic() - started))
+
+    def _turn(self, priority: int, job_id: int) -> Turn:
+        assert self._forecast is not None
+        jobs, _ = self._forecast.ahead(priority, job_id)
+        return Turn(jobs, self._forecast.begin(priority, job_id))
+
+    async def whole(self) -> Told:
+        """Say when all that is open now will be done."""
+        await self.refresh()
+        return self._forecast.whole() if self._forecast else Told()
+
+    async def area(self, area_id: int) -> Told:
+        """Say when the open jobs of an area will be done."""
+        await self.refresh()
+        part = await self._site.store.read(lambda c: outlook.part(c, area_id, PARENTS))
+        return self._forecast.part(part) if self._forecast else Told()
+
+    def wait_of(self, job: WaitingJob) -> Wait | None:
+        """Say why a job waits, as of the last look."""
+        return why(job, self._around)
+
+
+def look_whole(connection: Connection) -> Told:
+    """Say when all that is open now will be done, at a single look."""
+    look = outlook.outlook(connection, PARENTS)
+    return forecast_of(look, outlook.requests_done(connection)).whole()

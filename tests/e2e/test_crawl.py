@@ -1,0 +1,220 @@
+"""`labtrawl crawl` as a process of its own: kills, signals, closed files, full disks."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from labtrawl.sandbox import Edit, Fault, Options
+from labtrawl.store import manifest
+from labtrawl.store.engine import database_path, open_snapshots
+from tests.e2e.test_bad_input import fill, small_disk
+from tests.e2e.typed import COMMAND, Running, environment, labtrawl, started
+from tests.integration.faults.crawling import ONE, WORLD
+from tests.rig.crawled import Key, assert_is_current, assert_is_truth
+from tests.rig.served import Served, served
+
+# The second page of nothing: whoever asks for these issues waits until it is ended.
+HANGS = Options(
+    faults=(
+        Fault(path=rf"/projects/{ONE.id}/issues", kind="delay", times=0, retry_after_seconds=60),
+    )
+)
+FEW = ("--resources", "issues,labels,members")
+
+
+def few(key: Key) -> bool:
+    return key[2] in ("issues", "labels", "members")
+
+
+def words(folder: Path, there: Served, *flags: str) -> tuple[str, ...]:
+    (folder / "token").write_text(there.token + "\n")
+    return ("crawl", there.url, "--token-file", "token", "--out", "out", *FEW, *flags)
+
+
+def asked(there: Served, path: str = "") -> int:
+    """How many requests the look-alike has answered, or is answering."""
+    with urllib.request.urlopen(f"{there.url}/-/sandbox/requests") as answer:
+        found = json.load(answer)
+    return int(found["by_endpoint"].get(path, 0) if path else found["total"])
+
+
+def until_asked(there: Served, number: int, path: str = "") -> None:
+    """Wait by asking: each answer is an event of the look-alike."""
+    while asked(there, path) < number:
+        pass
+
+
+def test_crawl_that_is_killed_again_and_again_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    with served(WORLD, Options(latency_ms=15)) as there:
+        given = words(tmp_path, there, "--once")[: -len(FEW) - 1]
+        for _ in range(3):
+            before = asked(there)
+            with started(tmp_path, *given, "--once") as running:
+                until_asked(there, before + 25)
+                os.kill(running.process.pid, signal.SIGKILL)
+                assert running.end() == -signal.SIGKILL
+        done = labtrawl(tmp_path, *given, "--once")
+        assert (done.code, done.err) == (0, ""), done
+        assert_is_truth(tmp_path / "out", there.truth(), lambda key: key[2] in seen(tmp_path))
+    whole = labtrawl(tmp_path, "dataset", "verify", "--data-dir", "out")
+    assert (whole.code, whole.out[:6]) == (0, "whole:")
+
+
+def seen(folder: Path) -> set[str]:
+    """All resources: those that the folder has segments of."""
+    with open_snapshots(database_path(folder / "out")) as database:
+        return {row.resource for row in database.read_now(manifest.segments)}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_it_early_and_the_next_run_goes_on(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with served(WORLD, HANGS) as there:
+        with started(tmp_path, *words(tmp_path, there, "--once")) as running:
+            until_asked(there, 8)
+            running.process.send_signal(number)
+            assert running.end() == 130
+            said = re.sub(r" +", " ", running.said)
+            assert "\nending after the pages that are under way; again ends it at once\n" in said
+            assert re.search(r"\nended before all was there: .*; run the same again to go on", said)
+            assert "Traceback" not in said
+        port = there.server.port
+    with served(WORLD, port=port) as there:
+        done = labtrawl(tmp_path, *words(tmp_path, there, "--once"))
+        assert (done.code, done.err) == (0, "")
+        assert_is_truth(tmp_path / "out", there.truth(), few)
+
+
+def test_second_ctrl_c_ends_it_at_once_and_leaves_the_terminal_whole(tmp_path: Path) -> None:
+    with served(WORLD, HANGS) as there:
+        given = words(tmp_path, there, "--once")
+        with started(tmp_path, *given, terminal=True) as running:
+            until_asked(there, 8)
+            running.type(b"\x03")
+            running.until("again ends it at once")
+            running.type(b"\x03")
+            assert running.end() == 130
+            assert running.said.rstrip().endswith("\x1b[?25h")
+
+
+def test_token_is_nowhere_but_in_its_file(tmp_path: Path) -> None:
+    with served(WORLD, HANGS) as there:
+        with started(tmp_path, *words(tmp_path, there, "--once")) as running:
+            until_asked(there, 8)
+            here = Path("/proc", str(running.process.pid))
+            shown = (here / "cmdline").read_bytes() + (here / "environ").read_bytes()
+            running.interrupt()
+            assert running.end() == 130
+        token = there.token.encode()
+    files = [each for each in (tmp_path / "out").rglob("*") if each.is_file()]
+    assert any(each.suffix == ".zst" for each in files)
+    held = b"".join(each.read_bytes() for each in files)
+    opened = b"".join(
+        zstandard.ZstdDecompressor()
+        .stream_reader(each.read_bytes(), read_across_frames=True)
+        .read()
+        for each in files
+        if each.suffix == ".zst"
+    )
+    assert token not in shown + held + opened + running.said.encode()
+
+
+def test_crawl_without_any_standard_file_is_whole(tmp_path: Path) -> None:
+    with served(WORLD) as there:
+        closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+        done = subprocess.run(
+            [*closed, *COMMAND, *words(tmp_path, there, "--once")],
+            cwd=tmp_path,
+            env=environment(),
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0
+        assert_is_truth(tmp_path / "out", there.truth(), few)
+
+
+def test_reader_that_goes_away_ends_no_crawl(tmp_path: Path) -> None:
+    with served(WORLD, Options(latency_ms=5)) as there:
+        with subprocess.Popen(
+            [*COMMAND, *words(tmp_path, there, "--once")],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.readline()
+            process.stdout.close()
+            assert process.stderr.read() == b""
+        assert process.returncode == 0
+        assert_is_truth(tmp_path / "out", there.truth(), few)
+
+
+@pytest.mark.parametrize("term", ["dumb", "xterm"])
+def test_terminal_without_colours_gets_none(tmp_path: Path, term: str) -> None:
+    with served(WORLD) as there:
+        under = ("env", f"TERM={term}")
+        given = words(tmp_path, there, "--once")
+        with started(tmp_path, *given, terminal=True, under=under) as running:
+            assert running.end() == 0
+        assert re.search(r"\ncomplete +\d+ records of 2 projects and 1 group\n", running.said)
+        assert not re.search(r"\x1b\[[0-9;]*3[0-9]", running.said)
+        assert term != "dumb" or "\x1b" not in running.said
+
+
+def test_folder_that_another_crawl_works_in_is_refused(tmp_path: Path) -> None:
+    with served(WORLD, HANGS) as there:
+        given = words(tmp_path, there, "--once")
+        with started(tmp_path, *given) as running:
+            until_asked(there, 8)
+            refused = labtrawl(tmp_path, *given)
+            assert refused.code == 2
+            assert f"another labtrawl (pid {running.process.pid}) works in" in refused.sentence()
+
+
+def test_changes_are_followed_until_it_is_ended(tmp_path: Path) -> None:
+    with served(WORLD) as there:
+        with started(tmp_path, *words(tmp_path, there, "--every", "0.3")) as running:
+            running.until("complete +following changes; Ctrl-C ends it")
+            issue = ONE.issues[0]
+            change = Edit(what="issue", project=ONE.id, key=issue.iid, fields={"title": "other"})
+            there.change(change)
+            _until_held(tmp_path / "out", "other", running)
+            running.interrupt()
+            assert running.end() == 0
+        assert_is_current(tmp_path / "out", there.truth(), few)
+
+
+def _until_held(out: Path, title: str, running: Running) -> None:
+    """Wait until a record with this title is committed."""
+    assert running.process.poll() is None
+    while f'"{title}"' not in labtrawl(out.parent, "dataset", "cat", "--data-dir", str(out)).out:
+        assert running.process.poll() is None, running.said
+
+
+def test_disk_that_is_full_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir(mode=0o700)
+    under = small_disk(tmp_path / "out", 120)
+    with served(WORLD) as there:
+        given = words(tmp_path, there)
+        with started(tmp_path, *given, under=[*under]) as running:
+            running.until("folder ")
+            seen_there = Path("/proc", str(running.process.pid), "root", *tmp_path.parts[1:], "out")
+            ballast = fill(seen_there, 32 << 20)
+            running.until("complete|disk full")
+            assert "disk full" in running.said or shutil.disk_usage(seen_there).free
+            ballast.unlink()
+            running.until("complete +following")
+            running.interrupt()
+            assert running.end() == 0
+            assert "Traceback" not in running.said

@@ -1,0 +1,98 @@
+"""Tokens that end, shrink or are taken away while they are used."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from labtrawl.dispatch import visiting
+from labtrawl.sandbox import Fault
+from labtrawl.store import summary
+from tests.integration.faults.crawling import ONE, SCHEDULE, Crawl, crawl, path_of
+
+REST = "/api/v4/projects/"
+
+
+async def _held(one: Crawl) -> None:
+    """Wait until nothing can go on without a person."""
+    async with asyncio.timeout(30):
+        while True:
+            ticket = one.site.store.changes.ticket()
+            now = await one.site.store.read(summary.progress)
+            if now.jobs.get("held", 0) and not now.open_jobs:
+                return
+            await ticket.wait()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(path=path_of("labels"), kind="401"),
+        Fault(path=rf"/projects/{ONE.id}/issues\?.*", kind="401"),
+        Fault(path="/api/graphql", kind="401"),
+        Fault(path="/api/v4/", kind="401", skip=5, times=40),
+    ],
+    ids=["list", "issues", "graphql", "everything"],
+)
+async def test_token_that_expires_on_the_way_holds_the_work_and_no_gap_is_made(
+    tmp_path: Path, fault: Fault
+) -> None:
+    """It goes on where it was as soon as the account is connected again."""
+    async with crawl(tmp_path, fault) as one:
+        async with one.crawling():
+            await _held(one)
+            assert set((await one.gaps()).values()) == {None}
+            await one.control("DELETE", "faults")
+            await one.site.plan(one.server.world)
+            await one.site.finished(30)
+        await one.assert_equals_truth()
+
+
+async def test_token_that_is_revoked_keeps_what_was_read_and_says_what_is_missing(
+    tmp_path: Path,
+) -> None:
+    fault = Fault(path="/api/", kind="401", skip=12, times=0)
+    async with crawl(tmp_path, fault) as one:
+        async with one.crawling():
+            await _held(one)
+        items, twice = await one.items()
+        truth = one.truth()
+        assert (twice, {key for key in items if items[key] != truth.get(key)}) == ([], set())
+        gaps = await one.gaps()
+        missing = {(one.path(key[1]), key[2]) for key in truth.keys() - items.keys()}
+        assert missing <= gaps.keys()
+        assert set(gaps.values()) == {None}
+        assert (await one.site.store.read(summary.progress)).jobs.get("failed", 0) == 0
+
+
+@pytest.mark.parametrize("kind", ["403_scope", "403_blocked"])
+async def test_account_that_may_read_nothing_any_more_deletes_nothing(
+    tmp_path: Path, kind: str
+) -> None:
+    """A smaller scope, a blocked user: every list says so, and the dataset stays what it was."""
+    async with crawl(tmp_path) as one:
+        async with one.crawling():
+            await one.site.finished(30)
+            await one.assert_equals_truth()
+            await one.control("POST", "faults", [{"path": "/api/", "kind": kind, "times": 0}])
+            await one.site.store.write(_sweep_all)
+            await one.site.finished(30)
+        assert await one.now() == one.truth()
+        assert set((await one.gaps()).values()) <= {"forbidden"}
+        assert len(await one.gaps()) >= 5
+
+
+def _sweep_all(connection: object) -> None:
+    connection.exec_driver_sql("UPDATE visit SET sweep_at = 1")  # type: ignore[attr-defined]
+    visiting.open_all(connection, SCHEDULE)  # type: ignore[arg-type]
+
+
+async def test_scope_that_shrinks_in_the_middle_is_a_gap_of_what_was_not_read(
+    tmp_path: Path,
+) -> None:
+    fault = Fault(path=REST, kind="403_scope", skip=6, times=0)
+    async with crawl(tmp_path, fault) as one:
+        await one.run()
+        gaps = await one.gaps()
+        assert "insufficient_scope" in await one.detail(min(gaps))
+        await one.assert_only_gaps(dict.fromkeys(gaps, "forbidden"))
