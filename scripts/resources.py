@@ -42,7 +42,7 @@ GRAPHQL = """\
 Where the GitLab's GraphQL knows enough, labtrawl asks for what many items have at once; REST reads the rest.
 The body keeps the shape of REST, without the fields that GraphQL does not know, and instants are in whole
 seconds. `request` begins with `/api/graphql` then. A *sign* only says which items have any row; those are
-read by REST.
+read by REST. [GraphQL](graphql.md) says more.
 
 | resource | from GitLab | as | fields that are not there |
 | --- | --- | --- | --- |

@@ -18,7 +18,7 @@ KEYS = {
     *("total", "expected", "missing", "twice", "wrong"),
 }
 KILLED = r"chaos     crawler killed at [\d,]+ records, back in \d+\.\d s, 0 records lost\n"
-RIGHT = "verdict   2,022 of 2,022 records, each exactly once\n"
+RIGHT = "verdict   2,860 of 2,860 records, each exactly once\n"
 
 
 def held_by(world: str) -> dict[str, int]:
@@ -37,9 +37,9 @@ def test_demo_once_survives_its_kill_and_ends_with_verdict_and_summary(tmp_path:
     assert done.out.endswith("init   connects a GitLab of yours\n")
     told = json.loads((tmp_path / "summary.json").read_text())
     assert told.keys() == KEYS
-    assert (told["areas"], told["jobs"]) == ({"group": 1, "project": 4}, {"completed": 70})
+    assert (told["areas"], told["jobs"]) == ({"group": 1, "project": 4}, {"completed": 142})
     assert told["records"] == held_by("small")
-    assert (told["total"], told["expected"]) == (2022, 2022)
+    assert (told["total"], told["expected"]) == (2860, 2860)
     faults = ("missing", "twice", "wrong", "kills", "gaps")
     assert [told[each] for each in faults] == [0, 0, 0, 1, []]
     assert told["dataset"] == str(tmp_path / "data" / "demo" / "dataset")
@@ -63,7 +63,7 @@ def test_second_demo_goes_on_and_asks_nothing_again(tmp_path: Path) -> None:
 
 def test_ctrl_c_on_a_terminal_stops_all_and_the_next_demo_goes_on(tmp_path: Path) -> None:
     with started(tmp_path, *SMALL, "--latency-ms", "25", terminal=True) as demo:
-        demo.until(r"[1-9][\d,]* of 2,022 records")
+        demo.until(r"[1-9][\d,]* of 2,860 records")
         running = pids(tmp_path, "data/demo")
         assert len(running) == 4
         demo.type(b"\x03")
@@ -102,7 +102,7 @@ def test_fault_that_lasts_makes_exit_code_1_and_the_rest_stays_whole(tmp_path: P
     told = json.loads((tmp_path / "s.json").read_text())
     expected = held_by("small")
     missing = expected["labels"] - told["records"]["labels"]
-    assert 0 < missing == told["missing"] == 2022 - told["total"]
+    assert 0 < missing == told["missing"] == 2860 - told["total"]
     assert {gap["resource"] for gap in told["gaps"]} == {"labels"}
     assert all(gap["reason"] for gap in told["gaps"])
     assert f"{missing} missing\n" in done.out

@@ -30,7 +30,7 @@ def few(key: Key) -> bool:
 @pytest.fixture(scope="module")
 def gitlab() -> Iterator[Served]:
     """One that no test changes."""
-    with served(WORLD) as there:
+    with served(WORLD, Options(enterprise=False, version="18.5.0")) as there:
         yield there
 
 

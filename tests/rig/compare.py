@@ -26,7 +26,7 @@ class AsPart(dict[str, object]):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 def is_part(found: object, whole: object) -> bool:

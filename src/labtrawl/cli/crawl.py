@@ -225,7 +225,10 @@ class _Crawl:
         async with embedded.running() as store:
             self.before = (await store.read(summary.progress)).records
             async for now in embedded.progress(store):
-                _tell(lambda now=now: screen.show_open(now, self._seconds()))  # type: ignore[misc]
+                still = await embedded.left(store)
+                _tell(
+                    lambda now=now, left=still: screen.show_open(now, self._seconds(), left)  # type: ignore[misc]
+                )
                 if not now.finished or await self._is_held_up(store, screen):
                     if self.failure is not None:
                         break

@@ -15,7 +15,7 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -40,6 +40,7 @@ from labtrawl.dispatch.session import Rhythm, Switchboard
 from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.visit import Schedule
+from labtrawl.domain.waits import left
 from labtrawl.http import Http, Limits, open_http
 from labtrawl.protocol.client import Chance, DirectCommunicationClient
 from labtrawl.protocol.meeting import Dialler, DialSocket
@@ -49,12 +50,15 @@ from labtrawl.store.accounts import VerifiedAccount
 from labtrawl.store.engine import Connection, Store, database_path, open_store
 from labtrawl.store.migrate import migrate
 from labtrawl.supervisor import instance
+from labtrawl.website.outlooks import SHARE, look_whole
 
 NAME = "crawl"
 LEASE_SECONDS = 15.0
 RENEW_SECONDS = 5.0
 HEARTBEAT_SECONDS = 5.0
 LOOK_SECONDS = 0.2
+# Deletions, and what touches no date, are found within a day.
+SWEEP_SECONDS = 86_400
 # Soon enough for data within three seconds of the command, also where a list is long.
 SEGMENT_SECONDS = 1.5
 PATIENCE_SECONDS = 5.0
@@ -83,14 +87,26 @@ class Plan:
     def schedule(self) -> Schedule:
         """When lists are read again, and which are read at all."""
         every = None if self.every_seconds is None else int(self.every_seconds * 1000)
-        chosen = self.resources or ("*",)
-        return Schedule(every=every, discover_every=every, resources=chosen)
+        return Schedule(
+            every=every,
+            discover_every=every,
+            sweep_every=max(every or 0, SWEEP_SECONDS * 1000),
+            resources=self.resources or ("*",),
+        )
 
     @property
     def scope(self) -> Scope:
         """All that the account is a member of, or what the URL names."""
         named = (self.target.path,) if self.target.path else ()
         return Scope((*named, *self.include), self.exclude, members=not named)
+
+
+@dataclass(slots=True)
+class _Told:
+    """What was said of the time that is left, and when it is reckoned anew."""
+
+    words: str = ""
+    due: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +116,7 @@ class Embedded:
     plan: Plan
     clock: Clock
     stopping: asyncio.Event
+    _told: _Told = field(default_factory=_Told)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Store]:
@@ -133,6 +150,17 @@ class Embedded:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self.stopping.wait()
+
+    async def left(self, store: Store) -> str:
+        """Say how long it will still take, in words; looked at once a second."""
+        started = self.clock.monotonic()
+        if started >= self._told.due:
+            now = self.clock.now_ms()
+            told = await store.read(lambda connection: look_whole(connection, now))
+            self._told.words = left(told)
+            spent = self.clock.monotonic() - started
+            self._told.due = started + max(1.0, SHARE * spent)
+        return self._told.words
 
     def _plan(self, connection: Connection) -> None:
         """Queue the discovery of a new folder; open what an earlier run has completed."""
@@ -189,6 +217,7 @@ class Embedded:
             LocalDisk(),
             dataset_root(self.plan.data_dir),
             lambda: shutil.disk_usage(self.plan.data_dir).free,
+            schedule=self.plan.schedule,
         )
         async with manager.running(), listening(held, manager.attach), background(leasing.run()):
             yield manager

@@ -29,17 +29,18 @@ class Screen:
         """Tell one thing that stays; `style` is rich's, for terminals."""
         click.echo(f"{label:<{LABEL_WIDTH}}{sentence}")
 
-    def show(self, now: summary.Progress, expected: int, seconds: float) -> None:
-        """Tell how far it is."""
+    def show(self, now: summary.Progress, expected: int, seconds: float, left: str = "") -> None:
+        """Tell how far it is, and how long it will still take."""
         figures = (now.records, now.open_jobs)
         if time.monotonic() - self._shown_at < PLAIN_SECONDS or figures == self._shown:
             return
         self._shown_at, self._shown = time.monotonic(), figures
-        click.echo(f"{_elapsed(seconds):<{LABEL_WIDTH}}{_figures(now, expected)}")
+        words = _figures(now, expected) + (left and f", {left}")
+        click.echo(f"{_elapsed(seconds):<{LABEL_WIDTH}}{words}")
 
-    def show_open(self, now: summary.Progress, seconds: float) -> None:
+    def show_open(self, now: summary.Progress, seconds: float, left: str = "") -> None:
         """Tell how far a crawl is of which nobody knows the end."""
-        self.show(now, 0, seconds)
+        self.show(now, 0, seconds, left)
 
     def finish(self) -> None:
         """Nothing is shown any more; what is said from now on stands below."""
@@ -58,24 +59,24 @@ class LiveScreen(Screen):
         line = Text.assemble((f"{label:<{LABEL_WIDTH}}", "bold"), (sentence, style))
         self._progress.console.print(line, soft_wrap=True)
 
-    def show(self, now: summary.Progress, expected: int, seconds: float) -> None:
+    def show(self, now: summary.Progress, expected: int, seconds: float, left: str = "") -> None:
         """Move the bar."""
         self._progress.update(
             self._task,
             total=max(expected, 1),
             completed=now.records if expected else 1,
-            figures=_figures(now, expected),
+            figures=_figures(now, expected) + (left and f", {left}"),
             elapsed=_elapsed(seconds),
         )
 
-    def show_open(self, now: summary.Progress, seconds: float) -> None:
+    def show_open(self, now: summary.Progress, seconds: float, left: str = "") -> None:
         """Move the bar by the lists that have ended."""
         jobs = sum(now.jobs.values())
         self._progress.update(
             self._task,
             total=max(jobs, 1),
             completed=jobs - now.open_jobs,
-            figures=_figures(now, 0),
+            figures=_figures(now, 0) + (left and f", {left}"),
             elapsed=_elapsed(seconds),
         )
 

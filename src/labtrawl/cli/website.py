@@ -37,6 +37,7 @@ from labtrawl.dispatch.session import CrawlerStatus, Rhythm, Switchboard
 from labtrawl.dispatch.timetable import schedule_of
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.quiet import parse_window
+from labtrawl.domain.waits import left
 from labtrawl.protocol.server import listening
 from labtrawl.store.audit import head_path, keep_head
 from labtrawl.store.engine import Store, database_path, open_store
@@ -53,10 +54,13 @@ from labtrawl.supervisor.authentication import (
 from labtrawl.supervisor.channel import Peer
 from labtrawl.supervisor.child import Child
 from labtrawl.website.app import build
+from labtrawl.website.outlooks import SHARE, look_whole
 from labtrawl.website.serve import LocalDoor, serve
 from labtrawl.website.site import CrawlerView, Site
 
 log = logs.get("website")
+
+TELL_SECONDS = 5.0
 
 
 @click.command()
@@ -151,7 +155,11 @@ class Wiring:
             self._manager.running(),
             self._crawlers_door(),
             background(
-                self._leasing().run(), self._follow_peers(), self._sign_ins.run(), self._keep_head()
+                self._leasing().run(),
+                self._follow_peers(),
+                self._sign_ins.run(),
+                self._keep_head(),
+                self._tell_left(),
             ),
         ):
             pages = asyncio.create_task(self._serve(url, web))
@@ -176,6 +184,19 @@ class Wiring:
     def _keep_head(self) -> Coroutine[None, None, None]:
         """Remember the newest row of the audit log outside the database."""
         return keep_head(self._store, head_path(self._settings.data_dir), self._clock)
+
+    async def _tell_left(self) -> None:
+        """Let `labtrawl status` say how long the crawl will still take."""
+        said = ""
+        while True:
+            started, now = self._clock.monotonic(), self._clock.now_ms()
+            told = await self._store.read(lambda c, at=now: look_whole(c, at))  # type: ignore[misc]
+            words = left(told) if told.range is None or told.range.upper else ""
+            if words != said:
+                said = words
+                self._child.tell(work=words)
+            spent = self._clock.monotonic() - started
+            await self._clock.sleep(max(TELL_SECONDS, SHARE * spent))
 
     def _crawlers_door(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Listen for crawlers, or dial the one that listens."""
@@ -217,6 +238,7 @@ class Wiring:
             heartbeat_seconds=self._settings.heartbeat.seconds,
             accepts_legacy=options.legacy_peers == "accept",
             shared_token_sha256=self._shared_token(),
+            quiet=[one for each in self._desk.quiet.windows.values() for one in each],
         )
 
     def _notices(self) -> list[str]:

@@ -116,7 +116,8 @@ async def _blocks(sheet: Sheet, cursor: Cursor) -> AsyncGenerator[Batch]:
         async for last, part in parts:
             cursor = replace(_past(cursor, part), block=last + 1)
             yield Batch(part.records, cursor)
-    is_whole = cursor.seen >= (cursor.parents or 0)
+    is_counted = sheet.plan.is_counted(sheet.edition)
+    is_whole = is_counted and cursor.seen >= (cursor.parents or 0)
     cursor = replace(cursor, stage=LOOK, ended=is_whole)
     yield Batch([], cursor)
 
@@ -176,11 +177,13 @@ async def _look(sheet: Sheet, cursor: Cursor) -> AsyncGenerator[Batch]:
     """
     if cursor.ended:
         return
-    document, size = graphql_plans.listing(sheet.plan), sheet.pace.size
+    document, size = graphql_plans.listing(sheet.plan, sheet.edition), sheet.pace.size
     while not cursor.ended:
         _, page = await sheet.page(document, cursor.after)
         iids = [iid_of(node) for node in page.shown()]
-        above = sorted(iid for iid in iids if iid > (cursor.top or 0))
+        # The first block may reach over the highest iid.
+        read = max(cursor.top or 0, cursor.block - 1)
+        above = sorted(iid for iid in iids if iid > read)
         calls = [partial(sheet.items, above[at : at + size]) for at in range(0, len(above), size)]
         part = await read_all(calls, sheet.reader.width)
         cursor = _paged(_past(cursor, part), page.after)

@@ -151,7 +151,7 @@ class Sheet:
 
     async def newest(self) -> Project:
         """Read only what the project says of all items."""
-        return project_of(await self._ask(graphql_plans.newest(self.plan), {}))
+        return project_of(await self._ask(graphql_plans.newest(self.plan, self.edition), {}))
 
     async def page(self, document: str, after: str | None, **variables: str) -> tuple[Reply, Items]:
         """Read a page of a connection, a smaller one where that is too much."""

@@ -103,7 +103,7 @@ class JobRun:
         await self._write(gated)
         self.cursor = replace(
             batch.cursor,
-            started_at=self.cursor.started_at or self.reader.gitlab.tally.first_served_at,
+            started_at=_earlier(self.cursor.started_at, self.reader.gitlab.tally.first_served_at),
             written=self.cursor.written + len(gated),
         )
         self.line.check()
@@ -183,6 +183,10 @@ class JobRun:
     def _figures(self) -> Figures:
         tally = self.reader.gitlab.tally
         return Figures(self.cursor.items, self.cursor.expected, tally.requests, tally.retries)
+
+
+def _earlier(one: int | None, other: int | None) -> int | None:
+    return min((at for at in (one, other) if at is not None), default=None)
 
 
 def reason_of(error: GitLabError | DatasetError) -> str:

@@ -11,6 +11,7 @@ from labtrawl.dataset.disk import Disk
 from labtrawl.dataset.layout import segment_name
 from labtrawl.dataset.merge import merge
 from labtrawl.dataset.sweep import list_segments, sweep
+from labtrawl.dispatch import visiting
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.job import HoldReason
 from labtrawl.domain.visit import Schedule
@@ -65,8 +66,9 @@ class Leasing:
     async def tick(self) -> None:
         """Free expired leases, make due what waited, resume what the disk held, open visits."""
         if self.schedule.is_on and await self.store.read(visits.has_due):
+            wanted = visiting.with_watches(self.schedule)
             opened = await self.store.write(
-                lambda connection: visits.open_due(connection, self.schedule, BATCH)
+                lambda connection: visits.open_due(connection, wanted, BATCH)
             )
             if opened:
                 log.info("visits_due", jobs=opened)

@@ -19,6 +19,7 @@ Once = Callable[[Connection], bool]
 # Failures that say something about GitLab, not about the attempt: no retry can mend them.
 # Whatever GitLab asks for: within a day one looks again.
 LONGEST_WAIT_SECONDS = 86_400.0
+GAP_REASONS = frozenset(GapReason)
 PERMANENT = {reason.value for reason in GapReason} - {GapReason.FAILED}
 
 
@@ -63,10 +64,10 @@ def apply(
     False where it was applied before. Raises LeaseLost where it comes from an older lease; then
     nothing is changed.
     """
-    if jobs.was_applied(connection, job_id, origin):
+    work = jobs.at_work(connection, job_id, origin)
+    if work is None:
         return False
-    jobs.mark_applied(connection, job_id, origin)
-    effect(connection, job_id, origin.fence, update, delay)
+    _effect(_Report(connection, job_id, origin.fence, origin, update, delay, work))
     return True
 
 
@@ -74,17 +75,44 @@ def effect(
     connection: Connection, job_id: int, fence: int, update: ProgressUpdate, delay: Delay
 ) -> None:
     """Do what a report says, to a job that is running under `fence`; it is known to be no repeat."""
-    jobs.progress(connection, job_id, _progress(update))
-    _commit_segments(connection, job_id, fence, update)
-    _record_areas(connection, job_id, update, delay.schedule)
-    if update.status == "completed":
-        _complete(connection, job_id, update, delay.schedule)
-    elif update.status == "paused":
+    work = jobs.at_work(connection, job_id, None)
+    if work is not None:
+        _effect(_Report(connection, job_id, fence, None, update, delay, work))
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """A report that takes effect, and the job as it finds it."""
+
+    connection: Connection
+    job_id: int
+    fence: int
+    origin: jobs.Origin | None
+    update: ProgressUpdate
+    delay: Delay
+    work: jobs.AtWork
+
+
+def _effect(report: _Report) -> None:
+    connection, job_id, update = report.connection, report.job_id, report.update
+    is_end = update.status == "completed"
+    records, objects = _commit_segments(report)
+    step = jobs.Step(
+        _progress(update), report.origin, update.cursor, len(update.segments), records, is_end
+    )
+    jobs.step(connection, job_id, step)
+    _record_areas(report)
+    if is_end:
+        _complete(report, records, objects)
+        return
+    if records:
+        _count(report, objects)
+    if update.status == "paused":
         leases.give_back(connection, job_id)
     elif update.status == "credential_expiry":
         without_credential(connection, job_id, update.error or update.message)
     elif update.status == "failed":
-        _fail(connection, job_id, update, delay)
+        _fail(report)
 
 
 def _progress(update: ProgressUpdate) -> jobs.Progress:
@@ -93,23 +121,23 @@ def _progress(update: ProgressUpdate) -> jobs.Progress:
     )
 
 
-def _commit_segments(
-    connection: Connection, job_id: int, fence: int, update: ProgressUpdate
-) -> None:
+def _commit_segments(report: _Report) -> tuple[int, int]:
+    """Name the segments in the manifest; return their records, and how many objects are more."""
+    segments = report.update.segments
+    if not segments:
+        return 0, 0
     new = [
-        manifest.ClosedSegment(one.name, one.length, one.sha256, one.records)
-        for one in update.segments
+        manifest.ClosedSegment(one.name, one.length, one.sha256, one.records) for one in segments
     ]
-    manifest.commit(connection, job_id, fence, new)
-    if update.cursor is not None:
-        jobs.advance(connection, job_id, update.cursor, len(new))
-    records = sum(one.records for one in new)
-    if records:
-        place = jobs.place_of(connection, job_id)
-        objects = sum(_objects(one) for one in update.segments)
-        is_known = place.mode is Mode.CHANGES
-        ledger.count(connection, place.area_id, place.resource, objects, is_known)
-        jobs.count_changed(connection, job_id, records)
+    manifest.commit(report.connection, report.job_id, report.fence, new)
+    records = sum(one.records for one in segments)
+    return records, sum(_objects(one) for one in segments) if records else 0
+
+
+def _count(report: _Report, objects: int) -> None:
+    place = report.work.place
+    is_known = place.mode is Mode.CHANGES
+    ledger.count(report.connection, place.area_id, place.resource, objects, is_known)
 
 
 def _objects(segment: SegmentReport) -> int:
@@ -122,29 +150,23 @@ def _objects(segment: SegmentReport) -> int:
     return added - segment.removed
 
 
-def _record_areas(
-    connection: Connection, job_id: int, update: ProgressUpdate, schedule: Schedule
-) -> None:
-    if update.areas:
-        place = jobs.place_of(connection, job_id)
-        for found in update.areas:
-            planner.record_area(connection, place.instance_id, place.account_id, found, schedule)
+def _record_areas(report: _Report) -> None:
+    place, schedule = report.work.place, report.delay.schedule
+    for found in report.update.areas:
+        planner.record_area(report.connection, place.instance_id, place.account_id, found, schedule)
 
 
-def _complete(
-    connection: Connection, job_id: int, update: ProgressUpdate, schedule: Schedule
-) -> None:
-    place = jobs.place_of(connection, job_id)
-    report = update.ledger or LedgerReport()
-    if report.reason and report.reason not in set(GapReason):
-        raise BadMessage(f"{report.reason[:64]!r} is no reason for a gap")
-    reason = GapReason(report.reason) if report.reason else None
-    entry = ledger.Entry(report.expected, report.expected_by, reason, report.detail)
+def _complete(report: _Report, records: int, objects: int) -> None:
+    connection, place, update = report.connection, report.work.place, report.update
+    told = update.ledger or LedgerReport()
+    if told.reason and told.reason not in GAP_REASONS:
+        raise BadMessage(f"{told.reason[:64]!r} is no reason for a gap")
+    reason = GapReason(told.reason) if told.reason else None
+    entry = ledger.Entry(told.expected, told.expected_by, reason, told.detail)
     close = ledger.close_changes if place.mode is Mode.CHANGES else ledger.close_row
-    close(connection, place.area_id, place.resource, entry)
-    ledger.set_windows(connection, place.area_id, place.resource, _windows(report))
-    jobs.complete(connection, job_id)
-    visiting.completed(connection, job_id, place, update, schedule)
+    close(connection, place.area_id, place.resource, entry, objects)
+    ledger.set_windows(connection, place.area_id, place.resource, _windows(told))
+    visiting.completed(connection, report.work, records, update, report.delay.schedule)
 
 
 def _windows(report: LedgerReport) -> list[ledger.Window]:
@@ -155,8 +177,9 @@ def _windows(report: LedgerReport) -> list[ledger.Window]:
     ]
 
 
-def _fail(connection: Connection, job_id: int, update: ProgressUpdate, delay: Delay) -> None:
-    place = jobs.place_of(connection, job_id)
+def _fail(report: _Report) -> None:
+    connection, job_id, update = report.connection, report.job_id, report.update
+    place, delay = report.work.place, report.delay
     if update.reason == HoldReason.CREDENTIAL:
         without_credential(connection, job_id, update.error)
     elif update.reason == HoldReason.DISK:

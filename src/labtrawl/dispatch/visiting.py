@@ -1,5 +1,9 @@
 """What the end of a visit does: when the list is read again, and which others are now."""
 
+from dataclasses import replace
+
+import functools
+
 from labtrawl.domain.area import AreaKind
 from labtrawl.domain.visit import Pace, Schedule
 from labtrawl.gitlab import catalog
@@ -17,6 +21,16 @@ def is_wanted(schedule: Schedule, resource: catalog.Resource) -> bool:
     if resource.is_asked_for:
         return schedule.names(resource.name)
     return schedule.has(resource.watches or resource.name)
+
+
+def with_watches(schedule: Schedule) -> Schedule:
+    """Return a schedule that also has the lists that tell of changes in those that it has."""
+    watches = [
+        resource.name
+        for resource in catalog.RESOURCES
+        if resource.watches and schedule.has(resource.watches)
+    ]
+    return replace(schedule, resources=(*schedule.resources, *watches))
 
 
 def begin_watch(
@@ -45,17 +59,22 @@ def _watch_every(schedule: Schedule) -> int | None:
 
 def completed(
     connection: Connection,
-    job_id: int,
-    place: jobs.JobPlace,
+    work: jobs.AtWork,
+    records: int,
     update: ProgressUpdate,
     schedule: Schedule,
 ) -> None:
-    """Schedule the next visit of a job that has just completed, and tell who depends on it."""
+    """Schedule the next visit of a job that has just completed, and tell who depends on it.
+
+    `records` are what its last report committed, beside what the job committed before.
+    """
+    place = work.place
     reason = update.ledger.reason if update.ledger else None
     is_whole = reason not in ledger.MENDABLE
-    reading = visits.Reading(update.watermark, update.changed, is_whole)
+    changed = max(update.changed, work.changed_items + records)
+    reading = visits.Reading(update.watermark, changed, is_whole)
     pace = _pace(connection, place, schedule)
-    done = visits.finish(connection, job_id, reading, schedule, pace)
+    done = visits.finish(connection, work, reading, schedule, pace)
     if place.resource == catalog.DISCOVERY:
         if reason is None:
             _lose(connection, place.account_id, done.began_at)
@@ -110,9 +129,16 @@ def _is_driven_in(
 
 def _tell_nested(connection: Connection, place: jobs.JobPlace) -> None:
     """Open what belongs to the objects of a list that has changed."""
-    for resource in catalog.resources_of(AreaKind(place.area_kind)):
-        if resource.parent == place.resource:
-            visits.tell(connection, place.area_id, resource.name)
+    nested = _nested(place.area_kind, place.resource)
+    if nested:
+        for name in visits.begun(connection, place.area_id, nested):
+            visits.tell(connection, place.area_id, name)
+
+
+@functools.cache
+def _nested(area_kind: str, parent: str) -> tuple[str, ...]:
+    found = catalog.resources_of(AreaKind(area_kind))
+    return tuple(resource.name for resource in found if resource.parent == parent)
 
 
 def _lose(connection: Connection, account_id: int, began_at: int) -> None:
@@ -145,10 +171,17 @@ def open_all(connection: Connection, schedule: Schedule) -> None:
     wait for their sweep.
     """
     for row in visits.ended(connection):
+        if not _is_chosen(row, schedule):
+            continue
         if row.is_failed or row.is_sweep_due:
             visits.sweep_now(connection, row.area_id, row.resource)
         elif _tells_changes(connection, row, schedule):
             visits.tell(connection, row.area_id, row.resource)
+
+
+def _is_chosen(row: visits.Ended, schedule: Schedule) -> bool:
+    resource = catalog.find(row.area_kind, row.resource)
+    return resource is None or is_wanted(schedule, resource)
 
 
 def _tells_changes(connection: Connection, row: visits.Ended, schedule: Schedule) -> bool:

@@ -21,6 +21,7 @@ LOOSE_WIDTH = 4.0
 # Before so much is done, or while so much of the rest is of kinds never seen, nothing is said.
 LEAST_SHARE = 0.02
 MOST_UNSEEN = 0.3
+ENOUGH_JOBS = 3
 # A rate needs so much to stand on: requests, and milliseconds.
 LEAST_REQUESTS = 20
 LEAST_MS = 2_000
@@ -139,8 +140,8 @@ class Learned:
     _pools: Mapping[bool, _Sum] = field(default_factory=dict)
 
     def knows(self, kind: Kind) -> bool:
-        """Say whether anything was seen of a kind."""
-        return kind in self._kinds
+        """Say whether enough was seen of a kind."""
+        return kind in self._kinds and self._kinds[kind].jobs >= ENOUGH_JOBS
 
     def requests_of(self, kind: Kind, units: float | None) -> float:
         """Expect so many requests of a whole job; at least one."""

@@ -40,6 +40,8 @@ Check = Callable[[Answer, str, datetime], None]
 LONGEST_WAIT_SECONDS = 120.0
 # Whatever a header says: within a day somebody looks.
 LONGEST_RETRY_AFTER_SECONDS = 86_400.0
+# A clock of ours that is further behind was never set.
+CREDIBLE_SKEW_MS = 86_400_000
 MESSAGE_LENGTH = 200
 
 
@@ -81,8 +83,19 @@ class Tally:
     requests: int = 0
     retries: int = 0
     waited_seconds: float = 0.0
-    # GitLab's own time (ms) of the first answer.
+    # GitLab's own time (ms) of the earliest answer.
     first_served_at: int | None = None
+
+    def served(self, at: int | None, now_ms: int) -> None:
+        """Hear when an answer was given, by GitLab's clock, and when it came, by ours.
+
+        Clocks of GitLab's nodes differ and are set back: the earliest counts, and ours where theirs
+        goes before it by up to a day. Too early costs rows that are read again, too late loses them.
+        """
+        if at is None:
+            return
+        at = min(at, now_ms) if at - now_ms <= CREDIBLE_SKEW_MS else at
+        self.first_served_at = min(at, self.first_served_at or at)
 
 
 async def _never(_refused: Secret) -> bool:
@@ -178,8 +191,7 @@ class GitLab:
             await self.meter.take(class_)
             answer = await self._send(request, self.token(), body)
         now = self.clock.now().astimezone(UTC)
-        if self.tally.first_served_at is None:
-            self.tally.first_served_at = served_at(answer)
+        self.tally.served(served_at(answer), int(now.timestamp() * 1000))
         if _is_json(answer) or answer.status == 429:
             self.meter.told(class_, read_limits(answer, now))
         check(answer, request, now)

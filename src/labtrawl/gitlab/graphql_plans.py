@@ -68,6 +68,17 @@ class Plan:
         """Say whether the items can be asked for by their change."""
         return edition.is_new or not self.parent
 
+    def is_counted(self, edition: Edition) -> bool:
+        """Say whether GitLab counts what the blocks hold: the older schema counts no work items.
+
+        They are of more kinds than issues, so a count of issues proves nothing of them.
+        """
+        return edition.is_new or not self.parent
+
+    def names(self, edition: Edition) -> str:
+        """Return the connection that names and counts the items."""
+        return self.parent if self.parent and self.is_counted(edition) else self.listing
+
 
 _USER = "{id username name state avatarUrl webUrl}"
 _INFO = "pageInfo{endCursor hasNextPage}"
@@ -267,8 +278,8 @@ def _items(plan: Plan, edition: Edition, arguments: str) -> tuple[str, str]:
     return f"items:{text}", variables
 
 
-def _newest(plan: Plan) -> str:
-    return f"newest:{plan.listing}(first:1,sort:CREATED_DESC){{count nodes{{iid}}}}"
+def _newest(plan: Plan, edition: Edition) -> str:
+    return f"newest:{plan.names(edition)}(first:1,sort:CREATED_DESC){{count nodes{{iid}}}}"
 
 
 def block(plan: Plan, edition: Edition) -> str:
@@ -280,12 +291,13 @@ def block(plan: Plan, edition: Edition) -> str:
 def opening(plan: Plan, edition: Edition) -> str:
     """The same, with how many items there are and the iid of the newest."""
     text, variables = _items(plan, edition, "iids:$iids,first:$first")
-    return _document(plan, f"{_newest(plan)} {text}", f",$iids:[String!],$first:Int{variables}")
+    inner = f"{_newest(plan, edition)} {text}"
+    return _document(plan, inner, f",$iids:[String!],$first:Int{variables}")
 
 
-def newest(plan: Plan) -> str:
+def newest(plan: Plan, edition: Edition) -> str:
     """Ask for how many items there are, and the iid of the newest."""
-    return _document(plan, _newest(plan), "")
+    return _document(plan, _newest(plan, edition), "")
 
 
 def changes(plan: Plan, edition: Edition) -> str:
@@ -295,10 +307,10 @@ def changes(plan: Plan, edition: Edition) -> str:
     return _document(plan, text, f",$since:Time,$first:Int,$after:String{variables}")
 
 
-def listing(plan: Plan) -> str:
+def listing(plan: Plan, edition: Edition) -> str:
     """Ask for the iids of all items, a page of them: `$first`, `$after`."""
     arguments = "sort:CREATED_ASC,first:$first,after:$after"
-    text = f"items:{plan.listing}({arguments}){{{_INFO} nodes{{iid}}}}"
+    text = f"items:{plan.names(edition)}({arguments}){{{_INFO} nodes{{iid}}}}"
     return _document(plan, text, ",$first:Int,$after:String")
 
 

@@ -4,7 +4,7 @@ The hot statements are raw SQL. Every change by a crawler is guarded by (job, fe
 comes late from an older lease changes nothing. Leases use the database's clock.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
@@ -121,7 +121,18 @@ def was_applied(connection: Connection, job_id: int, origin: Origin) -> bool:
     ).first()
     if row is None:
         raise Missing(f"there is no job {job_id}")
-    state, fence, holder, applied_origin, applied_id = row
+    return _is_repeat(job_id, origin, *row)
+
+
+def _is_repeat(
+    job_id: int,
+    origin: Origin,
+    state: str,
+    fence: int,
+    holder: str | None,
+    applied_origin: str | None,
+    applied_id: str,
+) -> bool:
     if fence == origin.fence and applied_origin == origin.name and origin.message_id <= applied_id:
         return True
     if state != JobState.RUNNING or fence != origin.fence or holder != origin.name:
@@ -175,28 +186,54 @@ def progress(connection: Connection, job_id: int, report: Progress) -> None:
     )
 
 
-def advance(connection: Connection, job_id: int, cursor: str, segments: int) -> None:
-    """Move the cursor past what was committed; a job that gets on has its tries back."""
-    connection.exec_driver_sql(
-        "UPDATE job SET cursor = ?, next_segment = next_segment + ?, attempt = 1 WHERE id = ?",
-        (cursor, segments, job_id),
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What an event does to its job: all of it is one change.
+
+    `cursor` is None where it stays, `origin` where the message has no id that grows; a job that
+    gets on has its tries back. `records` are what was committed: how much was found changed,
+    whoever reads on, and however often. `is_end` ends the job well.
+    """
+
+    progress: Progress = field(default_factory=Progress)
+    origin: Origin | None = None
+    cursor: str | None = None
+    segments: int = 0
+    records: int = 0
+    is_end: bool = False
+
+
+# Counters take the maximum, so that they never go back.
+TOLD = f"""processed_items = MAX(processed_items, ?), total_items = COALESCE(?, total_items),
+  requests = MAX(requests, earlier_requests + ?), retries = MAX(retries, earlier_retries + ?),
+  cursor = COALESCE(?, cursor), next_segment = next_segment + ?, attempt = COALESCE(?, attempt),
+  applied_origin = COALESCE(?, applied_origin), applied_id = COALESCE(?, applied_id),
+  updated_at = {NOW_MS}, change = {NEXT_CHANGE}"""
+STEP = f"UPDATE job SET {TOLD}, stage = ?, changed_items = changed_items + ? WHERE id = ?"
+END = (
+    f"UPDATE job SET {TOLD}, stage = '', changed_items = 0, state = 'completed', {FREE},"
+    f" finished_at = {NOW_MS} WHERE id = ? AND state = 'running'"
+)
+
+
+def step(connection: Connection, job_id: int, new: Step) -> None:
+    """Move a job on by what an event says: counters, cursor, that the event took effect, the end."""
+    told, origin, is_on = new.progress, new.origin, new.cursor is not None
+    values = (
+        told.processed_items,
+        told.total_items,
+        told.requests,
+        told.retries,
+        new.cursor,
+        new.segments if is_on else 0,
+        1 if is_on else None,
+        origin.name if origin else None,
+        origin.message_id if origin else None,
     )
-
-
-def count_changed(connection: Connection, job_id: int, records: int) -> None:
-    """Add what was committed: how much was found changed, whoever reads on, and however often."""
-    connection.exec_driver_sql(
-        "UPDATE job SET changed_items = changed_items + ? WHERE id = ?", (records, job_id)
-    )
-
-
-def complete(connection: Connection, job_id: int) -> None:
-    """End a running job well."""
-    connection.exec_driver_sql(
-        f"UPDATE job SET state = 'completed', {FREE}, finished_at = {NOW_MS}, stage = '',"
-        f" updated_at = {NOW_MS}, change = {NEXT_CHANGE} WHERE id = ? AND state = 'running'",
-        (job_id,),
-    )
+    if new.is_end:
+        connection.exec_driver_sql(END, (*values, job_id))
+    else:
+        connection.exec_driver_sql(STEP, (*values, told.stage, new.records, job_id))
 
 
 def fail(connection: Connection, job_id: int, reason: str, message: str) -> None:
@@ -301,6 +338,50 @@ class JobPlace:
     account_id: int
     area_kind: str
     mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class AtWork:
+    """A job as a report finds it, with what is known of the visits to its list."""
+
+    place: JobPlace
+    now: int
+    began_at: int
+    read_role: int | None
+    changed_items: int
+    best_role: int | None
+    watermark: int | None
+    every: int | None
+    sweep_at: int | None
+    wanted_at: int | None
+    role: int | None
+
+
+BEST_ROLE = """(SELECT MAX(x.role) FROM area_access AS x JOIN account AS c ON c.id = x.account_id
+    WHERE x.area_id = job.area_id AND c.state = 'active')"""
+AT_WORK = f"""
+SELECT job.state, job.fence, job.lease_holder, job.applied_origin, job.applied_id,
+  job.resource, job.attempt, job.area_id, a.instance_id, job.account_id, a.kind, job.mode,
+  {NOW_MS}, COALESCE(job.started_at, {NOW_MS}), job.read_role, job.changed_items, {BEST_ROLE},
+  v.watermark, v.every_ms, v.sweep_at, v.wanted_at, v.role
+FROM job JOIN area AS a ON a.id = job.area_id
+  LEFT JOIN visit AS v ON v.area_id = job.area_id AND v.resource = job.resource
+WHERE job.id = ?
+"""
+
+
+def at_work(connection: Connection, job_id: int, origin: Origin | None) -> AtWork | None:
+    """Return a job for a report of `origin` to change it; None where that took effect before.
+
+    Raises LeaseLost where the report comes from an older lease (one without an `origin` was looked
+    at by its receiver), Missing for no such job.
+    """
+    row = connection.exec_driver_sql(AT_WORK, (job_id,)).first()
+    if row is None:
+        raise Missing(f"there is no job {job_id}")
+    if origin is not None and _is_repeat(job_id, origin, *row[:5]):
+        return None
+    return AtWork(JobPlace(*row[5:11], Mode(row[11])), *row[12:])
 
 
 def place_of(connection: Connection, job_id: int) -> JobPlace:

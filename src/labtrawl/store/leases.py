@@ -13,7 +13,7 @@ from labtrawl.domain.failure import GapReason, RetryPolicy
 from labtrawl.errors import LeaseLost, Missing
 from labtrawl.store import ledger
 from labtrawl.store.engine import NOW_MS
-from labtrawl.store.jobs import AGAIN, FREE, NEXT_CHANGE
+from labtrawl.store.jobs import AGAIN, BEST_ROLE, FREE, NEXT_CHANGE
 
 POISONED = "its crawler died at each of its tries"
 
@@ -67,8 +67,6 @@ WHERE j.state = 'queued' AND j.run_after IS NULL AND (CAST(? AS TEXT) IS NULL OR
 ORDER BY j.priority DESC, j.id LIMIT ?
 """
 
-BEST_ROLE = """(SELECT MAX(x.role) FROM area_access AS x JOIN account AS c ON c.id = x.account_id
-    WHERE x.area_id = job.area_id AND c.state = 'active')"""
 # Highest role first, then the account with the fewest jobs at work.
 CLAIM = f"""
 UPDATE job SET state = 'running', fence = fence + 1, attempt = attempt + 1, lease_holder = ?,

@@ -115,26 +115,50 @@ def count(
     )
 
 
-def close_row(connection: Connection, area_id: int, resource: str, entry: Entry) -> None:
-    """The list was read to its end: what GitLab announced, and a reason where it differs."""
-    explain(connection, area_id, resource, entry)
-    _close(connection, area_id, resource)
+def close_row(
+    connection: Connection, area_id: int, resource: str, entry: Entry, objects: int = 0
+) -> None:
+    """The list was read to its end: what GitLab announced, and a reason where it differs.
 
-
-def close_changes(connection: Connection, area_id: int, resource: str, entry: Entry) -> None:
-    """What changed was read to its end: this mends no gap of the readings before it."""
+    `objects` are counted with it, as `count` does.
+    """
     connection.exec_driver_sql(
-        "UPDATE ledger SET expected = COALESCE(?, expected), reason = COALESCE(?, CASE WHEN"
-        f" reason IN ({LASTING}) THEN reason END), detail = CASE WHEN ? <> '' THEN ?"
-        f" WHEN reason IN ({LASTING}) THEN detail ELSE '' END"
+        "UPDATE ledger SET collected = collected + ?, expected = ?, expected_by = ?, reason = ?,"
+        f" detail = ?, updated_at = {NOW_MS}, completed_at = {NOW_MS}"
         " WHERE area_id = ? AND resource = ?",
-        (entry.expected, entry.reason, entry.detail, entry.detail, area_id, resource),
+        (
+            objects,
+            entry.expected,
+            entry.expected_by,
+            entry.reason,
+            entry.detail,
+            area_id,
+            resource,
+        ),
     )
-    _close(connection, area_id, resource)
 
 
-def _close(connection: Connection, area_id: int, resource: str) -> None:
+def close_changes(
+    connection: Connection, area_id: int, resource: str, entry: Entry, objects: int = 0
+) -> None:
+    """What changed was read to its end: this mends no gap of the readings before it.
+
+    `objects` are counted with it; GitLab's total moved as much.
+    """
     connection.exec_driver_sql(
-        f"UPDATE ledger SET completed_at = {NOW_MS} WHERE area_id = ? AND resource = ?",
-        (area_id, resource),
+        "UPDATE ledger SET collected = collected + ?, expected = COALESCE(?, expected + ?),"
+        f" reason = COALESCE(?, CASE WHEN reason IN ({LASTING}) THEN reason END),"
+        " detail = CASE WHEN ? <> '' THEN ?"
+        f" WHEN reason IN ({LASTING}) THEN detail ELSE '' END,"
+        f" updated_at = {NOW_MS}, completed_at = {NOW_MS} WHERE area_id = ? AND resource = ?",
+        (
+            objects,
+            entry.expected,
+            objects,
+            entry.reason,
+            entry.detail,
+            entry.detail,
+            area_id,
+            resource,
+        ),
     )

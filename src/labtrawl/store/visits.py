@@ -4,6 +4,7 @@ A list is one job for ever. What is due is opened in batches; what something els
 at once, or marked while it is read. All of it happens in the transaction of what brought it about.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -11,7 +12,7 @@ from sqlalchemy import Connection
 from labtrawl.domain.visit import Mode, Pace, Schedule, next_visit
 from labtrawl.store import jobs
 from labtrawl.store.engine import NOW_MS
-from labtrawl.store.leases import BEST_ROLE
+from labtrawl.store.jobs import AtWork
 
 DAY_MS = 86_400_000
 # A list that is due to be swept while it is read is asked again after this.
@@ -42,30 +43,6 @@ class Finished:
     again: Mode | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    now: int
-    area_id: int
-    resource: str
-    mode: str
-    began_at: int
-    read_role: int | None
-    changed_items: int
-    best_role: int | None
-    watermark: int | None
-    every: int | None
-    sweep_at: int | None
-    wanted_at: int | None
-    role: int | None
-
-
-FACTS = f"""
-SELECT {NOW_MS}, job.area_id, job.resource, job.mode, COALESCE(job.started_at, {NOW_MS}),
-  job.read_role, job.changed_items, {BEST_ROLE}, v.watermark, v.every_ms, v.sweep_at,
-  v.wanted_at, v.role
-FROM job LEFT JOIN visit AS v ON v.area_id = job.area_id AND v.resource = job.resource
-WHERE job.id = ?
-"""
 FINISH = """
 INSERT INTO visit (area_id, resource, watermark, every_ms, next_at, sweep_at, last_at,
   last_changed_at, role, runs, unchanged) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)
@@ -79,7 +56,7 @@ ON CONFLICT (area_id, resource) DO UPDATE SET watermark = excluded.watermark,
 
 
 def finish(
-    connection: Connection, job_id: int, reading: Reading, schedule: Schedule, pace: Pace
+    connection: Connection, work: AtWork, reading: Reading, schedule: Schedule, pace: Pace
 ) -> Finished:
     """Write down a visit whose job has just completed, and when the next one is due.
 
@@ -87,35 +64,34 @@ def finish(
     higher role than it read with sees the area by now. The watermark only goes forward, and never
     over what was left unread.
     """
-    facts = _Facts(*connection.exec_driver_sql(FACTS, (job_id,)).one())
-    changed = max(reading.changed, facts.changed_items)
-    told = _told(facts, reading)
-    again = _again(facts, pace)
-    every, next_at = next_visit(schedule, pace, facts.now, facts.every, changed > 0)
-    whole = facts.mode != Mode.CHANGES and reading.is_whole
-    known = [mark for mark in (facts.watermark, told) if mark is not None]
+    place = work.place
+    changed = reading.changed
+    told = _told(work, reading)
+    again = _again(work, pace)
+    every, next_at = next_visit(schedule, pace, work.now, work.every, changed > 0)
+    whole = place.mode != Mode.CHANGES and reading.is_whole
+    known = [mark for mark in (work.watermark, told) if mark is not None]
     connection.exec_driver_sql(
         FINISH,
         (
-            facts.area_id,
-            facts.resource,
+            place.area_id,
+            place.resource,
             max(known, default=None),
             every,
             None if again else next_at,
-            _sweep_at(facts, schedule, pace),
-            facts.now,
-            facts.now if changed else None,
-            facts.read_role if whole else facts.role,
+            _sweep_at(work, schedule, pace),
+            work.now,
+            work.now if changed else None,
+            work.read_role if whole else work.role,
             0 if changed else 1,
         ),
     )
-    connection.exec_driver_sql("UPDATE job SET changed_items = 0 WHERE id = ?", (job_id,))
     if again is not None:
-        jobs.reopen(connection, facts.area_id, facts.resource, again)
-    return Finished(changed, facts.began_at, again)
+        jobs.reopen(connection, place.area_id, place.resource, again)
+    return Finished(changed, work.began_at, again)
 
 
-def _told(facts: _Facts, reading: Reading) -> int | None:
+def _told(facts: AtWork, reading: Reading) -> int | None:
     """The watermark that may be believed: of a whole reading, and no instant of the far future."""
     mark = reading.watermark
     if mark is None or not reading.is_whole or mark > facts.now + SKEW_MS:
@@ -123,7 +99,7 @@ def _told(facts: _Facts, reading: Reading) -> int | None:
     return mark
 
 
-def _again(facts: _Facts, pace: Pace) -> Mode | None:
+def _again(facts: AtWork, pace: Pace) -> Mode | None:
     read, best = facts.read_role, facts.best_role
     if pace.is_adaptive and read is not None and best is not None and read < best:
         return Mode.SWEEP
@@ -132,10 +108,10 @@ def _again(facts: _Facts, pace: Pace) -> Mode | None:
     return None
 
 
-def _sweep_at(facts: _Facts, schedule: Schedule, pace: Pace) -> int | None:
+def _sweep_at(facts: AtWork, schedule: Schedule, pace: Pace) -> int | None:
     if not pace.is_adaptive:
         return None
-    if facts.mode == Mode.CHANGES and facts.sweep_at is not None:
+    if facts.place.mode == Mode.CHANGES and facts.sweep_at is not None:
         return facts.sweep_at
     return facts.now + (schedule.sweep_every or DAY_MS)
 
@@ -186,6 +162,17 @@ def tell(connection: Connection, area_id: int, resource: str) -> bool:
         (area_id, resource),
     )
     return False
+
+
+def begun(connection: Connection, area_id: int, resources: Sequence[str]) -> list[str]:
+    """Return which of these lists have been read, or are: the others begin after this instant."""
+    marks = ", ".join("?" * len(resources))
+    rows = connection.exec_driver_sql(
+        f"SELECT DISTINCT resource FROM job WHERE area_id = ? AND resource IN ({marks})"
+        " AND (started_at IS NOT NULL OR state = 'completed') ORDER BY resource",
+        (area_id, *resources),
+    ).all()
+    return [row[0] for row in rows]
 
 
 def _opened(connection: Connection, area_id: int, resource: str) -> None:

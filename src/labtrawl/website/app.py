@@ -49,8 +49,8 @@ class Website:
 def build(site: Site) -> Website:
     """Build the website; LookupError where a route does not say who may use it."""
     shipped = assets.load()
-    renderer = Renderer(shipped, site.contact)
     figures = Figures(site)
+    renderer = Renderer(shipped, site.contact, figures.outlooks.wait_of)
     desk = Desk(site, renderer, figures, Hub(site, renderer, figures))
     failures = Failures(renderer)
     app = _app(desk, failures)

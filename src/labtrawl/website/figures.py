@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from labtrawl.domain.eta import Told
+from labtrawl.domain.waits import NO_FORECAST
 from labtrawl.store.commands import Wanted, wanted_of
 from labtrawl.store.pages.overview import Now, Totals, now, totals
+from labtrawl.website.outlooks import Outlooks
 from labtrawl.website.site import CrawlerView, Site
 
 # Sums may cost a twentieth of one core at most, and are never older than this when they are cheap.
@@ -23,6 +26,8 @@ class Overview:
     notices: Sequence[str]
     are_stopped: bool = False
     """Whether every crawler is paused or drained."""
+    ends: Told = NO_FORECAST
+    """When all that is open will be done."""
 
     @property
     def known(self) -> int:
@@ -56,6 +61,7 @@ class Figures:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self.outlooks = Outlooks(site)
         self._kept: Totals | None = None
         self._due = 0.0
 
@@ -69,7 +75,8 @@ class Figures:
         shown = [replace(one, wanted=wanted[one.name]) for one in crawlers]
         notices = self._site.notices()
         stopped = _are_stopped(wanted)
-        return Overview(await self._totals(), happening, shown, problems, notices, stopped)
+        ends = await self.outlooks.whole()
+        return Overview(await self._totals(), happening, shown, problems, notices, stopped, ends)
 
     async def _totals(self) -> Totals:
         monotonic = self._site.clock.monotonic

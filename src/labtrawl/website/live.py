@@ -120,6 +120,7 @@ class Hub:
             views = {viewer.view for viewer in viewers}
             since = min(viewer.since for viewer in viewers)
             reading = await self._site.store.read(lambda connection: read(connection, views, since))
+            await self._figures.outlooks.refresh()
             screens = Screens(self._renderer, reading)
             if OverviewView() in views:
                 screens.add_overview(await self._figures.overview())

@@ -1,6 +1,6 @@
 """When things will be done and why jobs wait: one look at the crawl, kept a while for all viewers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from labtrawl.domain import eta
 from labtrawl.domain.eta import Crawl, Forecast, Told
@@ -52,10 +52,11 @@ class Outlooks:
         started = monotonic()
         if self._forecast is not None and started < self._due:
             return
+        now = self._site.clock.now_ms()
         names = [one.name for one in self._site.crawlers() if one.connected]
         look, wanted, done = await self._site.store.read(
             lambda c: (
-                outlook.outlook(c, PARENTS),
+                outlook.outlook(c, PARENTS, now),
                 [wanted_of(c, name) for name in names],
                 outlook.requests_done(c),
             )
@@ -86,12 +87,17 @@ class Outlooks:
         part = await self._site.store.read(lambda c: outlook.part(c, area_id, PARENTS))
         return self._forecast.part(part) if self._forecast else Told()
 
+    async def asked(self) -> Callable[[WaitingJob], Wait | None]:
+        """Return `wait_of`, as of now."""
+        await self.refresh()
+        return self.wait_of
+
     def wait_of(self, job: WaitingJob) -> Wait | None:
         """Say why a job waits, as of the last look."""
         return why(job, self._around)
 
 
-def look_whole(connection: Connection) -> Told:
+def look_whole(connection: Connection, now: int) -> Told:
     """Say when all that is open now will be done, at a single look."""
-    look = outlook.outlook(connection, PARENTS)
+    look = outlook.outlook(connection, PARENTS, now)
     return forecast_of(look, outlook.requests_done(connection)).whole()

@@ -1,7 +1,7 @@
 """Templates and their filters. Everything is escaped; what GitLab wrote cannot become markup."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from labtrawl import __version__
+from labtrawl.domain.waits import Around, Job, Wait, left, why
 from labtrawl.website import words
 from labtrawl.website.addresses import address_with_state
 from labtrawl.website.assets import Asset
@@ -89,7 +90,12 @@ def breakable(path: str) -> Markup:
 class Renderer:
     """Renders templates; `page` is a whole page, `part` a macro of it."""
 
-    def __init__(self, assets: Mapping[str, Asset], contact: str) -> None:
+    def __init__(
+        self,
+        assets: Mapping[str, Asset],
+        contact: str,
+        wait_of: Callable[[Job], Wait | None] = lambda job: why(job, Around()),
+    ) -> None:
         self._environment = Environment(
             loader=PackageLoader("labtrawl.website"),
             autoescape=True,
@@ -110,6 +116,8 @@ class Renderer:
             "states": words.STATES,
             "holds": words.HOLDS,
             "explain": words.explain,
+            "wait_of": wait_of,
+            "left": left,
             "resource_title": words.resource_title,
             "role_title": words.role_title,
         }

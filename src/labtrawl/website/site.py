@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from labtrawl.clock import Clock
+from labtrawl.domain.quiet import Window
 from labtrawl.protocol.exchange import Exchange
 from labtrawl.protocol.messages import Heartbeat, Register
 from labtrawl.store.audit import Keys
@@ -85,6 +86,8 @@ class Site:
     """What keeps an account from being collected, a sentence each."""
     notices: Callable[[], Sequence[str]] = tuple
     """What works and could be safer, a sentence each."""
+    quiet: Sequence[Window] = ()
+    """The quiet hours of all instances together, for what is said of the time that is left."""
 
     @property
     def is_https(self) -> bool:

@@ -94,5 +94,5 @@ async def test_scope_that_shrinks_in_the_middle_is_a_gap_of_what_was_not_read(
     async with crawl(tmp_path, fault) as one:
         await one.run()
         gaps = await one.gaps()
-        assert "insufficient_scope" in await one.detail(min(gaps))
+        assert "higher privileges" in await one.detail(min(gaps))
         await one.assert_only_gaps(dict.fromkeys(gaps, "forbidden"))

@@ -37,6 +37,13 @@ async def arm(caller: Caller, **fault: object) -> Answer:
         ("401", 401, "application/json", None),
         ("403", 403, "application/json", None),
         ("404", 404, "application/json", None),
+        ("304", 304, "application/json", None),
+        ("408", 408, "application/json", None),
+        ("403_spent", 403, "application/json", None),
+        ("403_scope", 403, "application/json", None),
+        ("403_blocked", 403, "application/json", None),
+        ("405_offset", 405, "application/json", None),
+        ("empty200", 200, "application/json", None),
         ("html200", 200, "text/html", None),
     ],
 )
@@ -68,6 +75,52 @@ async def test_truncate_cuts_the_json_off(caller: Caller) -> None:
 async def test_wrong_type_gives_an_object_for_a_list(caller: Caller) -> None:
     await arm(caller, path="groups", kind="wrong_type")
     assert (await caller.get("groups")).json == {"unexpected": True}
+
+
+@pytest.mark.parametrize("kind", ["charset", "huge_number"])
+async def test_body_that_no_reader_takes_is_a_list_by_its_form(caller: Caller, kind: str) -> None:
+    await arm(caller, path="groups", kind=kind)
+    answer = await caller.get("groups")
+    assert (answer.body[:2], answer.body[-2:]) == (b"[{", b"}]")
+    with pytest.raises(ValueError):  # noqa: PT011 - of two kinds
+        json.loads(answer.body)
+
+
+async def test_field_comes_twice_and_half_a_pair_alone(caller: Caller) -> None:
+    right = (await caller.get("groups")).json
+    await arm(caller, path="groups", kind="twin_keys")
+    assert (await caller.get("groups")).json == right
+    await arm(caller, path="groups", kind="surrogate")
+    assert {row["half"] for row in (await caller.get("groups")).json} == {"\ud83d"}
+
+
+async def test_next_page_is_the_first_and_totals_are_left_out(world: World, caller: Caller) -> None:
+    busy = max(world.projects, key=lambda one: len(one.labels)).id
+    path = f"projects/{busy}/labels?per_page=1"
+    await arm(caller, path="labels", kind="next_is_first")
+    looped = await caller.get(f"{path}&page=2")
+    assert f'labels?per_page=1>; rel="next"' in looped.headers["link"]
+    await arm(caller, path="labels", kind="no_total")
+    assert "x-total" not in (await caller.get(path)).headers
+    assert "x-total" in (await caller.get(path)).headers
+
+
+@pytest.mark.parametrize("kind", ["drip", "endless"])
+async def test_body_without_an_end_comes_until_the_caller_leaves(world: World, kind: str) -> None:
+    options = Options(faults=(Fault(path="version", kind=kind),))  # type: ignore[arg-type]
+    async with running(world, options) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /api/v4/version HTTP/1.1\r\nhost: x\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        first = await reader.readuntil(b"\r\n")
+        writer.close()
+    assert b"transfer-encoding: chunked" in head
+    assert int(first, 16) == (1 if kind == "drip" else 65_536)
+
+
+async def test_retry_after_is_sent_as_it_is_written(caller: Caller) -> None:
+    await arm(caller, path="user", kind="500", retry_after="soon")
+    assert (await caller.get("user")).headers["retry-after"] == "soon"
 
 
 async def test_reset_drops_the_connection_half_way(caller: Caller) -> None:

@@ -86,7 +86,7 @@ async def test_command_about_a_job_that_is_not_there_or_over_is_refused(
         with pytest.raises(Missing, match="there is no job 77"):
             await opened.write(lambda c: command(c, 77))
         await opened.write(lambda c: claim(c, "a"))
-        await opened.write(lambda c: jobs.complete(c, job_id))
+        await opened.write(lambda c: jobs.step(c, job_id, jobs.Step(is_end=True)))
         with pytest.raises(Conflict):
             await opened.write(lambda c: command(c, job_id))
 

@@ -39,7 +39,7 @@ class Place:
         ]
         closed = [manifest.ClosedSegment(s.name, s.length, s.sha256, s.records) for s in made]
         await self.db.write(lambda c: manifest.commit(c, one.job_id, one.fence, closed))
-        await self.db.write(lambda c: jobs.complete(c, one.job_id))
+        await self.db.write(lambda c: jobs.step(c, one.job_id, jobs.Step(is_end=True)))
 
     async def segments(self) -> Sequence[manifest.SegmentRow]:
         return await self.db.read(manifest.segments)

@@ -112,7 +112,7 @@ async def test_rescued_job_comes_back_under_a_higher_fence_from_its_cursor(
     async with store(database) as db:
         (job_id,) = await db.write(planned)
         await db.write(lambda c: claim(c, "a"))
-        await db.write(lambda c: jobs.advance(c, job_id, "here", 3))
+        await db.write(lambda c: jobs.step(c, job_id, jobs.Step(cursor="here", segments=3)))
         await db.write(expire)
         assert await db.read(leases.needs_care)
         assert await db.write(lambda c: leases.rescue_expired(c, RETRY)) == 1
@@ -139,8 +139,9 @@ async def test_job_that_gets_on_between_kills_is_never_failed(database: Database
     async with store(database) as db:
         (job_id,) = await db.write(planned)
         for number in range(20):
+            step = jobs.Step(cursor=f"{number}")
             await db.write(lambda c, n=number: claim(c, "a", f"{n}"))  # type: ignore[misc]
-            await db.write(lambda c, n=number: jobs.advance(c, job_id, f"{n}", 0))  # type: ignore[misc]
+            await db.write(lambda c, s=step: jobs.step(c, job_id, s))  # type: ignore[misc]
             await db.write(lambda c: leases.rescue_holder(c, "a", RETRY))
         assert await db.read(states) == ["queued"]
 
@@ -182,7 +183,7 @@ async def test_held_job_is_not_claimed_and_resumes_from_its_cursor(database: Dat
     async with store(database) as db:
         (job_id,) = await db.write(planned)
         await db.write(lambda c: claim(c, "a"))
-        await db.write(lambda c: jobs.advance(c, job_id, "here", 1))
+        await db.write(lambda c: jobs.step(c, job_id, jobs.Step(cursor="here", segments=1)))
         await db.write(lambda c: jobs.hold(c, job_id, HoldReason.DISK, "full"))
         assert await db.write(lambda c: claim(c, "a", "2")) == []
         assert await db.write(lambda c: jobs.resume(c, HoldReason.PAUSED)) == 0
@@ -208,7 +209,7 @@ async def test_report_is_judged_by_lease_then_by_id(database: Database) -> None:
         for wrong in (origin("3", 2), origin("3", 1, "b"), origin("1", 0)):
             with pytest.raises(LeaseLost):
                 await db.read(lambda c, o=wrong: jobs.was_applied(c, job_id, o))  # type: ignore[misc]
-        await db.write(lambda c: jobs.complete(c, job_id))
+        await db.write(lambda c: jobs.step(c, job_id, jobs.Step(is_end=True)))
         assert await db.read(lambda c: jobs.was_applied(c, job_id, origin("2")))
         with pytest.raises(LeaseLost):
             await db.read(lambda c: jobs.was_applied(c, job_id, origin("3")))
@@ -227,7 +228,7 @@ async def test_retry_is_for_ended_jobs_whose_work_nobody_else_does(database: Dat
         with pytest.raises(Conflict):
             await db.write(lambda c: jobs.retry(c, job_id))
         await db.write(lambda c: claim(c, "b"))
-        await db.write(lambda c: jobs.complete(c, int(other or 0)))
+        await db.write(lambda c: jobs.step(c, int(other or 0), jobs.Step(is_end=True)))
         await db.write(lambda c: jobs.retry(c, job_id))
         assert await db.read(states) == ["queued", "completed"]
 
@@ -251,7 +252,7 @@ async def test_ledger_forgets_its_reason_when_a_failed_list_is_read_after_all(
         def complete(connection: Connection) -> None:
             ledger.count(connection, 1, "r0", 5)
             ledger.close_row(connection, 1, "r0", ledger.Entry(expected=5, expected_by="x-total"))
-            jobs.complete(connection, job_id)
+            jobs.step(connection, job_id, jobs.Step(is_end=True))
 
         await db.write(complete)
         assert await db.read(summary.gaps) == []

@@ -42,6 +42,7 @@ IN_TREE: tuple[Place[areas.AreaKey], ...] = (
     Place(after=areas.AreaKey("kelp", 11)),
     Place(before=areas.AreaKey("kelp", 11)),
 )
+PARENTS = {"issue_notes": "issues", "merge_request_notes": "merge_requests"}
 # By "module.function": what it is asked. Each call gets the same connection.
 QUESTIONS: dict[str, list[tuple[Any, ...]]] = {
     "areas.area_detail": [(5,), (30,), (10**6,)],
@@ -64,6 +65,9 @@ QUESTIONS: dict[str, list[tuple[Any, ...]]] = {
         ([live.JobView(1, place), live.JobsView(jobs.JobFilter(), (1, 2), True)], since)
         for place, since in itertools.product(IN_JOBS, (3, 10**9))
     ],
+    "outlook.outlook": [(PARENTS, 10**6), ({}, 10**9)],
+    "outlook.part": [(5, PARENTS), (30, PARENTS)],
+    "outlook.requests_done": [()],
     "overview.now": [(0,), (10**7,)],
     "overview.totals": [()],
 }

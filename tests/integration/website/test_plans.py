@@ -14,7 +14,7 @@ from labtrawl.domain.area import AreaKind
 from labtrawl.domain.job import JobState
 from labtrawl.store.engine import open_store
 from labtrawl.store.migrate import migrate
-from labtrawl.store.pages import areas, coverage, job, jobs, live, overview
+from labtrawl.store.pages import areas, coverage, job, jobs, live, outlook, overview
 from labtrawl.store.pages.keyset import Place
 from tests.integration.website import world
 
@@ -91,6 +91,8 @@ async def test_live_update_and_detail_search_an_index(tmp_path: Path) -> None:
                 live.read(connection, views, 3)
             overview.now(connection, 0)
             areas.area_detail(connection, 5)
+            outlook.outlook(connection, {"issue_notes": "issues"}, 10**12)
+            outlook.part(connection, 5, {"issue_notes": "issues"})
         return walks(connection, noted, "job")
 
     assert await planned(tmp_path, look) == []

@@ -21,13 +21,15 @@ Threads = list[list[str]]
 class Desk:
     """Issues with threads, by iid; those in `hidden` have a list that is null.
 
-    `before` hears each question and may answer it itself. `order` is that of creation. Above `most`
-    items it gives up on time; `cap` is how many it gives at once, whatever it is asked for.
+    `before` hears each question and may answer it itself. `order` is that of creation; `objectives`
+    are work items and no issues. Above `most` items it gives up on time; `cap` is how many it gives
+    at once, whatever it is asked for.
     """
 
     items: dict[int, Threads]
     hidden: set[int] = field(default_factory=set)
     order: list[int] | None = None
+    objectives: set[int] = field(default_factory=set)
     changed: list[int] = field(default_factory=list)
     most: int = 100
     cap: int = 100
@@ -54,8 +56,9 @@ class Desk:
     def project(self, asked: dict[str, Any]) -> dict[str, Any]:
         project: dict[str, Any] = {}
         if "newest:" in asked["document"]:
-            newest = [{"iid": str(iid)} for iid in self._order()[-1:]]
-            project["newest"] = {"count": len(self.items), "nodes": newest}
+            named = self._named(asked["document"].partition("newest:")[2])
+            newest = [{"iid": str(iid)} for iid in named[-1:]]
+            project["newest"] = {"count": len(named), "nodes": newest}
         if "items:" in asked["document"]:
             found = self._found(asked)
             nodes = [self._node(iid, asked) for iid in found]
@@ -70,7 +73,12 @@ class Desk:
             return [iid for iid in self.changed if iid in self.items]
         if "iids" in asked:
             return [iid for iid in reversed(self._order()) if str(iid) in asked["iids"]]
-        return self._order()
+        return self._named(asked["document"].partition("items:")[2])
+
+    def _named(self, connection: str) -> list[int]:
+        """The items that a connection shows: objectives are work items and no issues."""
+        is_all = connection.startswith("workItems")
+        return [iid for iid in self._order() if is_all or iid not in self.objectives]
 
     def _node(self, iid: int, asked: dict[str, Any]) -> dict[str, Any]:
         node: dict[str, Any] = {"iid": str(iid), "id": f"gid://gitlab/Issue/{1000 + iid}"}

@@ -1,6 +1,7 @@
 """Lists of items by GraphQL: blocks, what they cost, what is cut short, what is hidden, what moves."""
 
 import json
+from dataclasses import replace as replace_reader
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -249,6 +250,18 @@ async def test_emoji_are_read_by_rest_of_the_items_that_have_any() -> None:
     assert all_ids(steps) == [2]
     assert desk.rest == ["/api/v4/projects/7/issues/2/award_emoji?per_page=100"]
     assert (steps[-1][1].seen, len(desk.asked)) == (3, 1)
+
+
+@pytest.mark.parametrize("version", [(16, 2), (18, 5)])
+async def test_work_items_of_other_kinds_do_not_hide_an_issue(version: tuple[int, int]) -> None:
+    """Five objectives among the blocks; an issue that was moved here lies above them all."""
+    desk = Desk(
+        {iid: [] for iid in range(1, 61)} | {175: [["moved"]]},
+        order=[175, *range(1, 61)],
+        objectives={1, 2, 3, 4, 5},
+    )
+    reader = replace_reader(reader_of(desk, "issue_award_emoji"), version=version)
+    assert all_ids(await read(reader)) == [175]
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,8 @@ def _documents(plan: Plan, edition: Edition) -> dict[str, dict[str, Any]]:
     told = {
         plans.block(plan, edition): {"first": plan.size, **nested},
         plans.opening(plan, edition): {"first": plan.size, **nested},
-        plans.newest(plan): {},
-        plans.listing(plan): {"first": plans.PAGE},
+        plans.newest(plan, edition): {},
+        plans.listing(plan, edition): {"first": plans.PAGE},
     }
     if plan.is_of_changes(edition):
         told[plans.changes(plan, edition)] = {"first": plan.size, **nested}

@@ -46,10 +46,10 @@ def test_notes_of_default_world_are_those_of_its_plan(default: World) -> None:
     assert len(notes) == len(set(notes)) == PRESETS["default"].notes
 
 
-def test_small_world_holds_about_8000_records_in_4_projects() -> None:
+def test_small_world_holds_about_3000_records_in_4_projects() -> None:
     counts = truth(build_world("small")).counts()
-    assert (counts["project"], counts["issues"]) == (4, 1_900)
-    assert 7_000 < counts["total"] < 9_000
+    assert (counts["project"], counts["issues"]) == (4, 600)
+    assert 2_500 < counts["total"] < 3_500
 
 
 def test_sizes_are_adjustable() -> None:

@@ -61,6 +61,7 @@ class JobRow:
     full_path: str
     area_name: str
     account: str | None
+    priority: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ COLUMNS: tuple[ColumnElement[Any], ...] = (
     area.c.full_path,
     area.c.name,
     account.c.username,
+    job.c.priority,
 )
 JOINED = job.join(area, area.c.id == job.c.area_id).outerjoin(
     account, account.c.id == job.c.account_id

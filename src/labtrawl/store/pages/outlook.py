@@ -11,7 +11,6 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, lite
 
 from labtrawl.domain.eta import Kind, Part, Queued, Running, Seen
 from labtrawl.domain.job import OPEN_STATES, JobState
-from labtrawl.store.engine import NOW_MS
 from labtrawl.store.schema import account, budget, job, ledger
 
 # What was at work lately: so many jobs, the newest by their last change.
@@ -20,6 +19,8 @@ NEWEST = 3_000
 IN_HAND = 2_000
 # The ids of waiting jobs are told apart in so many steps.
 STEPS = 64
+# And when those that are put off are due, in steps of ten minutes.
+LATER_MS = 600_000
 LONGEST_BEGUN = 24 * 3_600_000
 
 
@@ -72,7 +73,7 @@ def _seen_query(parents: Mapping[str, str]) -> Select[Any]:
         )
         .select_from(_with_parent(parents))
         .where(job.c.change > 0)
-        .order_by(job.c.change.desc())
+        .order_by(job.c.change.desc(), job.c.id.desc())
         .limit(NEWEST)
     )
 
@@ -105,6 +106,7 @@ def _running_query(parents: Mapping[str, str]) -> Select[Any]:
         )
         .select_from(_with_parent(parents))
         .where(job.c.state == JobState.RUNNING)
+        .order_by(job.c.id)
         .limit(IN_HAND)
     )
 
@@ -128,11 +130,11 @@ def _queued_query(parents: Mapping[str, str], step: int) -> Select[Any]:
             func.count(units),
             func.coalesce(func.sum(units), 0),
             func.coalesce(func.max(units), 0),
-            func.coalesce(job.c.run_after, 0),
+            func.coalesce(func.min(job.c.run_after), 0),
         )
         .select_from(_with_parent(parents))
         .where(job.c.state == JobState.QUEUED)
-        .group_by(*columns, bucket, func.coalesce(job.c.run_after, 0))
+        .group_by(*columns, bucket, job.c.run_after.op("/")(literal_column(str(LATER_MS))))
     )
 
 
@@ -157,22 +159,20 @@ def _limits(connection: Connection, now: int) -> tuple[int | None, int]:
     return limit, until if until > now else 0
 
 
-def outlook(connection: Connection, parents: Mapping[str, str]) -> Outlook:
+def outlook(connection: Connection, parents: Mapping[str, str], now: int) -> Outlook:
     """Look at all that is open; `parents` names the resource that each nested one belongs to."""
-    now = int(connection.exec_driver_sql(f"SELECT {NOW_MS}").scalar_one())
     rows = connection.execute(_seen_query(parents)).all()
     seen = tuple(one for row in rows if (one := _seen(row, now, parents)) is not None)
     newest = int(connection.execute(select(func.max(job.c.id))).scalar() or 0)
     queued = connection.execute(_queued_query(parents, newest // STEPS + 1)).all()
+    running = connection.execute(_running_query(parents)).all()
     discovery = (job.c.resource == "discovery", job.c.state.in_(OPEN_STATES))
     limit, not_before = _limits(connection, now)
     return Outlook(
         now=now,
         seen=seen,
-        running=tuple(
-            _running(row, parents) for row in connection.execute(_running_query(parents))
-        ),
-        queued=tuple(map(_queued, queued)),
+        running=tuple(_running(row, parents) for row in running),
+        queued=tuple(sorted(map(_queued, queued))),
         oldest=min((one.ended_at for one in seen), default=0) if len(rows) == NEWEST else 0,
         is_discovering=connection.execute(select(job.c.id).where(*discovery).limit(1)).first()
         is not None,
@@ -187,7 +187,9 @@ def part(connection: Connection, area_id: int, parents: Mapping[str, str]) -> Pa
     running = connection.execute(_running_query(parents).where(of_area)).all()
     queued = connection.execute(_queued_query(parents, 1).where(of_area)).all()
     done = connection.execute(select(func.sum(job.c.requests)).where(of_area)).scalar()
-    return Part([_running(row, parents) for row in running], [*map(_queued, queued)], done or 0)
+    return Part(
+        [_running(row, parents) for row in running], sorted(map(_queued, queued)), done or 0
+    )
 
 
 def requests_done(connection: Connection) -> int:

@@ -31,7 +31,8 @@ def add(app: FastAPI, desk: Desk) -> None:
         if desk.site.accepts_legacy and is_unproved_peer(request):
             return await exchanged(desk, request, "jobRequest", "request_jobs", LEGACY_CLAIM)
         rows = await desk.site.store.read(lambda c: tasks.claimable(c, LEGACY_JOBS))
-        return answer([task_told(row) for row in rows])
+        wait_of = await desk.figures.outlooks.asked()
+        return answer([task_told(row, wait_of) for row in rows])
 
     @app.post("/api/internal/jobs/progress")
     async def progress(request: Request) -> Response:

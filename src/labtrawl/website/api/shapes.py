@@ -1,10 +1,12 @@
 """What the API takes and gives beyond the messages of the protocol; camelCase on the wire."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
 
+from labtrawl.domain.waits import Wait
 from labtrawl.store.tasks import TaskRow
 
 
@@ -26,6 +28,17 @@ class Failed(Shape, frozen=True, kw_only=True):
     error: Fault
 
 
+class WaitTold(Shape, frozen=True, kw_only=True):
+    """Why a job waits: a word, a sentence, and until when (ISO 8601, UTC; null: nobody can tell).
+
+    For a place in the queue `until` is the latest instant at which it is expected to begin.
+    """
+
+    reason: str
+    until: str | None
+    sentence: str
+
+
 class TaskTold(Shape, frozen=True, kw_only=True):
     """A job as everybody who may ask sees it; instants are ISO 8601, UTC."""
 
@@ -43,6 +56,7 @@ class TaskTold(Shape, frozen=True, kw_only=True):
     crawler: str | None
     created_at: str
     run_after: str | None
+    waits: WaitTold | None
 
 
 class TaskList(Shape, frozen=True, kw_only=True):
@@ -181,8 +195,9 @@ def instant(milliseconds: int | None) -> str | None:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def task_told(row: TaskRow) -> TaskTold:
-    """Return a job as the API tells it."""
+def task_told(row: TaskRow, wait_of: Callable[[TaskRow], Wait | None]) -> TaskTold:
+    """Return a job as the API tells it, with why it waits."""
+    wait = wait_of(row)
     return TaskTold(
         task_id=str(row.id),
         command=row.resource,
@@ -198,7 +213,12 @@ def task_told(row: TaskRow) -> TaskTold:
         crawler=row.lease_holder,
         created_at=instant(row.created_at) or "",
         run_after=instant(row.run_after),
+        waits=_wait_told(wait) if wait else None,
     )
+
+
+def _wait_told(wait: Wait) -> WaitTold:
+    return WaitTold(reason=wait.reason, until=instant(wait.until), sentence=wait.sentence)
 
 
 def progress_told(row: TaskRow) -> ProgressTold:

@@ -55,7 +55,9 @@ def _add_list(app: FastAPI, desk: Desk) -> None:
     ) -> Response:
         rows = await desk.site.store.read(lambda c: tasks.after(c, after, limit, state))
         following = rows[-1].id if len(rows) == limit else None
-        return answer(TaskList(tasks=[task_told(row) for row in rows], next=following))
+        wait_of = await desk.figures.outlooks.asked()
+        told = [task_told(row, wait_of) for row in rows]
+        return answer(TaskList(tasks=told, next=following))
 
     @app.post("/api/internal2/tasks")
     async def claim_or_add(request: Request) -> Response:
@@ -73,7 +75,7 @@ def _add_task(app: FastAPI, desk: Desk) -> None:
     @app.get(TASK)
     async def show(task_id: str) -> Response:
         row = await desk.site.store.read(lambda c: tasks.one(c, task_number(task_id)))
-        return answer(task_told(row))
+        return await _told(desk, row)
 
     @app.put(TASK)
     async def change(request: Request, task_id: str) -> Response:
@@ -101,13 +103,17 @@ def _add_task(app: FastAPI, desk: Desk) -> None:
         return await exchanged(desk, request, "message", "PROGRESS_UPDATE", payload)
 
 
+async def _told(desk: Desk, row: tasks.TaskRow, status: int = 200) -> Response:
+    return answer(task_told(row, await desk.figures.outlooks.asked()), status)
+
+
 async def _add(desk: Desk, wanted: TaskWanted) -> Response:
     store = desk.site.store
     kind = await store.read(lambda c: tasks.area_kind(c, wanted.area_id))
     if catalog.find(kind, wanted.command) is None:
         raise BadMessage(f"a {kind} has no {wanted.command!r} that could be collected")
     planned = PlannedJob(wanted.area_id, wanted.command, wanted.priority)
-    return answer(task_told(await store.write(lambda c: tasks.add(c, planned))), 201)
+    return await _told(desk, await store.write(lambda c: tasks.add(c, planned)), 201)
 
 
 async def _change(desk: Desk, request: Request, job_id: int, change: TaskChange) -> Response:
@@ -117,14 +123,14 @@ async def _change(desk: Desk, request: Request, job_id: int, change: TaskChange)
     note_detail(request, change.wanted or f"priority {priority}")
     if priority is not None:
         row = await desk.site.store.write(lambda c: tasks.prioritise(c, job_id, priority))
-        return answer(task_told(row))
+        return await _told(desk, row)
     assert change.wanted is not None
     return await _command(desk, job_id, ACTIONS[change.wanted])
 
 
 async def _command(desk: Desk, job_id: int, action: str) -> Response:
     await desk.site.crawling.command(action, None, job_id)
-    return answer(task_told(await desk.site.store.read(lambda c: tasks.one(c, job_id))))
+    return await _told(desk, await desk.site.store.read(lambda c: tasks.one(c, job_id)))
 
 
 async def _renew(desk: Desk, request: Request, job_id: int, change: TaskChange) -> Response:

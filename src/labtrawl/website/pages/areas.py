@@ -32,4 +32,5 @@ def add(app: FastAPI, desk: Desk) -> None:
         detail = await store.read(lambda connection: area_detail(connection, area_id))
         lines = {line.resource: line for line in detail.ledger}
         ordered = [lines[name] for name in in_order(set(lines))]
-        return desk.page("area.html", detail=detail, lines=ordered)
+        ends = await desk.figures.outlooks.area(area_id)
+        return desk.page("area.html", detail=detail, lines=ordered, ends=ends)

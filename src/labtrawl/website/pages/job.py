@@ -18,6 +18,7 @@ def add(app: FastAPI, desk: Desk) -> None:
     @app.get("/jobs/{job_id}")
     async def show(job_id: Id, after: MaybeId = None, before: MaybeId = None) -> HTMLResponse:
         place = Place(after, before)
+        await desk.figures.outlooks.refresh()
         detail, change = await store.read(
             lambda connection: (
                 job_detail(connection, job_id, place),

@@ -29,6 +29,7 @@ def add(app: FastAPI, desk: Desk) -> None:
 
 
 async def _page(desk: Desk, wanted: JobFilter, place: Place[int]) -> HTMLResponse:
+    await desk.figures.outlooks.refresh()
     page, counts, known, change = await desk.site.store.read(
         lambda connection: (
             list_jobs(connection, wanted, place),
