@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -33,6 +34,9 @@ FEW = ("--resources", "issues,labels,members")
 
 def few(key: Key) -> bool:
     return key[2] in ("issues", "labels", "members")
+
+
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "crawl.md"
 
 
 def words(folder: Path, there: Served, *flags: str) -> tuple[str, ...]:
@@ -224,3 +228,24 @@ def test_disk_that_is_full_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
             running.interrupt()
             assert running.end() == 0
             assert "Traceback" not in running.said
+
+
+def test_commands_of_the_how_to_do_what_it_says(tmp_path: Path) -> None:
+    named = re.findall(r"^ {4}labtrawl (.*)$", HOW_TO.read_text(), re.MULTILINE)
+    with served(WORLD) as there:
+        (tmp_path / "token.txt").write_text(there.token)
+        for line in named:
+            known = line.replace("https://gitlab.example.org/group", f"{there.url}/fjordlab")
+            given = shlex.split(known.replace("/project", "/handbook"))
+            if "--every" not in given:
+                done = labtrawl(tmp_path, *given)
+                assert (done.code, done.err.startswith("labtrawl:")) == (0, False), done
+                continue
+            with started(tmp_path, *given) as running:
+                running.until("complete +following changes")
+                running.interrupt()
+                assert running.end() == 0
+    assert {each.name for each in tmp_path.iterdir()} == {
+        *("token.txt", "lab", "tables", "few", "most", "late")
+    }
+    assert (tmp_path / "tables" / "issues.parquet").exists()

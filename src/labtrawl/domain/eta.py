@@ -21,7 +21,7 @@ LOOSE_WIDTH = 4.0
 # Before so much is done, or while so much of the rest is of kinds never seen, nothing is said.
 LEAST_SHARE = 0.02
 MOST_UNSEEN = 0.3
-ENOUGH_JOBS = 3
+ENOUGH_JOBS = 1
 # A rate needs so much to stand on: requests, and milliseconds.
 LEAST_REQUESTS = 20
 LEAST_MS = 2_000
@@ -375,6 +375,11 @@ class Forecast:
 
     def _work(self, group: Queued, requests: float) -> float:
         return requests * self._cost(group.kind)
+
+    @property
+    def left(self) -> float:
+        """The requests that are expected of all that is open."""
+        return self._left
 
     def whole(self) -> Told:
         """Say when all that is open now will be done."""

@@ -82,10 +82,10 @@ class Wait:
 
 
 HOLDS = {
-    HoldReason.PAUSED: "Somebody paused it; it goes on when it is resumed",
-    HoldReason.CREDENTIAL: "Waits for a token that GitLab accepts; it goes on when one is entered",
-    HoldReason.DISK: "Waits for room on the disk; it goes on by itself when there is some",
-    HoldReason.UNSEEN: "No account sees its area any more; it goes on when one does",
+    HoldReason.PAUSED: "Paused: it goes on when somebody resumes it",
+    HoldReason.CREDENTIAL: "Token refused: it goes on when one is entered that GitLab accepts",
+    HoldReason.DISK: "Disk is full: it goes on by itself when there is room",
+    HoldReason.UNSEEN: "Unseen: it goes on when an account sees its area again",
 }
 
 

@@ -127,7 +127,20 @@ def _field(chance: random.Random, body: bytes) -> bytes:
         return body
     row = chance.choice(rows)
     name = chance.choice(["id", "iid", *row])
-    values = (None, "", "7", -1, 1.5, 2**64, [], {}, True, "\ud83d", "x" * 1000, int("9" * 400))
+    values: tuple[Any, ...] = (
+        None,
+        "",
+        "7",
+        -1,
+        1.5,
+        2**64,
+        [],
+        {},
+        True,
+        "\ud83d",
+        "x" * 1000,
+        int("9" * 400),
+    )
     row[name] = chance.choice(values)
     return json.dumps(told).encode()
 

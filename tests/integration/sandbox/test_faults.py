@@ -99,7 +99,7 @@ async def test_next_page_is_the_first_and_totals_are_left_out(world: World, call
     path = f"projects/{busy}/labels?per_page=1"
     await arm(caller, path="labels", kind="next_is_first")
     looped = await caller.get(f"{path}&page=2")
-    assert f'labels?per_page=1>; rel="next"' in looped.headers["link"]
+    assert 'labels?per_page=1>; rel="next"' in looped.headers["link"]
     await arm(caller, path="labels", kind="no_total")
     assert "x-total" not in (await caller.get(path)).headers
     assert "x-total" in (await caller.get(path)).headers

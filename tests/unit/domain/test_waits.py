@@ -57,9 +57,7 @@ def turn(ahead: int, found: Told) -> Around:
         (
             Row(run_after=AT, error_message="quiet hours until 2027-01-15 18:00 UTC"),
             Around(),
-            Wait(
-                "quiet_hours", AT, "Waits for the end of quiet hours until 2027-01-15 18:00 UTC"
-            ),
+            Wait("quiet_hours", AT, "Waits for the end of quiet hours until 2027-01-15 18:00 UTC"),
         ),
         (
             Row(run_after=AT, error_message="502 Bad Gateway"),

@@ -26,6 +26,7 @@ from labtrawl.gitlab.client import (
     GitLab,
     Moved,
     PagingRefused,
+    Tally,
     check_status,
 )
 from labtrawl.http import Answer, Http
@@ -314,3 +315,33 @@ async def test_refused_token_is_replaced_once_a_request() -> None:
     sent = [headers["authorization"] for _, headers in script.asked]
     assert sent == ["Bearer old", "Bearer new", "Bearer new", "Bearer new"]
     assert (refused, gitlab.tally.requests) == (["old", "new"], 4)
+
+
+MINUTE, DAY = 60_000, 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("served", "earliest"),
+    [
+        ([5 * MINUTE], 5 * MINUTE),
+        ([5 * MINUTE, None, 6 * MINUTE], 5 * MINUTE),
+        ([5 * MINUTE, 3 * MINUTE], 3 * MINUTE),
+        ([None], None),
+        # GitLab's clock goes before ours; ours counts unless it was never set.
+        ([20 * MINUTE], 10 * MINUTE),
+        ([10 * MINUTE + DAY + 1], 10 * MINUTE + DAY + 1),
+    ],
+)
+def test_instant_of_a_visit_is_the_earliest_that_any_clock_tells(
+    served: list[int | None], earliest: int | None
+) -> None:
+    tally = Tally()
+    for at in served:
+        tally.served(at, 10 * MINUTE)
+    assert tally.first_served_at == earliest
+
+
+async def test_304_that_nobody_asked_for_is_asked_again() -> None:
+    gitlab, script, _ = _gitlab([_answer(304), _answer(200, [])])
+    await gitlab.page("projects", "")
+    assert len(script.asked) == 2

@@ -101,6 +101,20 @@ def test_body_that_is_no_list_of_objects_is_refused(body: bytes) -> None:
         read_page(_answer(body), "/x", QUERY, "now")
 
 
+@pytest.mark.parametrize("value", [b'"caf\xe9"', b"9" * 4301, b'"\\ud83d"'])
+def test_value_that_no_reader_takes_back_is_refused_with_its_page(value: bytes) -> None:
+    row = b'{"id":1,"a":' + value + b"}"
+    with pytest.raises(UnexpectedReply):
+        read_page(_answer(b"[" + row + b"]"), "/x", QUERY, "now")
+    with pytest.raises(UnexpectedReply):
+        read_single(_answer(row), "/x", "now")
+
+
+def test_long_number_in_a_text_and_the_longest_of_its_own_are_read() -> None:
+    row = b'{"id":1,"a":"' + b"9" * 5000 + b'","b":' + b"9" * 4300 + b"}"
+    assert len(read_page(_answer(b"[" + row + b"]"), "/x", QUERY, "now").rows) == 1
+
+
 @pytest.mark.parametrize("body", [b"[]", b"1", b"", b"null", b"{", b'{"a":1}{}'])
 def test_body_that_is_no_object_is_refused(body: bytes) -> None:
     with pytest.raises(UnexpectedReply):

@@ -1,0 +1,174 @@
+"""Whatever is seen of a crawl: its end is never before now, later with more work, and in a narrow range."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labtrawl.domain.eta import (
+    FIRM_SHARE,
+    Crawl,
+    Forecast,
+    Kind,
+    Part,
+    Queued,
+    Running,
+    Seen,
+    Told,
+    rests_of,
+)
+from labtrawl.domain.quiet import parse_window
+from tests.rig.simulated import NESTED, Play
+
+NOW = 1_800_000_000_000
+NAMES = st.sampled_from(["issues", "labels", "issue_links", "issue_discussions"])
+KINDS = st.builds(Kind, NAMES, st.sampled_from(["full", "changes"]))
+UNITS = st.none() | st.integers(0, 100_000)
+
+
+@st.composite
+def seen(draw: st.DrawFn) -> Seen:
+    ended = NOW - draw(st.integers(0, 100_000))
+    began = ended - draw(st.integers(0, 100_000))
+    return Seen(draw(KINDS), draw(st.integers(0, 5_000)), draw(UNITS), began, ended)
+
+
+@st.composite
+def queued(draw: st.DrawFn) -> Queued:
+    jobs, first = draw(st.integers(1, 500)), draw(st.integers(1, 10_000))
+    known = draw(st.integers(0, jobs))
+    largest = draw(st.integers(0, 10_000)) if known else 0
+    priority, later = draw(st.integers(-1, 5)), draw(st.integers(-10_000, 10_000))
+    units = largest * known
+    last = first + jobs - 1
+    return Queued(draw(KINDS), priority, first, last, jobs, known, units, largest, NOW + later)
+
+
+CRAWLS = st.builds(
+    Crawl,
+    now=st.just(NOW),
+    seen=st.lists(seen(), max_size=30),
+    running=st.lists(
+        st.builds(Running, KINDS, st.integers(0, 5_000), UNITS, st.none() | st.floats(0, 1)),
+        max_size=16,
+    ),
+    queued=st.lists(queued(), max_size=12),
+    done=st.integers(0, 100_000),
+    nested=st.just(NESTED),
+    limit=st.none() | st.integers(1, 5_000),
+    not_before=st.integers(0, NOW + 100_000),
+)
+
+
+def answers(crawl: Crawl) -> list[tuple[Told, bool]]:
+    """What is told, and whether a fifth of the crawl is done."""
+    forecast = Forecast(crawl)
+    part = Part(crawl.running[:2], crawl.queued[:3], crawl.done / 2)
+    told = [forecast.whole(), forecast.part(part), forecast.begin(0, 500)]
+    is_firm = crawl.done >= FIRM_SHARE * (crawl.done + forecast.left)
+    return [(one, is_firm) for one in told]
+
+
+@given(CRAWLS)
+def test_range_is_never_before_now_and_at_most_twice_as_wide(crawl: Crawl) -> None:
+    for told, is_firm in answers(crawl):
+        assert (told.range is None) == bool(told.why_none)
+        if told.range is not None:
+            assert 0 <= told.range.lower <= told.range.upper
+            assert not is_firm or told.range.upper <= 2 * told.range.lower
+
+
+@given(CRAWLS, queued())
+def test_more_work_never_ends_earlier(crawl: Crawl, more: Queued) -> None:
+    before = Forecast(crawl)
+    after = Forecast(replace(crawl, queued=[*crawl.queued, more]))
+    assert after.left >= before.left
+    assert after.ahead(-5, 1)[0] >= before.ahead(-5, 1)[0]
+    one, two = before.whole().range, after.whole().range
+    # A rate that stays the same: neither range is bounded by a limit of requests.
+    if one and two and crawl.limit is None:
+        assert two.upper >= one.upper - 1
+
+
+@given(CRAWLS)
+def test_nothing_is_said_while_areas_are_discovered(crawl: Crawl) -> None:
+    told = Forecast(replace(crawl, is_discovering=True)).whole()
+    assert told.range is None or told.range.upper == 0
+
+
+def test_nothing_left_is_said_at_once() -> None:
+    told = Forecast(Crawl(NOW, (), (), ())).whole()
+    assert told.range is not None
+    assert told.range.upper == 0
+
+
+def test_quiet_hours_add_their_length() -> None:
+    at = int(datetime(2026, 11, 22, 7, 30, tzinfo=UTC).timestamp() * 1000)
+    lengthen = rests_of([parse_window("08:00-18:00 UTC")], at)
+    hour = 3_600_000
+    assert [lengthen(one * hour // 4) for one in (0, 1, 2, 3)] == [
+        0,
+        hour // 4,
+        hour // 2,
+        hour * 43 // 4,
+    ]
+
+
+def looks(play: Play, every: float) -> list[tuple[int, int, float | None, Told]]:
+    """Ask at each `every` of a crawl that is a fifth done: (now, area or -1, its share, told)."""
+    found, following, is_open = [], FIRM_SHARE, True
+    while is_open:
+        is_open = play.step()
+        if is_open and play.done / play.total >= following:
+            following = play.done / play.total + every
+            forecast = Forecast(play.look())
+            found.append((play.now, -1, None, forecast.whole()))
+            for area in filter(play.is_open, range(play.areas)):
+                share = play.share_of(area)
+                found.append((play.now, area, share, forecast.part(play.part(area))))
+    return found
+
+
+def inside(play: Play, found: list[tuple[int, int, float | None, Told]]) -> list[bool]:
+    """Whether the true end of each lies in the range."""
+    told = [one for one in found if one[3].range is not None]
+    ends = [play.now if area < 0 else play.end_of(area) for _, area, _, _ in told]
+    return [
+        one[3].range.lower <= end - one[0] <= one[3].range.upper  # type: ignore[union-attr]
+        for one, end in zip(told, ends, strict=True)
+    ]
+
+
+def test_played_crawl_ends_inside_its_range_for_four_of_five_areas() -> None:
+    """Within a budget, 20 % done: the first range of the whole and of each area, over some seeds."""
+    whole, areas = [], []
+    for seed in range(8):
+        play = Play(seed, areas=40, limit=1000)
+        found = looks(play, 0.1)
+        whole += inside(play, [one for one in found if one[1] < 0])
+        first: dict[int, tuple[int, int, float | None, Told]] = {}
+        for one in found:
+            if one[1] >= 0 and one[3].range is not None:
+                first.setdefault(one[1], one)
+        areas += inside(play, list(first.values()))
+    assert sum(whole) >= 0.8 * len(whole) > 0
+    assert sum(areas) >= 0.8 * len(areas) > 0
+
+
+def test_played_crawl_never_tells_a_range_too_wide() -> None:
+    for _, _, _, told in looks(Play(3, areas=10), 0.05):
+        assert told.range is None or told.range.upper <= 2 * told.range.lower
+
+
+@pytest.mark.parametrize("name", ["issue_links", "labels"])
+def test_what_comes_first_begins_first(name: str) -> None:
+    groups = [Queued(Kind(name), priority, 1, 100, 100) for priority in (5, 0, -1)]
+    samples = [Seen(Kind(name), 1, 1, NOW - 1000 * n - 900, NOW - 1000 * n) for n in range(50)]
+    forecast = Forecast(Crawl(NOW, samples, (), groups, done=500, nested=NESTED))
+    told = [forecast.begin(*place).range for place in ((5, 1), (5, 50), (0, 1), (-1, 1), (-1, 100))]
+    lowers = [one.lower for one in told if one is not None]
+    assert len(lowers) == len(told)
+    assert all(one < two for one, two in pairwise(lowers))
