@@ -12,14 +12,11 @@ from labtrawl.domain.eta import (
     FIRM_SHARE,
     Crawl,
     Forecast,
-    Kind,
     Part,
-    Queued,
-    Running,
-    Seen,
     Told,
     rests_of,
 )
+from labtrawl.domain.learned import Kind, Queued, Running, Seen
 from labtrawl.domain.quiet import parse_window
 from tests.rig.simulated import NESTED, Play
 
@@ -119,7 +116,8 @@ def test_quiet_hours_add_their_length() -> None:
 
 def looks(play: Play, every: float) -> list[tuple[int, int, float | None, Told]]:
     """Ask at each `every` of a crawl that is a fifth done: (now, area or -1, its share, told)."""
-    found, following, is_open = [], FIRM_SHARE, True
+    found: list[tuple[int, int, float | None, Told]] = []
+    following, is_open = FIRM_SHARE, True
     while is_open:
         is_open = play.step()
         if is_open and play.done / play.total >= following:

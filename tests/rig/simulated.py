@@ -7,7 +7,8 @@ import math
 import random
 from dataclasses import dataclass, field
 
-from labtrawl.domain.eta import Crawl, Kind, Part, Queued, Running, Seen
+from labtrawl.domain.eta import Crawl, Part
+from labtrawl.domain.learned import Kind, Queued, Running, Seen
 
 ITEMS = ("issue_discussions", "issue_award_emoji", "issue_label_events", "issue_links")
 LISTS = ("labels", "members", "commits", "branches", "pipelines", "releases")

@@ -1,8 +1,7 @@
 """What the end of a visit does: when the list is read again, and which others are now."""
 
-from dataclasses import replace
-
 import functools
+from dataclasses import replace
 
 from labtrawl.domain.area import AreaKind
 from labtrawl.domain.visit import Pace, Schedule

@@ -6,11 +6,11 @@ clock. Jobs are claimed in the order of `store.leases.CLAIMABLE`: higher priorit
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
+from labtrawl.domain.learned import Kind, Queued, Running, Seen, fastest, learn, rate_of
 from labtrawl.domain.quiet import Window, next_quiet
 
 # Once so much is done, the end is promised to lie in a range whose upper end is at most so many
@@ -21,87 +21,19 @@ LOOSE_WIDTH = 4.0
 # Before so much is done, or while so much of the rest is of kinds never seen, nothing is said.
 LEAST_SHARE = 0.02
 MOST_UNSEEN = 0.3
-ENOUGH_JOBS = 1
-# A rate needs so much to stand on: requests, and milliseconds.
-LEAST_REQUESTS = 20
-LEAST_MS = 2_000
 # How far back a rate looks: a part of the time since the begin, within these bounds.
 SHORTEST_WINDOW_MS = 60_000
 LONGEST_WINDOW_MS = 30 * 60_000
 LOOKED_BACK = 0.25
 # So much of the limit in use means that the limit is what takes the time.
 NEAR_LIMIT = 0.7
-# What is assumed of a kind until it was seen: requests for each unit beyond the first request, and
-# how many units' worth of evidence that assumption weighs. A list's page holds 100; what belongs to
-# items is asked for in blocks of them.
-LIST, NESTED = (0.01, 100.0), (0.05, 10.0)
-# As many jobs' worth of evidence weighs what the other kinds took.
-BORROWED_JOBS = 2.0
-BORROWED_REQUESTS = 5.0
-# What took more than was expected of it is taken to need a part of that again.
-STILL_LEFT = 0.2
-# What others took weighs so much, against the share of a job that its own requests have read.
-OWN_WORD = 0.1
 # So many jobs at once use all connections of a crawler (8 of 32 each: crawler.work, cli.crawl_run):
 # one of few goes faster than one of many.
 FILLING = 4
 # A budget leaves a job that is alone almost all of it.
 FILLING_LIMIT = 1.5
+# Rounds until the share of what runs in a length of time fits that length.
 ROUNDS = 6
-# The speed of a job with fewer requests says little.
-TELLING = 5
-
-
-class Kind(NamedTuple):
-    """A resource, and how it is read."""
-
-    resource: str
-    mode: str = "full"
-
-
-class Seen(NamedTuple):
-    """A job that was at work lately, with its requests between two instants.
-
-    `units` are the rows of a list, or the items that each have one; None where nobody knows yet.
-    """
-
-    kind: Kind
-    requests: int
-    units: int | None
-    began_at: int
-    ended_at: int
-    is_done: bool = True
-    share: float | None = None
-
-
-class Queued(NamedTuple):
-    """Jobs of one kind that wait with one priority, whose ids are in `first_id` … `last_id`.
-
-    Of `known` of them the `units` are known, `largest` of one. `not_before` is an instant that they
-    wait for.
-    """
-
-    kind: Kind
-    priority: int
-    first_id: int
-    last_id: int
-    jobs: int = 1
-    known: int = 0
-    units: int = 0
-    largest: int = 0
-    not_before: int = 0
-
-
-class Running(NamedTuple):
-    """A job in somebody's hands: its requests so far, and the share of its units that they read.
-
-    Without a share nobody knows how far it is.
-    """
-
-    kind: Kind
-    requests: int = 0
-    units: int | None = None
-    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,126 +42,6 @@ class Range:
 
     lower: int
     upper: int
-
-
-@dataclass(slots=True)
-class _Sum:
-    jobs: int = 0
-    requests: float = 0.0
-    units: float = 0.0
-    beyond: float = 0.0
-    ms: float = 0.0
-
-    def add(self, one: Seen) -> None:
-        self.ms += max(1, one.ended_at - one.began_at) if one.requests else 0
-        # What runs still counts for the mean of those without a size: else only the short are seen.
-        self.requests += one.requests
-        self.jobs += one.is_done
-        share = 1.0 if one.is_done else one.share
-        if one.units is not None and share:
-            self.units += one.units * share
-            self.beyond += max(0, one.requests - 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What finished work says of the work that is left."""
-
-    nested: frozenset[str]
-    _kinds: Mapping[Kind, _Sum] = field(default_factory=dict)
-    _pools: Mapping[bool, _Sum] = field(default_factory=dict)
-
-    def knows(self, kind: Kind) -> bool:
-        """Say whether enough was seen of a kind."""
-        return kind in self._kinds and self._kinds[kind].jobs >= ENOUGH_JOBS
-
-    def requests_of(self, kind: Kind, units: float | None) -> float:
-        """Expect so many requests of a whole job; at least one."""
-        if units is None:
-            return self._mean(kind)
-        return 1.0 + self._per_unit(kind) * units
-
-    def of(self, group: Queued) -> float:
-        """Expect so many requests of jobs that wait."""
-        unknown = max(0, group.jobs - group.known) * self.requests_of(group.kind, None)
-        return group.known + self._per_unit(group.kind) * group.units + unknown
-
-    def left_of(self, job: Running) -> float:
-        """Expect so many more requests of a job that runs."""
-        whole = self.requests_of(job.kind, job.units)
-        if job.share:
-            share = min(job.share, 1.0)
-            whole = (job.requests + whole * OWN_WORD) / (share + OWN_WORD)
-            return max(0.0, 1.0 - share) * whole
-        # What took long already is rather one of the long.
-        own = self._kinds.get(job.kind)
-        is_known = own is not None and job.units is not None and own.units > job.units
-        return max(whole - job.requests, whole * STILL_LEFT if is_known else job.requests)
-
-    def ms_of(self, kind: Kind) -> float:
-        """Expect a request of such a job to take so many milliseconds, waits included."""
-        pools = self._pools.values()
-        ms, requests = sum(one.ms for one in pools), sum(one.requests for one in pools)
-        other = ms / requests if requests else 0.0
-        own = self._kinds.get(kind, _Sum())
-        return (own.ms + other * BORROWED_REQUESTS) / (own.requests + BORROWED_REQUESTS)
-
-    def _per_unit(self, kind: Kind) -> float:
-        is_nested = kind.resource in self.nested
-        first, weight = NESTED if is_nested else LIST
-        for one in (self._pools.get(is_nested), self._kinds.get(kind)):
-            if one is not None:
-                first = (one.beyond + first * weight) / (one.units + weight)
-        return first
-
-    def _mean(self, kind: Kind) -> float:
-        pool = self._pools.get(kind.resource in self.nested, _Sum())
-        other = (pool.requests + 1.0) / (pool.jobs + 1.0)
-        own = self._kinds.get(kind, _Sum())
-        return max(1.0, (own.requests + other * BORROWED_JOBS) / (own.jobs + BORROWED_JOBS))
-
-
-def learn(seen: Iterable[Seen], nested: frozenset[str]) -> Learned:
-    """Learn from what was at work; `nested` are the resources that belong to items of another."""
-    kinds: dict[Kind, _Sum] = {}
-    pools: dict[bool, _Sum] = {}
-    for one in seen:
-        kinds.setdefault(one.kind, _Sum()).add(one)
-        pools.setdefault(one.kind.resource in nested, _Sum()).add(one)
-    return Learned(nested, kinds, pools)
-
-
-def rate_of(
-    seen: Sequence[Seen],
-    now: int,
-    window: int,
-    known_from: int = 0,
-    cost_of: Callable[[Kind], float] = lambda _: 1.0,
-) -> float | None:
-    """Return the work a millisecond of the last `window`; None where that stands on nothing.
-
-    A job's requests are spread evenly over its time, and each counts what one of its kind costs. Of
-    what ended before `known_from` nothing is known.
-    """
-    began = max(now - window, known_from, min((one.began_at for one in seen), default=now))
-    requests, work = 0.0, 0.0
-    for one in seen:
-        length = max(1, min(one.ended_at, now) - one.began_at)
-        within = min(length, max(0, min(one.ended_at, now) - began))
-        requests += one.requests * within / length
-        work += one.requests * cost_of(one.kind) * within / length
-    is_enough = now - began >= LEAST_MS and requests >= LEAST_REQUESTS
-    return work / (now - began) if is_enough else None
-
-
-def fastest(seen: Iterable[Seen]) -> list[tuple[Kind, float]]:
-    """Return the requests a millisecond that one job in ten of each kind reaches, of those that tell."""
-    speeds: dict[Kind, list[float]] = {}
-    for one in seen:
-        if one.requests >= TELLING:
-            speed = one.requests / max(1, one.ended_at - one.began_at)
-            speeds.setdefault(one.kind, []).append(speed)
-    return [(kind, sorted(each)[len(each) * 9 // 10]) for kind, each in speeds.items()]
 
 
 Rests = Callable[[int], int]

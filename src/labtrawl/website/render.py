@@ -87,6 +87,20 @@ def breakable(path: str) -> Markup:
     return Markup("/<wbr>").join(escape(clean(part)) for part in path.split("/"))
 
 
+# What every template may use.
+KNOWN: Mapping[str, Any] = {
+    "version": __version__,
+    "for_admin": FOR_ADMIN.get,
+    "address_with_state": address_with_state,
+    "states": words.STATES,
+    "holds": words.HOLDS,
+    "explain": words.explain,
+    "resource_title": words.resource_title,
+    "role_title": words.role_title,
+    "left": left,
+}
+
+
 class Renderer:
     """Renders templates; `page` is a whole page, `part` a macro of it."""
 
@@ -110,16 +124,8 @@ class Renderer:
         self._environment.globals |= {
             "asset": lambda name: f"/static/{name}?v={assets[name].version}",
             "contact": contact,
-            "version": __version__,
-            "for_admin": FOR_ADMIN.get,
-            "address_with_state": address_with_state,
-            "states": words.STATES,
-            "holds": words.HOLDS,
-            "explain": words.explain,
             "wait_of": wait_of,
-            "left": left,
-            "resource_title": words.resource_title,
-            "role_title": words.role_title,
+            **KNOWN,
         }
 
     def page(self, template: str, **values: Any) -> str:

@@ -39,7 +39,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 
 @pytest.mark.parametrize("form", ["parquet", "jsonl"])
 def test_export_of_400_mb_stays_within_its_limit(tmp_path: Path, form: str) -> None:
-    command = [sys.executable, "-c", _PROGRAM, form, tmp_path, str(RECORDS), str(BODY_BYTES)]
+    command = [sys.executable, "-c", _PROGRAM, form, str(tmp_path), str(RECORDS), str(BODY_BYTES)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert int(ran.stdout) < LIMIT_MB

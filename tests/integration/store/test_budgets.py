@@ -19,8 +19,8 @@ async def test_what_was_learned_is_kept_and_the_newer_replaces_it(database: Data
         ]
 
 
-async def test_account_is_known_or_not(database: Database) -> None:
+async def test_account_is_of_an_instance_or_unknown(database: Database) -> None:
     async with store(database) as db:
         first = await db.write(lambda c: account(c, 1))
-        known = [await db.read(lambda c, n=n: budgets.has_account(c, n)) for n in (first, 99)]  # type: ignore[misc]
-        assert known == [True, False]
+        found = [await db.read(lambda c, n=n: budgets.instance_of(c, n)) for n in (first, 99)]  # type: ignore[misc]
+        assert found == ["http://gitlab", None]

@@ -101,7 +101,7 @@ async def test_groups_and_projects_of_the_account_are_found_with_their_jobs() ->
     told = await _discover(site)
     assert told.paths() == ["lab", "lab/ocean"]
     assert [area.parent_path for area in told.areas()] == ["", "lab"]
-    assert len(told.jobs()) == 5 + 35
+    assert len(told.jobs()) == 7 + 35
     last = told.progress()[-1]
     assert (last.status, decode_cursor(last.cursor).ended) == ("completed", True)
     assert site.asked == [GROUPS, PROJECTS]
@@ -231,5 +231,6 @@ async def test_discovery_that_is_asked_to_stop_gives_its_job_back() -> None:
 def test_jobs_of_an_area_are_all_it_can_hold() -> None:
     group = DiscoveredArea(type="group", name="g", gitlab_id=1, full_path="g")
     assert [job.command for job in jobs_of(group)] == [
-        *("group", "members", "inherited_members", "labels", "milestones")
+        *("group", "members", "inherited_members", "labels", "milestones"),
+        *("changed_issues", "changed_merge_requests"),
     ]

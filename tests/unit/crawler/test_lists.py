@@ -194,8 +194,8 @@ async def test_local_ids_carry_their_area() -> None:
 
 async def test_single_object_is_a_list_of_one() -> None:
     class One(Shelf):
-        def _numbered(self, path: str, page: int) -> Any:
-            answer = Shelf._numbered(self, path, page)
+        def _numbered(self, path: str, told: dict[str, str]) -> Any:
+            answer = Shelf._numbered(self, path, told)
             return type(answer)(200, answer.headers, b'{"id": 7}', "/")
 
     found, cursor = await read(reader_of(One({PROJECT: rows(1)}), "project"))

@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal_column, select
 
-from labtrawl.domain.eta import Kind, Part, Queued, Running, Seen
+from labtrawl.domain.eta import Part
 from labtrawl.domain.job import OPEN_STATES, JobState
+from labtrawl.domain.learned import Kind, Queued, Running, Seen
 from labtrawl.store.schema import account, budget, job, ledger
 
 # What was at work lately: so many jobs, the newest by their last change.
