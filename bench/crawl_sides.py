@@ -155,6 +155,7 @@ class Ours(Side):
             *("--token-file", str(at.token_file)),
             *("--out", str(out), "--resources", ",".join(lists), "--once"),
             *("--summary", str(out.with_name("summary.json"))),
+            *self.flags,
         ]
 
 
@@ -177,6 +178,6 @@ PEER_SIDES = (
 def ours(command: str = "", crawlers: int = 0) -> Side:
     """labtrawl, by another command line if asked, with so many crawlers (0: its default)."""
     name = f"labtrawl {crawlers} crawlers" if crawlers else "labtrawl"
-    environ = {"LABTRAWL_CRAWLER_COUNT": str(crawlers)} if crawlers else {}
+    flags = ("--crawlers", str(crawlers)) if crawlers else ()
     words = tuple(shlex.split(command)) or (str(LABTRAWL), "crawl")
-    return Ours(name, counts=count_dataset, environ=environ, command_words=words)
+    return Ours(name, flags=flags, counts=count_dataset, command_words=words)

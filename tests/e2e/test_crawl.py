@@ -17,8 +17,8 @@ from labtrawl.errors import StoreError
 from labtrawl.sandbox import Edit, Fault, Options
 from labtrawl.store import manifest
 from labtrawl.store.engine import database_path, open_snapshots
-from tests.e2e.test_bad_input import fill, small_disk
-from tests.e2e.typed import COMMAND, Running, environment, labtrawl, started
+from tests.e2e.test_bad_input import small_disk
+from tests.e2e.typed import COMMAND, Running, alive, environment, labtrawl, started
 from tests.integration.faults.crawling import ONE, WORLD
 from tests.rig.crawled import Key, assert_is_current, assert_is_truth
 from tests.rig.served import Served, served
@@ -111,8 +111,8 @@ def test_token_is_nowhere_but_in_its_file(tmp_path: Path) -> None:
             until_committed(tmp_path / "out", 3, running)
             here = Path("/proc", str(running.process.pid))
             shown = (here / "cmdline").read_bytes() + (here / "environ").read_bytes()
-            running.interrupt()
-            assert running.end() == 130
+            running.process.kill()
+            running.end()
         token = there.token.encode()
     files = [each for each in (tmp_path / "out").rglob("*") if each.is_file()]
     assert any(each.suffix == ".zst" for each in files)
@@ -179,6 +179,8 @@ def test_folder_that_another_crawl_works_in_is_refused(tmp_path: Path) -> None:
             refused = labtrawl(tmp_path, *given)
             assert refused.code == 2
             assert f"another labtrawl (pid {running.process.pid}) works in" in refused.sentence()
+            running.process.kill()
+            running.end()
 
 
 def test_changes_are_followed_until_it_is_ended(tmp_path: Path) -> None:
@@ -212,22 +214,57 @@ def committed(out: Path) -> list[str]:
         return []
 
 
-def test_disk_that_is_full_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir(mode=0o700)
-    under = small_disk(tmp_path / "out", 120)
+def test_crawlers_beside_share_the_lists_and_end_with_it(tmp_path: Path) -> None:
+    with served(WORLD, Options(latency_ms=10)) as there:
+        given = words(tmp_path, there, "--crawlers", "3", "--jobs", "1")
+        with started(tmp_path, *given) as running:
+            running.until("complete +following changes")
+            children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
+            beside = [int(pid) for pid in children.read_text().split()]
+            assert len(beside) == 2
+            for number in (2, 3):
+                while not (tmp_path / "out" / f"crawl-{number}.log").exists():
+                    assert running.process.poll() is None
+            running.interrupt()
+            assert running.end() == 0
+        assert alive(beside) == []
+        assert_is_truth(tmp_path / "out", there.truth(), few)
+
+
+def test_disk_that_is_full_is_told_and_the_crawl_goes_on_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir(mode=0o700)
+    filled = ["sh", "-c", f'head -c 70M /dev/zero >{out}/ballast; exec "$@"', "sh"]
     with served(WORLD) as there:
         given = words(tmp_path, there)
-        with started(tmp_path, *given, under=[*under]) as running:
-            running.until("folder ")
-            seen_there = Path("/proc", str(running.process.pid), "root", *tmp_path.parts[1:], "out")
-            ballast = fill(seen_there, 32 << 20)
-            running.until("complete|disk full")
-            assert "disk full" in running.said or shutil.disk_usage(seen_there).free
-            ballast.unlink()
+        with started(tmp_path, *given, under=[*small_disk(out, 120), *filled]) as running:
+            running.until("disk full less than 64 MiB are free in ")
+            inside = Path("/proc", str(running.process.pid), "root", *out.parts[1:])
+            (inside / "ballast").unlink()
             running.until("complete +following")
+            # Nothing is written meanwhile: it waits an hour.
+            shutil.copytree(inside, tmp_path / "copy")
+            assert_is_truth(tmp_path / "copy", there.truth(), few)
             running.interrupt()
             assert running.end() == 0
             assert "Traceback" not in running.said
+
+
+def test_disk_that_stays_full_ends_it_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir(mode=0o700)
+    with served(WORLD) as there:
+        command = [*small_disk(tmp_path / "out", 60), *COMMAND, *words(tmp_path, there, "--once")]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert re.fullmatch(
+        r"labtrawl: less than 64 MiB are free in \S+/out: free some space, then run the same again;"
+        r" it goes on where it was\n",
+        done.stderr,
+    )
 
 
 def test_commands_of_the_how_to_do_what_it_says(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def complete(connection: Connection, job_id: int, records: int = 40) -> None:
     jobs.progress(connection, job_id, jobs.Progress(records, records, 2))
     ledger.count(connection, place.area_id, place.resource, records)
     ledger.close_row(connection, place.area_id, place.resource, ledger.Entry(records, "x-total"))
-    jobs.complete(connection, job_id)
+    jobs.step(connection, job_id, jobs.Step(is_end=True))
 
 
 def row_ids(page: Page) -> list[str]:

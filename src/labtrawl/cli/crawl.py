@@ -60,7 +60,7 @@ MANY_PROJECTS = 1000
 # How the request path tells a 404.
 NOTHING_THERE = "has nothing at"
 # How long `--once` waits for room on a full disk.
-GIVE_UP_SECONDS = 15.0
+GIVE_UP_SECONDS = 5.0
 
 
 class UnusableTarget(GitLabError):
@@ -92,6 +92,9 @@ class UnusableTarget(GitLabError):
 @click.option("--ca-file", type=Path, help="Certificates (PEM) to trust besides the system's.")
 @click.option("--contact", default="", help="Where GitLab's administrators reach you.")
 @click.option("--jobs", default=16, type=click.IntRange(1, 256), help="Lists read at once.")
+@click.option(
+    "--crawlers", default=1, type=click.IntRange(1, 64), help="Processes that read at once."
+)
 @click.option(
     "--rest-only", is_flag=True, help="No GraphQL where REST has it: all fields, more requests."
 )
@@ -188,9 +191,8 @@ class _Crawl:
             is_done = uvloop.run(self._follow(screen))
         with open_snapshots(database_path(self.out)) as database:
             outcome = look(database, self.before, round(self._seconds(), 2), is_done=is_done)
-            failed = database.read_now(summary.discovery_failure)
-        if failed is not None and not outcome.now.areas:
-            self.failure = self._unusable(failed)
+        if outcome.failed is not None and not outcome.now.areas:
+            self.failure = self._unusable(outcome.failed)
         self._report(outcome)
         if self.failure is not None:
             raise self.failure
@@ -211,6 +213,7 @@ class _Crawl:
             ca_file=wish.ca_file,
             contact=wish.contact,
             rest_only=wish.rest_only,
+            crawlers=wish.crawlers,
         )
 
     def _seconds(self) -> float:

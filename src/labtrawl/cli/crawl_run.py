@@ -6,30 +6,32 @@ of leases and of checkpoints is the same.
 
 import asyncio
 import contextlib
-import hashlib
 import os
-import random
 import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from labtrawl.cli.crawl_place import Target, instance_of
-from labtrawl.cli.origins import agent_of, http_to
+from labtrawl.cli.crawl_beside import beside
+from labtrawl.cli.crawl_place import Target
+from labtrawl.cli.crawl_reader import (
+    HEARTBEAT_SECONDS,
+    LEASE_SECONDS,
+    RETRY,
+    Reading,
+    crawler,
+    new_seat,
+)
 from labtrawl.cli.tasks import background
 from labtrawl.clock import Clock
-from labtrawl.crawler.discovery import Scope
-from labtrawl.crawler.engine import Engine, Pace
-from labtrawl.crawler.purse import Purse
-from labtrawl.crawler.work import Tools, Worker
+from labtrawl.crawler.engine import Engine
 from labtrawl.dataset.disk import LocalDisk
 from labtrawl.dataset.layout import dataset_root
-from labtrawl.dataset.sink import SegmentLimits
 from labtrawl.dispatch import planner, visiting
 from labtrawl.dispatch.auth import DirectSocketAuth
 from labtrawl.dispatch.credentials import Credentials
@@ -38,12 +40,8 @@ from labtrawl.dispatch.leasing import Leasing
 from labtrawl.dispatch.manager import DirectCommunicationManager
 from labtrawl.dispatch.session import Rhythm, Switchboard
 from labtrawl.domain.credential import Secret
-from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.visit import Schedule
 from labtrawl.domain.waits import left
-from labtrawl.http import Http, Limits, open_http
-from labtrawl.protocol.client import Chance, DirectCommunicationClient
-from labtrawl.protocol.meeting import Dialler, DialSocket
 from labtrawl.protocol.server import listening
 from labtrawl.store import summary
 from labtrawl.store.accounts import VerifiedAccount
@@ -53,16 +51,10 @@ from labtrawl.supervisor import instance
 from labtrawl.website.outlooks import SHARE, look_whole
 
 NAME = "crawl"
-LEASE_SECONDS = 15.0
-RENEW_SECONDS = 5.0
-HEARTBEAT_SECONDS = 5.0
 LOOK_SECONDS = 0.2
 # Deletions, and what touches no date, are found within a day.
 SWEEP_SECONDS = 86_400
-# Soon enough for data within three seconds of the command, also where a list is long.
-SEGMENT_SECONDS = 1.5
 PATIENCE_SECONDS = 5.0
-RETRY = RetryPolicy()
 SPARE_THREADS = 4
 
 
@@ -82,6 +74,7 @@ class Plan:
     ca_file: Path | None = None
     contact: str = ""
     rest_only: bool = False
+    crawlers: int = 1
 
     @property
     def schedule(self) -> Schedule:
@@ -95,10 +88,21 @@ class Plan:
         )
 
     @property
-    def scope(self) -> Scope:
-        """All that the account is a member of, or what the URL names."""
+    def reading(self) -> Reading:
+        """What crawlers have to know: of all that the account is a member of, or what is named."""
         named = (self.target.path,) if self.target.path else ()
-        return Scope((*named, *self.include), self.exclude, members=not named)
+        return Reading(
+            self.target.instance_url,
+            str(self.data_dir),
+            (*named, *self.include),
+            self.exclude,
+            not named,
+            self.since,
+            self.jobs,
+            None if self.ca_file is None else str(self.ca_file.absolute()),
+            self.contact,
+            not self.rest_only,
+        )
 
 
 @dataclass(slots=True)
@@ -107,6 +111,7 @@ class _Told:
 
     words: str = ""
     due: float = 0.0
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +132,13 @@ class Embedded:
         asyncio.get_running_loop().set_default_executor(workers)
         async with contextlib.AsyncExitStack() as stack:
             control = data_dir / "control.sock"
-            await stack.enter_async_context(
+            hold = await stack.enter_async_context(
                 instance.hold(data_dir, control, self.clock, PATIENCE_SECONDS)
             )
             await asyncio.to_thread(migrate, database_path(data_dir))
             store = await stack.enter_async_context(open_store(database_path(data_dir)))
             await store.write(self._plan)
-            http = await stack.enter_async_context(self._http())
-            engine = await stack.enter_async_context(self._parts(store, http))
+            engine = await stack.enter_async_context(self._parts(store, hold.descriptor))
             work = asyncio.create_task(engine.run(), name="crawler")
             work.add_done_callback(lambda _: self.stopping.set())
             try:
@@ -156,7 +160,8 @@ class Embedded:
         started = self.clock.monotonic()
         if started >= self._told.due:
             now = self.clock.now_ms()
-            told = await store.read(lambda connection: look_whole(connection, now))
+            since = self._told.since = self._told.since or now
+            told = await store.read(lambda connection: look_whole(connection, now, since))
             self._told.words = left(told)
             spent = self.clock.monotonic() - started
             self._told.due = started + max(1.0, SHARE * spent)
@@ -171,22 +176,22 @@ class Embedded:
         planner.plan_account(connection, account)
         visiting.open_all(connection, self.plan.schedule)
 
-    def _http(self) -> contextlib.AbstractAsyncContextManager[Http]:
-        plan = self.plan
-        origin = http_to(instance_of(plan.target.instance_url, plan.ca_file))
-        return open_http(origin, Limits(connections=32, is_adaptive=True), agent_of(plan.contact))
-
     @contextlib.asynccontextmanager
-    async def _parts(self, store: Store, http: Http) -> AsyncIterator[Engine]:
+    async def _parts(self, store: Store, hold: int) -> AsyncIterator[Engine]:
         """Both ends of a socket in a folder of its own, whose path is short."""
         folder = Path(tempfile.mkdtemp(prefix="labtrawl-"))
+        seat = new_seat(NAME, folder / "api.sock", self.plan.reading)
+        others = self.plan.crawlers - 1
         try:
             with socket.socket(socket.AF_UNIX) as held:
-                held.bind(str(folder / "api.sock"))
+                held.bind(seat.path)
                 held.listen()
-                async with self._website(store, held) as manager:
-                    engine, purse = self._crawler(manager, folder / "api.sock", http)
-                    async with engine.client.running(), purse.running():
+                async with (
+                    self._website(store, held) as manager,
+                    beside(others, Path(seat.path), seat.reading, manager, hold),
+                ):
+                    manager.board.auth.announce(NAME, os.getpid(), seat.fingerprint)
+                    async with crawler(seat, self.clock) as engine:
                         yield engine
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -221,47 +226,3 @@ class Embedded:
         )
         async with manager.running(), listening(held, manager.attach), background(leasing.run()):
             yield manager
-
-    def _crawler(
-        self, manager: DirectCommunicationManager, path: Path, http: Http
-    ) -> tuple[Engine, Purse]:
-        token = secrets.token_hex(32)
-        fingerprint = hashlib.sha256(token.encode()).hexdigest()
-        manager.board.auth.announce(NAME, os.getpid(), fingerprint)
-        engine: Engine
-        client = DirectCommunicationClient(
-            DialSocket(path),
-            Dialler(
-                NAME,
-                token,
-                os.getpid(),
-                socket.gethostname(),
-                "",
-                self.plan.jobs,
-                lambda: engine.holding(),  # noqa: PLW0108 - made after its client
-            ),
-            self.clock,
-            Chance(lambda: secrets.token_hex(16), secrets.randbits, random.random),
-            lambda envelope: engine.command(envelope),  # noqa: PLW0108 - as above
-        )
-        tools = self._tools(http, lambda: engine.stopping.is_set())  # noqa: PLW0108 - as above
-        purse = Purse(client.request, self.clock)
-        worker = Worker(tools, client.send_event, client.send_state, purse, client.request)
-        pace = Pace(self.plan.jobs, LEASE_SECONDS, RENEW_SECONDS, HEARTBEAT_SECONDS)
-        engine = Engine(client, worker.run, pace, self.clock, lambda: 0, worker.requests)
-        return engine, purse
-
-    def _tools(self, http: Http, stopping: Callable[[], bool]) -> Tools:
-        return Tools(
-            http_of=lambda _url: http,
-            disk=LocalDisk(),
-            dataset_root=dataset_root(self.plan.data_dir),
-            segment=SegmentLimits(max_seconds=SEGMENT_SECONDS),
-            scope=self.plan.scope,
-            retry=RETRY,
-            clock=self.clock,
-            jitter=random.random,
-            stopping=stopping,
-            since=self.plan.since,
-            graphql=not self.plan.rest_only,
-        )

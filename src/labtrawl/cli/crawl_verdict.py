@@ -30,11 +30,15 @@ class Outcome:
     records: dict[str, int]
     new: int
     seconds: float
+    failed: summary.Failure | None = None
 
     @property
     def unexplained(self) -> list[summary.Gap]:
-        """Lists that failed, or that miss something and nobody knows why."""
-        return [gap for gap in self.gaps if gap.reason in (None, "failed")]
+        """Lists that failed, or that miss something and nobody knows why; also that of areas."""
+        found = [gap for gap in self.gaps if gap.reason in (None, "failed")]
+        if self.failed is None:
+            return found
+        return [summary.Gap("the list of", "areas", "failed", self.failed.message), *found]
 
     @property
     def exit_code(self) -> int:
@@ -55,6 +59,7 @@ def look(database: Snapshots, before: int, seconds: float, *, is_done: bool) -> 
         database.read_now(summary.records_by_resource),
         max(0, now.records - before),
         seconds,
+        database.read_now(summary.discovery_failure),
     )
 
 
@@ -127,6 +132,11 @@ def _line(label: str, sentence: str) -> str:
     return f"{label:<{LABEL_WIDTH}} {sentence}"
 
 
+def _gaps(outcome: Outcome) -> list[summary.Gap]:
+    unexplained = outcome.unexplained
+    return [*unexplained, *(gap for gap in outcome.gaps if gap not in unexplained)]
+
+
 def as_json(outcome: Outcome, out: Path) -> dict[str, object]:
     """Return the figures for `--summary`; docs/how-to/crawl.md tells each of them."""
     return {
@@ -150,7 +160,7 @@ def as_json(outcome: Outcome, out: Path) -> dict[str, object]:
                 "reason": gap.reason,
                 "detail": mask(gap.detail),
             }
-            for gap in outcome.gaps
+            for gap in _gaps(outcome)
         ],
         "seconds": outcome.seconds,
         "dataset": str(dataset_root(out)),

@@ -63,6 +63,7 @@ _COMMANDS = {
 _PROGRAMS = {
     "website": Row("labtrawl.cli.website:run", "The website."),
     "crawler": Row("labtrawl.cli.crawler:run", "A crawler."),
+    "beside": Row("labtrawl.cli.crawl_beside:run", "A crawler beside `labtrawl crawl`."),
     "sandbox": Row("labtrawl.cli.sandbox:run", "The GitLab look-alike."),
 }
 

@@ -187,10 +187,10 @@ class Wiring:
 
     async def _tell_left(self) -> None:
         """Let `labtrawl status` say how long the crawl will still take."""
-        said = ""
+        said, since = "", self._clock.now_ms()
         while True:
             started, now = self._clock.monotonic(), self._clock.now_ms()
-            told = await self._store.read(lambda c, at=now: look_whole(c, at))  # type: ignore[misc]
+            told = await self._store.read(lambda c, at=now: look_whole(c, at, since))  # type: ignore[misc]
             words = left(told) if told.range is None or told.range.upper else ""
             if words != said:
                 said = words

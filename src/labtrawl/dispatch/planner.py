@@ -1,5 +1,8 @@
 """From what a crawler discovered to rows: areas, who sees them, ledger rows, jobs that nobody had."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 from labtrawl.dispatch import visiting
 from labtrawl.domain.area import AreaKind, FoundArea
 from labtrawl.domain.job import HoldReason
@@ -62,40 +65,68 @@ def record_area(
     if areas.seen_again(connection, area_id):
         visiting.seen_again(connection, area_id)
     visiting.seen_with(connection, area_id, found.role, schedule)
-    for resource in catalog.resources_of(kind):
-        if not (resource.kind and visiting.is_wanted(schedule, resource)):
-            continue
-        ledger.open_row(connection, area_id, resource.name, None)
+    wanted = [
+        resource
+        for resource in catalog.resources_of(kind)
+        if resource.kind and visiting.is_wanted(schedule, resource)
+    ]
+    ledger.open_rows(connection, area_id, [resource.name for resource in wanted])
+    for resource in wanted:
         reason = catalog.gap_of(resource, found.features, found.empty_repository)
         if reason is not None:
             entry = ledger.Entry(expected_by="project settings", reason=reason)
             ledger.explain_if_empty(connection, area_id, resource.name, entry)
 
 
-def queue_job(
+def queue_jobs(
     connection: Connection,
     instance_id: int,
     parent_id: int,
-    found: DiscoveredJob,
+    proposed: Sequence[DiscoveredJob],
     schedule: Schedule = NO_SCHEDULE,
-) -> bool:
-    """Queue a proposed job unless that (area, resource) ever had one; say whether it was queued.
+) -> int:
+    """Queue the proposed jobs of which that (area, resource) never had one; return how many.
 
-    A proposal in the mode "changes" opens a finished one again.
+    A proposal in the mode "changes" opens a finished one again, which counts as well.
     """
-    resource = catalog.find(found.area_type, found.command)
-    if resource is None or not visiting.is_wanted(schedule, resource):
-        return False
-    area_id = areas.find(connection, instance_id, found.area_type, found.gitlab_id)
-    if area_id is None:
-        return False
-    if resource.watches:
-        visiting.begin_watch(connection, area_id, resource, found.watermark, schedule)
-        return False
-    if found.mode == Mode.CHANGES and jobs.is_known(connection, area_id, found.command):
-        return visits.tell(connection, area_id, found.command)
-    new = jobs.PlannedJob(area_id, found.command, found.priority, parent_id)
-    job_id = jobs.enqueue_first(connection, new)
-    if job_id is not None and resource.kind:
-        ledger.open_row(connection, area_id, found.command, job_id)
-    return job_id is not None
+    new: list[jobs.PlannedJob] = []
+    opened = 0
+    places = _Places(connection, instance_id)
+    for found in proposed:
+        resource = catalog.find(found.area_type, found.command)
+        if resource is None or not visiting.is_wanted(schedule, resource):
+            continue
+        area_id = places.find(found.area_type, found.gitlab_id)
+        if area_id is None:
+            continue
+        if resource.watches:
+            visiting.begin_watch(connection, area_id, resource, found.watermark, schedule)
+        elif found.mode == Mode.CHANGES and jobs.is_known(connection, area_id, found.command):
+            opened += visits.tell(connection, area_id, found.command)
+        else:
+            new.append(jobs.PlannedJob(area_id, found.command, found.priority, parent_id))
+    return opened + _queue(connection, new)
+
+
+def _queue(connection: Connection, new: Sequence[jobs.PlannedJob]) -> int:
+    """Queue what never had a job, and let its row of the ledger name it."""
+    queued = jobs.enqueue_new(connection, new)
+    if queued:
+        ledger.name_jobs(connection, [(one.area_id, one.resource) for one in new])
+    return queued
+
+
+@dataclass(slots=True)
+class _Places:
+    """The areas that one message names: many of its jobs are of the same one."""
+
+    connection: Connection
+    instance_id: int
+    _known: dict[tuple[str, int], int | None] = field(default_factory=dict)
+
+    def find(self, kind: str, gitlab_id: int) -> int | None:
+        """Return the id of an area; None for one that nobody told of."""
+        key = (kind, gitlab_id)
+        if key not in self._known:
+            self._known[key] = areas.find(self.connection, self.instance_id, kind, gitlab_id)
+        return self._known[key]

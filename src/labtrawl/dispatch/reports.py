@@ -64,7 +64,7 @@ def apply(
     False where it was applied before. Raises LeaseLost where it comes from an older lease; then
     nothing is changed.
     """
-    work = jobs.at_work(connection, job_id, origin)
+    work = leases.at_work(connection, job_id, origin)
     if work is None:
         return False
     _effect(_Report(connection, job_id, origin.fence, origin, update, delay, work))
@@ -75,7 +75,7 @@ def effect(
     connection: Connection, job_id: int, fence: int, update: ProgressUpdate, delay: Delay
 ) -> None:
     """Do what a report says, to a job that is running under `fence`; it is known to be no repeat."""
-    work = jobs.at_work(connection, job_id, None)
+    work = leases.at_work(connection, job_id, None)
     if work is not None:
         _effect(_Report(connection, job_id, fence, None, update, delay, work))
 
@@ -90,7 +90,7 @@ class _Report:
     origin: jobs.Origin | None
     update: ProgressUpdate
     delay: Delay
-    work: jobs.AtWork
+    work: leases.AtWork
 
 
 def _effect(report: _Report) -> None:

@@ -15,7 +15,7 @@ from labtrawl.errors import BadMessage, LeaseLost
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol.exchange import Caller, Reply
 from labtrawl.protocol.ids import is_message_id
-from labtrawl.store import jobs, leases, messages
+from labtrawl.store import accounts, jobs, leases, messages
 from labtrawl.store.engine import Connection
 
 _progress = msgspec.json.Decoder(wire.ProgressUpdate)
@@ -180,10 +180,11 @@ async def jobs_discovered(desk: Desk, caller: Caller, envelope: wire.Envelope) -
 def _plan(
     connection: Connection, job_id: int, found: wire.JobsDiscovered, schedule: Schedule
 ) -> int:
-    instance_id = jobs.place_of(connection, job_id).instance_id
-    return sum(
-        planner.queue_job(connection, instance_id, job_id, one, schedule) for one in found.jobs
-    )
+    place = jobs.place_of(connection, job_id)
+    new = planner.queue_jobs(connection, place.instance_id, job_id, found.jobs, schedule)
+    if new and accounts.is_refused(connection, place.account_id):
+        jobs.hold_unseen(connection)  # since this discovery began; nobody else may see the areas
+    return new
 
 
 async def _discovered_without_lease(

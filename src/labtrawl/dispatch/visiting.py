@@ -7,7 +7,7 @@ from labtrawl.domain.area import AreaKind
 from labtrawl.domain.visit import Pace, Schedule
 from labtrawl.gitlab import catalog
 from labtrawl.protocol.messages import ProgressUpdate
-from labtrawl.store import areas, jobs, ledger, visits
+from labtrawl.store import areas, jobs, leases, ledger, visits
 from labtrawl.store.engine import Connection
 
 # A watch is looked at so many times in the interval of a list, but not more often than this.
@@ -58,7 +58,7 @@ def _watch_every(schedule: Schedule) -> int | None:
 
 def completed(
     connection: Connection,
-    work: jobs.AtWork,
+    work: leases.AtWork,
     records: int,
     update: ProgressUpdate,
     schedule: Schedule,

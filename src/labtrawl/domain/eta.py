@@ -176,10 +176,14 @@ class Forecast:
     def _find_rate(self) -> float | None:
         """The work a millisecond, over a part of the time since the begin, within the limit."""
         crawl = self._crawl
-        plain = rate_of(crawl.seen, crawl.now, SHORTEST_WINDOW_MS, crawl.known_from)
-        if not plain:
+        # Where little is asked for, a minute shows nothing.
+        for least in (SHORTEST_WINDOW_MS, 5 * SHORTEST_WINDOW_MS, LONGEST_WINDOW_MS):
+            plain = rate_of(crawl.seen, crawl.now, least, crawl.known_from)
+            if plain:
+                break
+        else:
             return None
-        window = min(max(LOOKED_BACK * crawl.done / plain, SHORTEST_WINDOW_MS), LONGEST_WINDOW_MS)
+        window = min(max(LOOKED_BACK * crawl.done / plain, least), LONGEST_WINDOW_MS)
         rate = rate_of(crawl.seen, crawl.now, int(window), crawl.known_from, self._cost)
         if not rate or crawl.limit is None or not self._left:
             return rate
@@ -267,7 +271,7 @@ class Forecast:
         if share < LEAST_SHARE or self._unseen() > MOST_UNSEEN * self._left:
             return Told(why_none=TOO_EARLY)
         if self._rate is None:
-            return Told(why_none=TOO_EARLY if self._lefts else NOT_MOVING)
+            return Told(why_none=NOT_MOVING if share >= FIRM_SHARE else TOO_EARLY)
         spread = math.sqrt(FIRM_WIDTH if share >= FIRM_SHARE else LOOSE_WIDTH)
         # What rests belongs to the range as the work does, or a night would make it too wide.
         whole = crawl.with_rests(int(max(0, crawl.not_before - crawl.now) + time))

@@ -181,7 +181,9 @@ def rate_of(
     began = max(now - window, known_from, min((one.began_at for one in seen), default=now))
     requests, work = 0.0, 0.0
     for one in seen:
-        length = max(1, min(one.ended_at, now) - one.began_at)
+        # What runs was begun or taken over since: its requests are no older.
+        first = one.began_at if one.is_done else max(one.began_at, known_from)
+        length = max(1, min(one.ended_at, now) - first)
         within = min(length, max(0, min(one.ended_at, now) - began))
         requests += one.requests * within / length
         work += one.requests * cost_of(one.kind) * within / length

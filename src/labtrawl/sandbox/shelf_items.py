@@ -172,8 +172,16 @@ def timelogs(shelf: Shelf, viewer: Viewer, project: Project) -> Listing:
 
 
 def approvals_body(shelf: Shelf, viewer: Viewer, project: Project, item: MergeRequest) -> Body:
-    """Who approved a merge request, and whether the viewer did or could."""
-    return items.approvals_body(shelf.people, item, viewer.user, viewer.level(project))
+    """Who approved a merge request, and whether the viewer did or could.
+
+    With what an Enterprise Edition says of the merge request beside (doc/api/merge_request_approvals.md);
+    the truth knows no edition. No world has rules of approval.
+    """
+    of_request: Body = {"id": item.id, "iid": item.iid, "project_id": project.id}
+    of_request |= {"title": item.title, "state": item.state, "created_at": item.created_at}
+    of_request |= {"updated_at": item.updated_at, "approvals_required": 0, "approvals_left": 0}
+    level = viewer.level(project)
+    return of_request | items.approvals_body(shelf.people, item, viewer.user, level)
 
 
 def reviewers(shelf: Shelf, project: Project, item: MergeRequest) -> Listing:

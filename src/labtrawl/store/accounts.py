@@ -134,6 +134,12 @@ def refuse(connection: Connection, account_id: int) -> bool:
     )
 
 
+def is_refused(connection: Connection, account_id: int) -> bool:
+    """Say whether GitLab refused the account's token and nobody entered another."""
+    state = connection.exec_driver_sql("SELECT state FROM account WHERE id = ?", (account_id,))
+    return bool(state.scalar() == "refused")
+
+
 def refuse_source(connection: Connection, source_sha256: str) -> None:
     """Do as `refuse`, for whichever account came from this text of the settings before."""
     connection.exec_driver_sql(

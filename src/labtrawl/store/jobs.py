@@ -4,6 +4,7 @@ The hot statements are raw SQL. Every change by a crawler is guarded by (job, fe
 comes late from an older lease changes nothing. Leases use the database's clock.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -59,6 +60,24 @@ def enqueue_first(connection: Connection, new: PlannedJob) -> int | None:
     """Queue a job unless that (area, resource) ever had one: discovery is not a reason to re-read."""
     known = is_known(connection, new.area_id, new.resource)
     return None if known else enqueue(connection, new)
+
+
+ENQUEUE_NEW = f"""
+INSERT INTO job (area_id, resource, state, priority, parent_id, created_at, updated_at, change)
+SELECT CAST(? AS INTEGER), CAST(? AS TEXT), 'queued', CAST(? AS INTEGER), CAST(? AS INTEGER),
+  {NOW_MS}, {NOW_MS}, {NEXT_CHANGE}
+WHERE NOT EXISTS (SELECT 1 FROM job WHERE area_id = ? AND resource = ?)
+ON CONFLICT DO NOTHING
+"""
+
+
+def enqueue_new(connection: Connection, new: Sequence[PlannedJob]) -> int:
+    """Do as `enqueue_first` for many; return how many were queued."""
+    values = [
+        (one.area_id, one.resource, one.priority, one.parent_id, one.area_id, one.resource)
+        for one in new
+    ]
+    return connection.exec_driver_sql(ENQUEUE_NEW, values).rowcount if values else 0
 
 
 def add_completed(connection: Connection, new: PlannedJob) -> None:
@@ -121,10 +140,10 @@ def was_applied(connection: Connection, job_id: int, origin: Origin) -> bool:
     ).first()
     if row is None:
         raise Missing(f"there is no job {job_id}")
-    return _is_repeat(job_id, origin, *row)
+    return is_repeat(job_id, origin, *row)
 
 
-def _is_repeat(
+def is_repeat(
     job_id: int,
     origin: Origin,
     state: str,
@@ -133,6 +152,7 @@ def _is_repeat(
     applied_origin: str | None,
     applied_id: str,
 ) -> bool:
+    """Judge as `was_applied` by what the job's row says."""
     if fence == origin.fence and applied_origin == origin.name and origin.message_id <= applied_id:
         return True
     if state != JobState.RUNNING or fence != origin.fence or holder != origin.name:
@@ -338,50 +358,6 @@ class JobPlace:
     account_id: int
     area_kind: str
     mode: Mode
-
-
-@dataclass(frozen=True, slots=True)
-class AtWork:
-    """A job as a report finds it, with what is known of the visits to its list."""
-
-    place: JobPlace
-    now: int
-    began_at: int
-    read_role: int | None
-    changed_items: int
-    best_role: int | None
-    watermark: int | None
-    every: int | None
-    sweep_at: int | None
-    wanted_at: int | None
-    role: int | None
-
-
-BEST_ROLE = """(SELECT MAX(x.role) FROM area_access AS x JOIN account AS c ON c.id = x.account_id
-    WHERE x.area_id = job.area_id AND c.state = 'active')"""
-AT_WORK = f"""
-SELECT job.state, job.fence, job.lease_holder, job.applied_origin, job.applied_id,
-  job.resource, job.attempt, job.area_id, a.instance_id, job.account_id, a.kind, job.mode,
-  {NOW_MS}, COALESCE(job.started_at, {NOW_MS}), job.read_role, job.changed_items, {BEST_ROLE},
-  v.watermark, v.every_ms, v.sweep_at, v.wanted_at, v.role
-FROM job JOIN area AS a ON a.id = job.area_id
-  LEFT JOIN visit AS v ON v.area_id = job.area_id AND v.resource = job.resource
-WHERE job.id = ?
-"""
-
-
-def at_work(connection: Connection, job_id: int, origin: Origin | None) -> AtWork | None:
-    """Return a job for a report of `origin` to change it; None where that took effect before.
-
-    Raises LeaseLost where the report comes from an older lease (one without an `origin` was looked
-    at by its receiver), Missing for no such job.
-    """
-    row = connection.exec_driver_sql(AT_WORK, (job_id,)).first()
-    if row is None:
-        raise Missing(f"there is no job {job_id}")
-    if origin is not None and _is_repeat(job_id, origin, *row[:5]):
-        return None
-    return AtWork(JobPlace(*row[5:11], Mode(row[11])), *row[12:])
 
 
 def place_of(connection: Connection, job_id: int) -> JobPlace:

@@ -4,16 +4,17 @@ A job belongs to one lease at a time; each claim gives it a new fence number. Le
 database's clock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from labtrawl.domain.failure import GapReason, RetryPolicy
+from labtrawl.domain.visit import Mode
 from labtrawl.errors import LeaseLost, Missing
 from labtrawl.store import ledger
 from labtrawl.store.engine import NOW_MS
-from labtrawl.store.jobs import AGAIN, BEST_ROLE, FREE, NEXT_CHANGE
+from labtrawl.store.jobs import AGAIN, FREE, NEXT_CHANGE, JobPlace, Origin, is_repeat
 
 POISONED = "its crawler died at each of its tries"
 
@@ -60,24 +61,19 @@ class Renewal:
 
 # The index is named: with statistics SQLite takes that of the states instead, and sorts all of them.
 CLAIMABLE = """
-SELECT j.id FROM job AS j INDEXED BY ix_job_due
+SELECT j.id, j.area_id FROM job AS j INDEXED BY ix_job_due
 WHERE j.state = 'queued' AND j.run_after IS NULL AND (CAST(? AS TEXT) IS NULL OR j.resource = ?)
   AND EXISTS (SELECT 1 FROM area_access AS x JOIN account AS c ON c.id = x.account_id
               WHERE x.area_id = j.area_id AND c.state = 'active')
 ORDER BY j.priority DESC, j.id LIMIT ?
 """
 
-# Highest role first, then the account with the fewest jobs at work.
 CLAIM = f"""
 UPDATE job SET state = 'running', fence = fence + 1, attempt = attempt + 1, lease_holder = ?,
   lease_expires_at = {NOW_MS} + ?, claim_id = ?, earlier_requests = requests,
-  earlier_retries = retries, applied_origin = NULL, applied_id = NULL, started_at = COALESCE(started_at, {NOW_MS}),
-  updated_at = {NOW_MS}, change = {NEXT_CHANGE},
-  read_role = CASE WHEN read_role < {BEST_ROLE} THEN read_role ELSE {BEST_ROLE} END, account_id = (
-    SELECT x.account_id FROM area_access AS x JOIN account AS c ON c.id = x.account_id
-    WHERE x.area_id = job.area_id AND c.state = 'active'
-    ORDER BY x.role DESC, (SELECT COUNT(*) FROM job AS r
-                           WHERE r.state = 'running' AND r.account_id = c.id), c.id LIMIT 1)
+  earlier_retries = retries, applied_origin = NULL, applied_id = NULL,
+  started_at = COALESCE(started_at, {NOW_MS}), updated_at = {NOW_MS}, change = {NEXT_CHANGE},
+  read_role = CASE WHEN read_role < ? THEN read_role ELSE ? END, account_id = ?
 WHERE id = ? AND state = 'queued'
 """
 
@@ -103,11 +99,58 @@ def claim(
     """Lease up to `limit` due jobs to `holder`; the same `claim_id` gets the same jobs again."""
     if not (claimed := _claimed(connection, holder, claim_id)):
         due = connection.exec_driver_sql(CLAIMABLE, (resource, resource, limit)).all()
-        lease_ms = int(lease_seconds * 1000)
-        for (job_id,) in due:
-            connection.exec_driver_sql(CLAIM, (holder, lease_ms, claim_id, job_id))
-        claimed = _claimed(connection, holder, claim_id) if due else []
+        if due:
+            seats = _seats(connection, {area_id for _, area_id in due})
+            lease = (holder, int(lease_seconds * 1000), claim_id)
+            values = [(*lease, *_take(seats[area_id]), job_id) for job_id, area_id in due]
+            connection.exec_driver_sql(CLAIM, values)
+            claimed = _claimed(connection, holder, claim_id)
     return claimed
+
+
+@dataclass(slots=True)
+class _Account:
+    """An account, and how many jobs it has at work."""
+
+    id: int
+    jobs: int = 0
+
+
+def _seats(connection: Connection, areas: Collection[int]) -> dict[int, tuple[int, list[_Account]]]:
+    """Return for each area the highest role in it, and the accounts that have it, by number."""
+    marks = ", ".join("?" * len(areas))
+    rows = connection.exec_driver_sql(
+        "SELECT x.area_id, x.role, c.id FROM area_access AS x JOIN account AS c"
+        f" ON c.id = x.account_id WHERE c.state = 'active' AND x.area_id IN ({marks})"
+        " ORDER BY x.area_id, x.role DESC, c.id",
+        tuple(areas),
+    ).all()
+    accounts = {account_id: _Account(account_id) for _, _, account_id in rows}
+    if len(accounts) > 1:
+        _count_jobs(connection, accounts)
+    seats: dict[int, tuple[int, list[_Account]]] = {}
+    for area_id, role, account_id in rows:
+        best, those = seats.setdefault(area_id, (role, []))
+        if role == best:
+            those.append(accounts[account_id])
+    return seats
+
+
+def _count_jobs(connection: Connection, accounts: dict[int, _Account]) -> None:
+    rows = connection.exec_driver_sql(
+        "SELECT account_id, COUNT(*) FROM job WHERE state = 'running' GROUP BY account_id"
+    ).all()
+    for account_id, running in rows:
+        if account_id in accounts:
+            accounts[account_id].jobs = running
+
+
+def _take(seat: tuple[int, list[_Account]]) -> tuple[int, int, int]:
+    """Let the account with the highest role and the fewest jobs do it; return what CLAIM is told."""
+    role, those = seat
+    least = min(those, key=lambda one: one.jobs)
+    least.jobs += 1
+    return role, role, least.id
 
 
 def has_due(
@@ -187,6 +230,50 @@ def lease_of(connection: Connection, job_id: int) -> Lease:
     if row[0] != "running":
         raise LeaseLost(f"job {job_id} is {row[0]}; nobody has it in hand")
     return Lease(row[1], row[2])
+
+
+@dataclass(frozen=True, slots=True)
+class AtWork:
+    """A job as a report finds it, with what is known of the visits to its list."""
+
+    place: JobPlace
+    now: int
+    began_at: int
+    read_role: int | None
+    changed_items: int
+    best_role: int | None
+    watermark: int | None
+    every: int | None
+    sweep_at: int | None
+    wanted_at: int | None
+    role: int | None
+
+
+BEST_ROLE = """(SELECT MAX(x.role) FROM area_access AS x JOIN account AS c ON c.id = x.account_id
+    WHERE x.area_id = job.area_id AND c.state = 'active')"""
+AT_WORK = f"""
+SELECT job.state, job.fence, job.lease_holder, job.applied_origin, job.applied_id,
+  job.resource, job.attempt, job.area_id, a.instance_id, job.account_id, a.kind, job.mode,
+  {NOW_MS}, COALESCE(job.started_at, {NOW_MS}), job.read_role, job.changed_items, {BEST_ROLE},
+  v.watermark, v.every_ms, v.sweep_at, v.wanted_at, v.role
+FROM job JOIN area AS a ON a.id = job.area_id
+  LEFT JOIN visit AS v ON v.area_id = job.area_id AND v.resource = job.resource
+WHERE job.id = ?
+"""
+
+
+def at_work(connection: Connection, job_id: int, origin: Origin | None) -> AtWork | None:
+    """Return a job for a report of `origin` to change it; None where that took effect before.
+
+    Raises LeaseLost where the report comes from an older lease (one without an `origin` was looked
+    at by its receiver), Missing for no such job.
+    """
+    row = connection.exec_driver_sql(AT_WORK, (job_id,)).first()
+    if row is None:
+        raise Missing(f"there is no job {job_id}")
+    if origin is not None and is_repeat(job_id, origin, *row[:5]):
+        return None
+    return AtWork(JobPlace(*row[5:11], Mode(row[11])), *row[12:])
 
 
 def rescue_expired(connection: Connection, policy: RetryPolicy) -> int:

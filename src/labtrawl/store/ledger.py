@@ -34,6 +34,27 @@ def open_row(connection: Connection, area_id: int, resource: str, job_id: int | 
     )
 
 
+def open_rows(connection: Connection, area_id: int, resources: Sequence[str]) -> None:
+    """Do as `open_row` for lists of one area that have no job yet."""
+    if resources:
+        connection.exec_driver_sql(
+            f"INSERT INTO ledger (area_id, resource, updated_at) VALUES (?, ?, {NOW_MS})"
+            " ON CONFLICT DO NOTHING",
+            [(area_id, resource) for resource in resources],
+        )
+
+
+def name_jobs(connection: Connection, lists: Sequence[tuple[int, str]]) -> None:
+    """Do as `open_row` for lists (area, resource) that have jobs."""
+    connection.exec_driver_sql(
+        "INSERT INTO ledger (area_id, resource, job_id, updated_at)"
+        f" SELECT area_id, resource, MAX(id), {NOW_MS} FROM job WHERE area_id = ? AND resource = ?"
+        " GROUP BY area_id, resource"
+        " ON CONFLICT (area_id, resource) DO UPDATE SET job_id = excluded.job_id",
+        [*lists],
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A part of a list that was read by time: instants in ISO 8601, "" for none."""

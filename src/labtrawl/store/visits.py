@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from labtrawl.domain.visit import Mode, Pace, Schedule, next_visit
 from labtrawl.store import jobs
 from labtrawl.store.engine import NOW_MS
-from labtrawl.store.jobs import AtWork
+from labtrawl.store.leases import AtWork
 
 DAY_MS = 86_400_000
 # A list that is due to be swept while it is read is asked again after this.

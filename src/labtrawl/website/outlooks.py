@@ -18,8 +18,11 @@ FRESH_SECONDS = 1.0
 PARENTS: Mapping[str, str] = {one.name: one.parent for one in catalog.RESOURCES if one.parent}
 
 
-def forecast_of(look: outlook.Outlook, done: float, rests: eta.Rests = int) -> Forecast:
-    """Reckon from one look at the crawl, of which `done` requests are done."""
+def forecast_of(look: outlook.Outlook, done: float, since: int, rests: eta.Rests = int) -> Forecast:
+    """Reckon from one look at the crawl, of which `done` requests are done.
+
+    It goes on since the instant `since`: how fast it went before, and how long it stood, tells nothing.
+    """
     return Forecast(
         Crawl(
             now=look.now,
@@ -30,7 +33,7 @@ def forecast_of(look: outlook.Outlook, done: float, rests: eta.Rests = int) -> F
             nested=frozenset(PARENTS),
             limit=look.limit,
             not_before=look.not_before,
-            known_from=look.oldest,
+            known_from=max(look.oldest, since),
             is_discovering=look.is_discovering,
             with_rests=rests,
         )
@@ -45,6 +48,7 @@ class Outlooks:
         self._forecast: Forecast | None = None
         self._around = Around()
         self._due = 0.0
+        self._since = site.clock.now_ms()
 
     async def refresh(self) -> None:
         """Look again, where the last look is too old."""
@@ -61,7 +65,8 @@ class Outlooks:
                 outlook.requests_done(c),
             )
         )
-        self._forecast = forecast_of(look, done, eta.rests_of(self._site.quiet, look.now))
+        rests = eta.rests_of(self._site.quiet, look.now)
+        self._forecast = forecast_of(look, done, self._since, rests)
         self._around = Around(
             now=look.now,
             crawlers=len(names),
@@ -97,7 +102,7 @@ class Outlooks:
         return why(job, self._around)
 
 
-def look_whole(connection: Connection, now: int) -> Told:
-    """Say when all that is open now will be done, at a single look."""
+def look_whole(connection: Connection, now: int, since: int) -> Told:
+    """Say when all that is open now will be done, at a single look; it goes on since `since`."""
     look = outlook.outlook(connection, PARENTS, now)
-    return forecast_of(look, outlook.requests_done(connection)).whole()
+    return forecast_of(look, outlook.requests_done(connection), since).whole()

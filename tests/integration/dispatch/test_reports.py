@@ -239,7 +239,7 @@ async def test_area_of_a_strange_kind_is_refused(tmp_path: Path, kind: str) -> N
 async def test_job_is_queued_once_and_only_for_what_is_known(tmp_path: Path) -> None:
     async with store(tmp_path) as db:
 
-        def plan(connection: Connection) -> list[bool]:
+        def plan(connection: Connection) -> list[int]:
             planner.record_area(connection, 1, account(connection, 1), _area())
             proposals = [
                 ("issues", 7, "project"),
@@ -249,16 +249,16 @@ async def test_job_is_queued_once_and_only_for_what_is_known(tmp_path: Path) -> 
                 ("issues", 7, "planet"),
             ]
             return [
-                planner.queue_job(
+                planner.queue_jobs(
                     connection,
                     1,
                     None,  # type: ignore[arg-type]
-                    DiscoveredJob(command=name, full_path="", gitlab_id=number, area_type=kind),
+                    [DiscoveredJob(command=name, full_path="", gitlab_id=number, area_type=kind)],
                 )
                 for name, number, kind in proposals
             ]
 
-        assert await db.write(plan) == [True, False, False, False, False]
+        assert await db.write(plan) == [1, 0, 0, 0, 0]
         assert await db.read(states) == ["queued"]
 
 

@@ -82,8 +82,7 @@ class Site:
         """Propose jobs; return how many were queued."""
 
         def plan(c: Connection) -> int:
-            told = [planner.queue_job(c, 1, one.job_id, each, self.schedule) for each in found]
-            return sum(told)
+            return planner.queue_jobs(c, 1, one.job_id, found, self.schedule)
 
         return await self.db.write(plan)
 

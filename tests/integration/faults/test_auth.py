@@ -8,6 +8,7 @@ import pytest
 from labtrawl.dispatch import visiting
 from labtrawl.sandbox import Fault
 from labtrawl.store import summary
+from labtrawl.store.engine import Connection
 from tests.integration.faults.crawling import ONE, SCHEDULE, Crawl, crawl, path_of
 
 REST = "/api/v4/projects/"
@@ -82,9 +83,9 @@ async def test_account_that_may_read_nothing_any_more_deletes_nothing(
         assert len(await one.gaps()) >= 5
 
 
-def _sweep_all(connection: object) -> None:
-    connection.exec_driver_sql("UPDATE visit SET sweep_at = 1")  # type: ignore[attr-defined]
-    visiting.open_all(connection, SCHEDULE)  # type: ignore[arg-type]
+def _sweep_all(connection: Connection) -> None:
+    connection.exec_driver_sql("UPDATE visit SET sweep_at = 1")
+    visiting.open_all(connection, SCHEDULE)
 
 
 async def test_scope_that_shrinks_in_the_middle_is_a_gap_of_what_was_not_read(

@@ -116,7 +116,9 @@ def _work(connection: Connection, rng: random.Random) -> None:
         jobs.progress(connection, each.job_id, report)
         area = jobs.place_of(connection, each.job_id).area_id
         ledger.count(connection, area, each.resource, done)
-        jobs.advance(connection, each.job_id, '{"page": 3, "after": 4711}', 1)
+        jobs.step(
+            connection, each.job_id, jobs.Step(cursor='{"page": 3, "after": 4711}', segments=1)
+        )
     rest = connection.exec_driver_sql("SELECT id FROM job WHERE state = 'queued'").scalars().all()
     for job_id in rest[::19]:
         jobs.hold(connection, job_id, HoldReason.CREDENTIAL, "401 from GitLab")
@@ -146,7 +148,7 @@ def _finish(connection: Connection, job: leases.ClaimedJob, rng: random.Random) 
     if job.resource in {"pipelines", "ci_jobs", "releases"} and area % 5 == 0:
         entry = ledger.Entry(0, "feature", GapReason.FEATURE_OFF, "")
         ledger.close_row(connection, area, job.resource, entry)
-        jobs.complete(connection, job.job_id)
+        jobs.step(connection, job.job_id, jobs.Step(is_end=True))
         return
     number = 1 if job.resource in {"group", "project"} else 0 if chance > 0.9 else number
     expected = number if chance < 0.6 else None
@@ -162,7 +164,7 @@ def _finish(connection: Connection, job: leases.ClaimedJob, rng: random.Random) 
         name = f"example/{area}/{job.resource}/{job.job_id:06}-1-1.jsonl.zst"
         new = manifest.ClosedSegment(name, number * 211, "0" * 64, number)
         manifest.commit(connection, job.job_id, job.fence, [new])
-    jobs.complete(connection, job.job_id)
+    jobs.step(connection, job.job_id, jobs.Step(is_end=True))
 
 
 def _spread(connection: Connection) -> None:

@@ -1,9 +1,10 @@
 """What a crawl says at its end, and its exit code."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from labtrawl.cli.crawl_verdict import Outcome, as_json, in_words
-from labtrawl.store.summary import Gap, Progress, Total
+from labtrawl.store.summary import Failure, Gap, Progress, Total
 
 NOW = Progress({"completed": 3}, {"group": 1, "project": 2}, 1200, 40, 0, discovered=True)
 TOTALS = [Total("issues", 2, 1100, {}), Total("labels", 3, 100, {"feature_off": 1, "tier": 1})]
@@ -53,6 +54,12 @@ def test_gap_without_a_reason_and_failed_list_are_told_and_are_exit_code_1() -> 
         assert found.exit_code == 1
     many = outcome(*(Gap(f"lab/{n}", "issues", None, "") for n in range(12)))
     assert told(many)[11:13] == ["gap lab/9 issues: nobody knows why", "and 2 more"]
+
+
+def test_areas_that_could_not_be_listed_are_a_gap() -> None:
+    found = replace(outcome(OFF), failed=Failure("failed", "GitLab answers 500"))
+    assert found.exit_code == 1
+    assert told(found)[2] == "gap the list of areas: GitLab answers 500"
 
 
 def test_crawl_that_was_ended_says_how_to_go_on() -> None:

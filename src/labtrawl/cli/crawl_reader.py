@@ -1,0 +1,130 @@
+"""The reading half of `labtrawl crawl`: a crawler that finds its website at a Unix socket.
+
+One is in the process of the command; with `--crawlers` others are beside it.
+"""
+
+import contextlib
+import hashlib
+import os
+import random
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from labtrawl.cli.crawl_place import instance_of
+from labtrawl.cli.origins import agent_of, http_to
+from labtrawl.clock import Clock
+from labtrawl.crawler.discovery import Scope
+from labtrawl.crawler.engine import Engine, Pace
+from labtrawl.crawler.purse import Purse
+from labtrawl.crawler.work import Tools, Worker
+from labtrawl.dataset.disk import LocalDisk
+from labtrawl.dataset.layout import dataset_root
+from labtrawl.dataset.sink import SegmentLimits
+from labtrawl.domain.failure import RetryPolicy
+from labtrawl.http import Http, Limits, open_http
+from labtrawl.protocol.client import Chance, DirectCommunicationClient
+from labtrawl.protocol.meeting import Dialler, DialSocket
+
+LEASE_SECONDS = 15.0
+RENEW_SECONDS = 5.0
+HEARTBEAT_SECONDS = 5.0
+# Soon enough for data within three seconds of the command, also where a list is long.
+SEGMENT_SECONDS = 1.5
+RETRY = RetryPolicy()
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a crawler has to know of a crawl; GitLab's token comes with each of its tasks."""
+
+    instance_url: str
+    data_dir: str
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    members: bool
+    since: datetime | None
+    jobs: int
+    ca_file: str | None
+    contact: str
+    graphql: bool
+
+
+class Seat(msgspec.Struct, frozen=True):
+    """One crawler: its name, the secret it shows at the socket, and what it reads."""
+
+    name: str
+    secret: str
+    path: str
+    reading: Reading
+
+    @property
+    def fingerprint(self) -> str:
+        """What the other end knows of the secret."""
+        return hashlib.sha256(self.secret.encode()).hexdigest()
+
+
+def new_seat(name: str, path: Path, reading: Reading) -> Seat:
+    """Return a seat with a secret of its own."""
+    return Seat(name, secrets.token_hex(32), str(path), reading)
+
+
+@contextlib.asynccontextmanager
+async def crawler(seat: Seat, clock: Clock) -> AsyncIterator[Engine]:
+    """Open a crawler at its seat; it takes jobs when its `run` is awaited."""
+    reading = seat.reading
+    origin = http_to(instance_of(reading.instance_url, _path(reading.ca_file)))
+    limits = Limits(connections=32, is_adaptive=True)
+    async with open_http(origin, limits, agent_of(reading.contact)) as http:
+        engine, purse = _engine(seat, clock, http)
+        async with engine.client.running(), purse.running():
+            yield engine
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
+def _engine(seat: Seat, clock: Clock, http: Http) -> tuple[Engine, Purse]:
+    jobs = seat.reading.jobs
+    engine: Engine
+    client = DirectCommunicationClient(
+        DialSocket(Path(seat.path)),
+        Dialler(
+            seat.name,
+            seat.secret,
+            os.getpid(),
+            socket.gethostname(),
+            "",
+            jobs,
+            lambda: engine.holding(),  # noqa: PLW0108 - made after its client
+        ),
+        clock,
+        Chance(lambda: secrets.token_hex(16), secrets.randbits, random.random),
+        lambda envelope: engine.command(envelope),  # noqa: PLW0108 - as above
+    )
+    tools = _tools(seat.reading, clock, http, lambda: engine.stopping.is_set())  # noqa: PLW0108
+    purse = Purse(client.request, clock)
+    worker = Worker(tools, client.send_event, client.send_state, purse, client.request)
+    pace = Pace(jobs, LEASE_SECONDS, RENEW_SECONDS, HEARTBEAT_SECONDS)
+    engine = Engine(client, worker.run, pace, clock, lambda: 0, worker.requests)
+    return engine, purse
+
+
+def _tools(reading: Reading, clock: Clock, http: Http, stopping: Callable[[], bool]) -> Tools:
+    return Tools(
+        http_of=lambda _url: http,
+        disk=LocalDisk(),
+        dataset_root=dataset_root(Path(reading.data_dir)),
+        segment=SegmentLimits(max_seconds=SEGMENT_SECONDS),
+        scope=Scope(reading.include, reading.exclude, members=reading.members),
+        retry=RETRY,
+        clock=clock,
+        jitter=random.random,
+        stopping=stopping,
+        since=reading.since,
+        graphql=reading.graphql,
+    )
