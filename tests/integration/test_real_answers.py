@@ -70,8 +70,8 @@ RECORDED: dict[str, tuple[str, ...]] = {
     "project/commit_discussions": ("commit-discussions",),
 }
 LEAST_RECORDED, LEAST_DOCUMENTED = 93, 46
-BEFORE_IDS = "from before GitLab 9, whose rows had no id yet"
-BEFORE_IIDS = "from before GitLab 9, whose rows had no iid yet"
+BEFORE_IDS = "of an old GitLab, whose rows have no id"
+BEFORE_IIDS = "of an old GitLab, whose rows have no iid"
 SHORTENED = "shortened by the documentation to the fields that it talks of"
 # Answers that no GitLab of ours sends as they stand: refused as a whole, and why.
 EXCEPTIONS: dict[str, str] = {

@@ -111,7 +111,7 @@ BUGS = [
     Bug(
         "data and cursor in two transactions",
         "store/engine.py",
-        "        with connection.begin_nested():\n            item.result = item.work(connection)\n",
+        "        with _savepoint(connection):\n            item.result = item.work(connection)\n",
         "        item.result = item.work(connection)\n",
         f"{MESSAGES}::test_failed_transaction_leaves_neither_data_nor_cursor",
     ),

@@ -34,6 +34,8 @@ class Desk:
     quiet: QuietHours = field(default_factory=QuietHours)
     # Whether the crawler of this name has this account's token in its environment already.
     is_handed_over: Callable[[str, int], bool] = lambda _name, _account: False
+    # Crawlers whose last claim found something: the next is made without looking first.
+    busy: set[str] = field(default_factory=set)
     shown: Shown = field(init=False)
 
     def __post_init__(self) -> None:

@@ -101,10 +101,12 @@ async def _claim(desk: Desk, wanted: _Claim) -> list[leases.ClaimedJob]:
     while True:
         ticket = desk.store.changes.ticket()
         await quiet.put_off(desk.store, desk.quiet, desk.clock.now_ms())
-        if await desk.store.read(wanted.may_find):
+        if wanted.holder in desk.busy or await desk.store.read(wanted.may_find):
             claimed = await desk.store.write(wanted.make)
             if claimed:
+                desk.busy.add(wanted.holder)
                 return claimed
+            desk.busy.discard(wanted.holder)
         if not await _woken(ticket, end - desk.clock.monotonic()):
             return []
 

@@ -208,7 +208,7 @@ class Store:
 
 def _apply(connection: Connection, item: _Item) -> None:
     try:
-        with connection.begin_nested():
+        with _savepoint(connection):
             item.result = item.work(connection)
     except LabtrawlError as error:
         item.error = error
@@ -218,6 +218,24 @@ def _apply(connection: Connection, item: _Item) -> None:
         item.error = store_failure(error)
     except Exception as error:  # noqa: BLE001 - a fault of this item alone: its savepoint is undone
         item.error = error
+
+
+@contextlib.contextmanager
+def _savepoint(connection: Connection) -> Iterator[None]:
+    """Undo what failed and nothing else; in plain SQL, for SQLAlchemy's own is dear and each has one.
+
+    After an OperationalError the whole group is undone, and there may be no savepoint any more.
+    """
+    connection.exec_driver_sql("SAVEPOINT item")
+    try:
+        yield
+    except OperationalError:
+        raise
+    except BaseException:
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT item")
+        connection.exec_driver_sql("RELEASE SAVEPOINT item")
+        raise
+    connection.exec_driver_sql("RELEASE SAVEPOINT item")
 
 
 def store_failure(error: BaseException) -> LabtrawlError:

@@ -273,7 +273,9 @@ def at_work(connection: Connection, job_id: int, origin: Origin | None) -> AtWor
         raise Missing(f"there is no job {job_id}")
     if origin is not None and is_repeat(job_id, origin, *row[:5]):
         return None
-    return AtWork(JobPlace(*row[5:11], Mode(row[11])), *row[12:])
+    resource, attempt, area_id, instance_id, account_id, kind, mode = row[5:12]
+    place = JobPlace(resource, attempt, area_id, instance_id, account_id, kind, Mode(mode))
+    return AtWork(place, *row[12:])
 
 
 def rescue_expired(connection: Connection, policy: RetryPolicy) -> int:
