@@ -19,7 +19,7 @@ from labtrawl.crawler import nested
 from labtrawl.crawler.ahead import ahead
 from labtrawl.crawler.batched_items import NotByGraphQL, Part, Sheet, iid_of, read_all
 from labtrawl.crawler.cursor import Cursor
-from labtrawl.crawler.reader import Batch, Reader
+from labtrawl.crawler.reader import Batch, Reader, rows_a_page
 from labtrawl.errors import GitLabError, Unavailable
 from labtrawl.gitlab import graphql_plans
 from labtrawl.gitlab.client import TooMuch
@@ -30,6 +30,8 @@ log = logs.get("crawler.gitlab")
 
 # Where the iids are this many times as many as the items, the items are listed first.
 SPARSE = 4
+# The try of a job from which on its lists are read by REST.
+FAILING_ATTEMPT = 3
 BLOCKS, LOOK, CHANGES = "blocks", "look", "changes"
 
 
@@ -55,11 +57,16 @@ async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
 
 
 def _is_for_graphql(reader: Reader, plan: Plan, learnt: Learnt, cursor: Cursor) -> bool:
-    """Say whether to ask GraphQL: not for what REST began, nor for what is known to be refused."""
+    """Say whether to ask GraphQL.
+
+    Not for what REST began, nor for what is known to be refused, nor where it failed twice in a row.
+    """
     edition = edition_of(reader.gitlab_version, reader.version)
     is_possible = reader.since is None or plan.is_of_changes(edition)
     was_begun_by_rest = not cursor.stage and (cursor.query or cursor.parent is not None)
-    return is_possible and not was_begun_by_rest and not learnt.is_refused(plan.name)
+    is_failing = reader.per_page <= rows_a_page(FAILING_ATTEMPT)
+    is_usable = not (was_begun_by_rest or is_failing or learnt.is_refused(plan.name))
+    return is_possible and is_usable
 
 
 def _from_the_start(cursor: Cursor) -> Cursor:

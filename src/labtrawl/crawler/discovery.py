@@ -165,7 +165,8 @@ class Discovery:
             await self.line.jobs(jobs[start : start + PART])
 
     def _started_at(self) -> int | None:
-        return self.cursor.started_at or self.gitlab.tally.first_served_at
+        known = [self.cursor.started_at, self.gitlab.tally.first_served_at]
+        return min((each for each in known if each is not None), default=None)
 
     def _figures(self) -> Figures:
         tally = self.gitlab.tally

@@ -22,6 +22,7 @@ log = logs.get("backend.direct-communication-manager")
 WRITE_SECONDS = 0.25
 # How long a lease that the database confirmed is believed in without asking again.
 BELIEVED_SECONDS = 1.0
+LEAST_KEPT = 64
 
 
 @dataclass(slots=True)
@@ -43,6 +44,8 @@ class Shown:
         self._waiting: dict[int, tuple[jobs.Origin, ProgressUpdate]] = {}
         self._changed = asyncio.Event()
         self._is_running = False
+        # So many leases are kept before the old ones are looked for.
+        self._most = LEAST_KEPT
         self._writing: set[asyncio.Task[None]] = set()
 
     def take(self, job_id: int, origin: jobs.Origin, update: ProgressUpdate, now: float) -> bool:
@@ -68,12 +71,20 @@ class Shown:
         """The database took a message of this lease just now."""
         if self._is_running:
             until = now + BELIEVED_SECONDS
-            self._forget(now)
+            if len(self._leases) >= self._most:
+                self._forget(now)
             self._leases[job_id] = _Lease(origin.name, origin.fence, origin.message_id, until)
 
     def _forget(self, now: float) -> None:
         """Keep nothing of jobs that were not heard of for a while."""
         self._leases = {job: one for job, one in self._leases.items() if one.believed_until >= now}
+        self._most = max(LEAST_KEPT, 2 * len(self._leases))
+
+    def settled(self, job_id: int, origin: jobs.Origin) -> None:
+        """An event took effect: what was told before it is not worth showing any more."""
+        waiting = self._waiting.get(job_id)
+        if waiting is not None and _is_before(waiting[0], origin):
+            del self._waiting[job_id]
 
     @contextlib.asynccontextmanager
     async def running(self, store: Store, clock: Clock) -> AsyncIterator[None]:
@@ -116,6 +127,11 @@ class Shown:
                 log.debug("state_not_shown", job=job_id, error=str(outcome))
                 del self._leases[job_id]
         self._forget(clock.monotonic())
+
+
+def _is_before(state: jobs.Origin, event: jobs.Origin) -> bool:
+    is_same = (state.name, state.fence) == (event.name, event.fence)
+    return is_same and state.message_id <= event.message_id
 
 
 async def _show(store: Store, job_id: int, origin: jobs.Origin, update: ProgressUpdate) -> None:

@@ -36,6 +36,7 @@ async def progress_update(desk: Desk, caller: Caller, envelope: wire.Envelope) -
         return Reply("message", "ACK", wire.Ack(ids=[origin.message_id]))
     delay = reports.Delay(desk.retry, desk.jitter(), desk.schedule)
     await _count(desk, lambda c: reports.apply(c, job_id, origin, update, delay))
+    desk.shown.settled(job_id, origin)
     return _acked(update.task_id, origin.message_id, {})
 
 
