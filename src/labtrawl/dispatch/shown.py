@@ -22,7 +22,6 @@ log = logs.get("backend.direct-communication-manager")
 WRITE_SECONDS = 0.25
 # How long a lease that the database confirmed is believed in without asking again.
 BELIEVED_SECONDS = 1.0
-LEAST_KEPT = 64
 
 
 @dataclass(slots=True)
@@ -44,8 +43,6 @@ class Shown:
         self._waiting: dict[int, tuple[jobs.Origin, ProgressUpdate]] = {}
         self._changed = asyncio.Event()
         self._is_running = False
-        # So many leases are kept before the old ones are looked for.
-        self._most = LEAST_KEPT
         self._writing: set[asyncio.Task[None]] = set()
 
     def take(self, job_id: int, origin: jobs.Origin, update: ProgressUpdate, now: float) -> bool:
@@ -71,14 +68,21 @@ class Shown:
         """The database took a message of this lease just now."""
         if self._is_running:
             until = now + BELIEVED_SECONDS
-            if len(self._leases) >= self._most:
-                self._forget(now)
+            self._leases.pop(job_id, None)
+            self._forget_first(now)
             self._leases[job_id] = _Lease(origin.name, origin.fence, origin.message_id, until)
 
     def _forget(self, now: float) -> None:
         """Keep nothing of jobs that were not heard of for a while."""
         self._leases = {job: one for job, one in self._leases.items() if one.believed_until >= now}
-        self._most = max(LEAST_KEPT, 2 * len(self._leases))
+
+    def _forget_first(self, now: float) -> None:
+        """Do as `_forget` in the order of their confirmation, up to one that is believed."""
+        while self._leases:
+            job = next(iter(self._leases))
+            if self._leases[job].believed_until >= now:
+                return
+            del self._leases[job]
 
     def settled(self, job_id: int, origin: jobs.Origin) -> None:
         """An event took effect: what was told before it is not worth showing any more."""
