@@ -65,6 +65,17 @@ def record_area(
     if areas.seen_again(connection, area_id):
         visiting.seen_again(connection, area_id)
     visiting.seen_with(connection, area_id, found.role, schedule)
+    _open_ledger(connection, area_id, kind, found, schedule)
+
+
+def _open_ledger(
+    connection: Connection,
+    area_id: int,
+    kind: AreaKind,
+    found: DiscoveredArea,
+    schedule: Schedule,
+) -> None:
+    """Open a row for each resource, with the reason of what the area cannot have."""
     wanted = [
         resource
         for resource in catalog.resources_of(kind)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from labtrawl.domain.area import AreaKind
 from labtrawl.domain.visit import Pace, Schedule
 from labtrawl.gitlab import catalog
+from labtrawl.gitlab.graphql_plans import NAMES
 from labtrawl.protocol.messages import ProgressUpdate
 from labtrawl.store import areas, jobs, leases, ledger, visits
 from labtrawl.store.engine import Connection
@@ -13,6 +14,9 @@ from labtrawl.store.engine import Connection
 # A watch is looked at so many times in the interval of a list, but not more often than this.
 WATCHES = 5
 LEAST_WATCH_MS = 60_000
+# How many sweeps of other lists go by for one of a list that costs a request for each item: what it
+# holds changes with its items, which tell.
+COSTLY_SWEEPS = 7
 
 
 def is_wanted(schedule: Schedule, resource: catalog.Resource) -> bool:
@@ -99,7 +103,16 @@ def _pace(connection: Connection, place: jobs.JobPlace, schedule: Schedule) -> P
         return Pace(_watch_every(schedule), is_adaptive=False)
     if not (resource.changes or resource.parent):
         return Pace(is_driven=True)  # read as a whole, when its sweep is due
-    return Pace(schedule.every, is_driven=_is_driven(connection, place, resource, schedule))
+    return Pace(
+        schedule.every,
+        is_driven=_is_driven(connection, place, resource, schedule),
+        sweep_factor=COSTLY_SWEEPS if _is_costly(resource) else 1,
+    )
+
+
+def _is_costly(resource: catalog.Resource) -> bool:
+    """Say whether a whole reading asks once for each item: GraphQL cannot read several of it."""
+    return bool(resource.parent) and resource.name not in NAMES
 
 
 def _is_driven(

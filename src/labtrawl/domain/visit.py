@@ -65,12 +65,14 @@ class Schedule:
 class Pace:
     """How a list is scheduled: by an interval that follows its changes, or one that stays.
 
-    A driven one has none: something else tells when it changed.
+    A driven one has none: something else tells when it changed. `sweep_factor` says how many times
+    longer than others it waits for a sweep.
     """
 
     every: int | None = None
     is_adaptive: bool = True
     is_driven: bool = False
+    sweep_factor: int = 1
 
 
 def next_interval(every: int, most: int, before: int | None, changed: bool) -> int:

@@ -113,7 +113,7 @@ def _sweep_at(facts: AtWork, schedule: Schedule, pace: Pace) -> int | None:
         return None
     if facts.place.mode == Mode.CHANGES and facts.sweep_at is not None:
         return facts.sweep_at
-    return facts.now + (schedule.sweep_every or DAY_MS)
+    return facts.now + (schedule.sweep_every or DAY_MS) * pace.sweep_factor
 
 
 def begin(

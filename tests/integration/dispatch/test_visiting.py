@@ -243,3 +243,16 @@ async def test_list_that_a_person_asks_for_again_keeps_its_job(site: Site) -> No
     assert (await site.jobs())["issues"] == ("queued", "sweep")
     with pytest.raises(Conflict, match="is open already"):
         await site.db.write(lambda c: tasks.add(c, wanted))
+
+
+async def test_list_that_costs_a_request_for_each_item_is_swept_a_seventh_as_often(
+    site: Site,
+) -> None:
+    await site.discovered("issue_label_events", "issue_discussions")
+    for resource in ("issue_label_events", "issue_discussions"):
+        await site.visit(resource, watermark=1)
+    rows = await site.ask("SELECT resource, (sweep_at - last_at) / 3600000 FROM visit ORDER BY 1")
+    assert [tuple(row) for row in rows if row[0].startswith("issue_")] == [
+        ("issue_discussions", 24),
+        ("issue_label_events", 168),
+    ]
