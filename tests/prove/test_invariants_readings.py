@@ -147,9 +147,7 @@ def _truth(pages: LivingPages) -> dict[int | str, Any]:
 
 async def _ledger(world: Sim) -> tuple[int, int | None, str | None]:
     return await world.store.read(
-        lambda c: tuple(
-            c.exec_driver_sql("SELECT collected, expected, reason FROM ledger").one()
-        )
+        lambda c: tuple(c.exec_driver_sql("SELECT collected, expected, reason FROM ledger").one())
     )
 
 
