@@ -18,7 +18,8 @@ ALLOWED = {
     "website": "import fastapi\nimport starlette\nimport jinja2\nimport labtrawl.store",
     "store": "import sqlalchemy\nimport alembic\nimport sqlite3\nimport pysqlite3\nimport psycopg",
     "http": "import pyreqwest",
-    "sandbox": "import uvicorn",
+    "sandbox": "import uvicorn\nimport graphql",
+    "dataset": "import duckdb",
     "supervisor": "import msgspec\nimport labtrawl.http",
     "crawler": "import labtrawl.protocol\nimport labtrawl.gitlab\nimport labtrawl.dataset",
 }
@@ -74,6 +75,8 @@ def test_house_without_a_wrong_import_keeps_every_contract(house: Path) -> None:
         ("sandbox", "jinja2", "Only website knows the web framework"),
         ("crawler", "uvicorn", "Only the programs that serve start a server"),
         ("gitlab", "pyreqwest", "Only http goes out"),
+        ("store", "duckdb", "Only dataset makes tables"),
+        ("gitlab", "graphql", "Only the sandbox executes GraphQL"),
         ("crawler", "labtrawl.store", "The crawler reaches neither"),
         ("supervisor", "labtrawl.protocol", "The supervisor imports only"),
         ("website", "labtrawl.sandbox", "Only the cli imports the sandbox"),

@@ -17,6 +17,7 @@ MESSAGES = "tests/prove/test_invariants_messages.py"
 READINGS = "tests/prove/test_invariants_readings.py"
 VISITS = "tests/prove/test_invariants_visits.py"
 CODEC = "tests/prove/test_invariants_codec.py"
+VISITING = "tests/integration/dispatch/test_visiting.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ BUGS = [
         "store/visits.py",
         "    if mark is None or not reading.is_whole or mark > facts.now + SKEW_MS:\n",
         "    if mark is None or mark > facts.now + SKEW_MS:\n",
-        f"{VISITS}::test_list_read_again_forgets_nothing_whoever_dies_before_or_after_any_event",
+        f"{VISITING}::test_watermark_does_not_pass_what_was_left_unread",
     ),
     Bug(
         "a list opened again goes on at its old end",

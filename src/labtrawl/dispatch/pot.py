@@ -113,6 +113,8 @@ class Pot:
     not_before: int = 0
     is_endpoint: bool = False
     _open: dict[str, deque[_Entry]] = field(default_factory=dict)
+    # Requests of whom nothing was heard for so long that they count as sent, by holder.
+    _assumed: dict[str, int] = field(default_factory=dict)
     _sent: deque[tuple[int, int]] = field(default_factory=deque)
     _had: deque[tuple[int, str, int]] = field(default_factory=deque)
     _told: dict[str, int] = field(default_factory=dict)
@@ -163,12 +165,16 @@ class Pot:
             return  # nobody knows which of these are in the total
         self._told[holder] = total
         if before is None:
+            self._assumed.pop(holder, None)
             return
         if total < before:
             # Another process by this name: what its forerunner had not sent it never will.
             self._open.setdefault("", deque()).extend(self._open.pop(holder, ()))
+            self._assumed.pop(holder, None)
             return
-        left = total - before
+        # What is heard of so late was counted long ago, and is none of what is open now.
+        late = min(total - before, self._assumed.pop(holder, 0))
+        left = total - before - late
         entries = self._open.get(holder, deque())
         sent = 0
         while left > sent and entries:
@@ -247,9 +253,11 @@ class Pot:
         back = self._at - now
         if back > 0:
             self._shift(back)
-        for entries in self._open.values():
+        for holder, entries in self._open.items():
             while entries and entries[0].expires_at + WINDOW_MS <= now:
-                self._counted -= entries.popleft().requests
+                gone = entries.popleft().requests
+                self._counted -= gone
+                self._assumed[holder] = self._assumed.get(holder, 0) + gone
         while self._sent and self._sent[0][0] + WINDOW_MS <= now:
             self._counted -= self._sent.popleft()[1]
         while self._had and self._had[0][0] <= now - SHARED_MS:
