@@ -55,7 +55,7 @@ class JobRun:
     async def run(self) -> None:
         """Run to the end of the list, or give the job back when the crawler stops."""
         self.cursor = self._committed = self.visit.begin(self.cursor)
-        self._committed_at = self.clock.monotonic()
+        self._committed_at = self._told_at = self.clock.monotonic()
         try:
             if await self._read_until_it_stands():
                 await self._complete()

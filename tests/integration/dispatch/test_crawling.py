@@ -220,6 +220,8 @@ async def test_each_figure_of_the_statistics_moves(tmp_path: Path) -> None:
                 assert await peer.hear("ERROR") is not None
         async with raw_peer(site.path) as peer:
             await _as_before(site, peer)
+            # The second of two equal reports is behind the first.
+            await settled(lambda: manager.board.desk.statistics.duplicates > 0)
             during = await crawling.statistics()
         assert [key for key, value in before.items() if during[key] == value] == ["cooldown"]
         assert during["reconnects"] == {
