@@ -179,6 +179,7 @@ async def _task(
         processed_items=job.processed_items,
         mode=job.mode,
         since=None if job.since is None else _iso(job.since),
+        missing=job.missing,
         rate_limits=wire.RateLimits(max_requests_per_minute=_charged(desk, caller, job)),
     )
 

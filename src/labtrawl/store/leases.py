@@ -42,6 +42,8 @@ class ClaimedJob:
     mode: str = "full"
     # The server's instant (ms) after which a visit for changes reads; None where that is not known.
     since: int | None = None
+    # What a known object counts as that a whole reading misses: a lower role may not see it.
+    missing: str = "gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ WHERE id = ? AND state = 'queued'
 _CLAIMED_JOB = """
 SELECT j.id, j.fence, j.lease_expires_at, j.resource, j.priority, j.attempt, j.cursor,
   j.next_segment, j.processed_items, a.kind, a.gitlab_id, a.full_path, i.id, i.url, i.version,
-  j.account_id, j.mode, CASE WHEN j.mode = 'changes' THEN v.watermark END
+  j.account_id, j.mode, CASE WHEN j.mode = 'changes' THEN v.watermark END,
+  CASE WHEN j.read_role < v.role THEN 'forbidden' ELSE 'gone' END
 FROM job AS j JOIN area AS a ON a.id = j.area_id JOIN instance AS i ON i.id = a.instance_id
   LEFT JOIN visit AS v ON v.area_id = j.area_id AND v.resource = j.resource
 WHERE j.state = 'running' AND j.lease_holder = ?"""

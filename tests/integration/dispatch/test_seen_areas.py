@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from labtrawl.store import visits
 from labtrawl.store.engine import Database
 from tests.integration.dispatch.visits import SCHEDULE, Site, project, wish
 from tests.integration.store.table import store
@@ -87,6 +88,20 @@ async def test_higher_role_reads_again_and_a_lower_one_does_not(site: Site) -> N
     assert (await site.jobs())["issues"] == ("completed", "sweep")
     role = "SELECT role FROM visit WHERE resource = 'issues'"
     assert await site.ask(role) == [(40,)]
+
+
+async def test_what_a_lower_role_misses_counts_as_forbidden(site: Site) -> None:
+    """A guest sees no confidential issues: they are not gone."""
+    await site.discovered("issues")
+    assert (await site.visit("issues")).missing == "gone"  # with the role 30
+    await site.pass_time(7)
+    await site.open_due()
+    await site.discover(await site.claim("discovery"), project(role=10))
+    await site.visit("issues")  # for changes: it does not tell what is gone
+    await site.db.write(lambda c: visits.sweep_now(c, 2, "issues"))
+    assert (await site.visit("issues")).missing == "forbidden"
+    await site.db.write(lambda c: visits.sweep_now(c, 2, "issues"))
+    assert (await site.visit("issues")).missing == "gone"
 
 
 async def test_only_chosen_resources_are_planned(site: Site) -> None:
