@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from dataclasses import replace as with_other
 from functools import partial
 
 from msgspec.structs import replace
@@ -21,7 +22,7 @@ from labtrawl.crawler.paging import (
     refuse_circle,
     repeats_last,
 )
-from labtrawl.crawler.reader import Batch, Reader
+from labtrawl.crawler.reader import MOST_ROWS, Batch, Reader
 from labtrawl.crawler.records import has_none, keys_of
 from labtrawl.errors import NotFound
 from labtrawl.gitlab.catalog import Resource, find
@@ -42,7 +43,9 @@ async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
     """Yield the lists of all items of the parent's list, in its order, from the cursor on."""
     parent = parent_of(reader.resource)
     order = order_of(reader, parent)
-    async with aclosing(read(reader, reader.path(parent), cursor.query, parent)) as asked:
+    # A place is one on a page: a smaller one would not hold the row that was finished last.
+    whole = with_other(reader, per_page=MOST_ROWS)
+    async with aclosing(read(whole, reader.path(parent), cursor.query, parent)) as asked:
         async for one in asked:
             items = keys_of(one.page, reader.resource.parent_key)
             cursor = _find_place(cursor, one, items, order)

@@ -1,6 +1,7 @@
 """Reading a list: pages, totals, keyset, rows that move, parents that vanish, circles."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -297,3 +298,12 @@ async def test_parent_without_an_iid_is_refused(bad: object) -> None:
     lists = {f"{PROJECT}/merge_requests": [{"id": 1, "iid": bad}]}
     with pytest.raises(UnexpectedReply, match="no iid"):
         await read(reader_of(Shelf(lists), "merge_request_award_emoji"))
+
+
+async def test_place_on_a_page_of_parents_is_looked_for_on_a_page_as_large() -> None:
+    """A later try asks for smaller pages, but not where it stands in the middle of one."""
+    shelf = Shelf(_notes(_1=2, _2=2, _3=2))
+    reader = replace(reader_of(shelf, "merge_request_award_emoji"), per_page=50)
+    cursor = Cursor(query="scope=all&per_page=100", parent=2, items=4, parents=3)
+    assert (await read(reader, cursor))[0] == [300, 301]
+    assert "per_page=100" in shelf.asked[0]
