@@ -16,7 +16,7 @@ from labtrawl.gitlab.limits import REST, Limits
 from labtrawl.sandbox import Fault, Options, Server, World, build_world, running, truth
 from labtrawl.store import budgets, manifest, quiet
 from labtrawl.store.engine import Connection
-from tests.integration.protocol.wire import crawler, website
+from tests.integration.protocol.wire import crawler, settled, website
 from tests.rig.compare import collected_items, expected_items
 from tests.rig.crawl import Rig, rig
 
@@ -44,6 +44,13 @@ async def _spend(purse: Purse, ends_at: float) -> int:
 
 async def _until_refused(website: Rig) -> None:
     await _until(website, lambda c: any(row[3] for row in budgets.load(c)))
+
+
+async def _until_heard(website: Rig) -> None:
+    """Wait until two crawlers that ask for nothing have told three times that they live."""
+    heard = website.manager.board.desk.statistics.received
+    before = heard["heartbeat"]
+    await settled(lambda: heard["heartbeat"] >= before + 6)
 
 
 async def _until(website: Rig, wanted: Callable[[Connection], bool]) -> None:
@@ -194,7 +201,7 @@ async def test_quiet_hours_stop_a_crawl_with_the_reason_and_it_goes_on_after_the
                 await _until(website, _all_wait)
             before = (await asyncio.to_thread(_tally, server))["total"]
             reasons = await website.store.read(_reasons)
-            await asyncio.sleep(1.0)
+            await _until_heard(website)
             after = (await asyncio.to_thread(_tally, server))["total"]
             hours.windows = {}
             await website.store.write(quiet.let_go)

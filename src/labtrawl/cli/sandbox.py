@@ -80,7 +80,10 @@ def _world_flags(command: Callable[..., Any]) -> Any:
     for option in reversed(
         (
             click.option(
-                "--world", default="default", metavar="NAME", help="default, small or shared."
+                "--world",
+                default="default",
+                metavar="NAME",
+                help="default, small, shared; w1, w2, w3, w3n of the benchmarks (w3@0.1: a tenth).",
             ),
             click.option("--seed", default=1, help="Another seed is another world."),
             click.option(

@@ -202,4 +202,3 @@ STAGES = (
     ("test", ("unit", "hardware-in-loop", "lint")),
     ("deploy", ("package", "publish")),
 )
-COLOURS = ("#1f78d1", "#ed9121", "#6699cc", "#2b7a4b", "#c21e56", "#808080")

@@ -70,12 +70,17 @@ REASONS = {
         "Disk is full", "There is no room to write. Free some space; the work goes on by itself."
     ),
     "paused": Explanation("Paused", "Somebody paused it; it goes on when it is resumed."),
+    "unseen": Explanation(
+        "No longer visible",
+        "No account sees this area any more. It goes on by itself when one does again.",
+    ),
 }  # fmt: skip
 
 HOLDS = {
     "credential": "wait for a token that GitLab accepts",
     "disk": "wait for room on the disk",
     "paused": "are paused",
+    "unseen": "wait until an account sees their area again",
     "crawler": "wait for a free crawler",
     "later": "wait before their next try",
 }

@@ -1,10 +1,12 @@
 """A read that stops at any cursor and goes on gives the same rows as one that does not stop."""
 
 import asyncio
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labtrawl.crawler.reader import rows_a_page
 from tests.unit.crawler.shelf import PROJECT, Shelf, read, reader_of, rows, steps
 
 COUNTS = st.lists(st.integers(0, 8), max_size=7)
@@ -37,3 +39,8 @@ async def _check(
         rest, last = await read(reader, cursor)
         assert before + rest == whole
         assert last == end
+    # A later try asks for pages of a quarter of the rows.
+    coarse = reader_of(Shelf(lists, 4 * size), name, version)
+    for before, cursor in await steps(coarse):
+        later, _ = await read(replace(coarse, per_page=rows_a_page(3)), cursor)
+        assert before + later == whole

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 from labtrawl.clock import Clock
 from labtrawl.crawler.cursor import Cursor, decode_cursor
 from labtrawl.crawler.lists import batches
-from labtrawl.crawler.reader import Reader
+from labtrawl.crawler.reader import MOST_ROWS, Reader
 from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.gitlab.catalog import find
@@ -56,11 +56,18 @@ class Shelf:
 
     def _numbered(self, path: str, told: dict[str, str]) -> Answer:
         page = int(told.get("page", 1))
-        rows, start = self._asked_for(path, told), (page - 1) * self.size
+        size = self._size(told)
+        rows, start = self._asked_for(path, told), (page - 1) * size
         headers = self.headers(path, page)
-        if len(rows) < len(self.lists[path]) and start + self.size >= len(rows):
+        if size < self.size and start + size < len(rows):
+            headers["x-next-page"] = str(page + 1)
+        elif len(rows) < len(self.lists[path]) and start + size >= len(rows):
             headers.pop("x-next-page", None)
-        return _said(200, rows[start : start + self.size], headers)
+        return _said(200, rows[start : start + size], headers)
+
+    def _size(self, told: dict[str, str]) -> int:
+        """`size` rows stand for a whole page; who asks for a part of one gets that part of it."""
+        return max(1, self.size * int(told.get("per_page", MOST_ROWS)) // MOST_ROWS)
 
     def _asked_for(self, path: str, told: dict[str, str]) -> list[Row]:
         """The rows within the times of creation that the query tells, both inclusive."""
@@ -82,11 +89,12 @@ class Shelf:
         after = int(told.get("cursor", -1))
         rows = [row for row in self._asked_for(path, told) if row["iid"] > after]
         headers = {}
-        if len(rows) > self.size:
+        size = self._size(told)
+        if len(rows) > size:
             base = "&".join(part for part in query.split("&") if not part.startswith("cursor="))
-            last = rows[self.size - 1]["iid"]
+            last = rows[size - 1]["iid"]
             headers["link"] = f'<https://elsewhere/x?{base}&cursor={last}>; rel="next"'
-        return _said(200, rows[: self.size], headers)
+        return _said(200, rows[:size], headers)
 
 
 def _at(text: str) -> float:

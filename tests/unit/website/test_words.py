@@ -1,12 +1,19 @@
 """Plain words: every resource has a title of its own and a place among the columns."""
 
+from labtrawl.domain.job import HoldReason
 from labtrawl.gitlab.catalog import DISCOVERY, RESOURCES
+from labtrawl.website.words import HOLDS, REASONS, in_order, resource_title
 from labtrawl.website.words import RESOURCES as TITLES
-from labtrawl.website.words import in_order, resource_title
 
 
 def test_every_resource_of_the_catalog_has_a_title_and_no_other_has() -> None:
     assert set(TITLES) == {DISCOVERY} | {row.name for row in RESOURCES}
+
+
+def test_every_reason_to_hold_a_job_is_told_in_words() -> None:
+    for reason in HoldReason:
+        assert reason in HOLDS
+        assert reason in REASONS
 
 
 def test_titles_differ_but_for_the_details_of_groups_and_projects() -> None:
