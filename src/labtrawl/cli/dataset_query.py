@@ -44,7 +44,7 @@ def query(settings: Settings, sql: str, form: str) -> None:
     large dataset is better exported once. The SQL reaches no file and no network.
     """  # noqa: D301 - click reads \b
     from labtrawl.dataset.export import write_tables
-    from labtrawl.dataset.query import ask, named_tables, open_locked
+    from labtrawl.dataset.query import ask, named_tables, obeying, open_locked
 
     wanted = plan(settings, manifest_of(settings), named_tables(sql))
     with tempfile.TemporaryDirectory(prefix="labtrawl-query-") as folder:
@@ -53,7 +53,10 @@ def query(settings: Settings, sql: str, form: str) -> None:
         with bar(wanted.records()) as told:
             report = write_tables(wanted, "duckdb", Path(folder, "tables"), work, told)
         tell_wrong(report.wrong)
-        with open_locked(Path(folder, "tables"), Path(folder, "spilled")) as connection:
+        with (
+            open_locked(Path(folder, "tables"), Path(folder, "spilled")) as connection,
+            obeying(connection),
+        ):
             _show(ask(connection, sql, as_json=form == "json"), form)
 
 

@@ -4,9 +4,13 @@ The database is opened for reading only, without files, network or extensions, a
 locked before the SQL runs (DuckDB, "Securing DuckDB").
 """
 
+import contextlib
 import difflib
 import json
 import re
+import signal
+import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +30,7 @@ NAMES: Final = frozenset(
 _READS: Final = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}
 _FORMULA: Final = re.compile(FORMULA)
 _TEXTS: Final = {"VARCHAR", "JSON"}
+_INTERRUPT_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,42 @@ def open_locked(path: Path, spill: Path) -> duckdb.DuckDBPyConnection:
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+@contextlib.contextmanager
+def obeying(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let Ctrl-C end what the main thread asks of DuckDB meanwhile.
+
+    DuckDB looks for signals between its own steps only, and takes none while its other threads
+    work, which may be for ever. So the signal is heard beside it.
+    """
+    heard, told = socket.socketpair()
+    with heard, told:
+        told.setblocking(False)
+        before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+        ear = threading.Thread(target=_interrupt, args=(heard, connection), daemon=True)
+        ear.start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            told.shutdown(socket.SHUT_WR)
+            ear.join()
+
+
+def _interrupt(heard: socket.socket, connection: duckdb.DuckDBPyConnection) -> None:
+    """Interrupt the query once a signal is heard, and again until nobody asks any more.
+
+    Once is not enough: a query that begins just then forgets it.
+    """
+    while said := heard.recv(64):
+        if signal.SIGINT in said:
+            heard.settimeout(_INTERRUPT_SECONDS)
+            break
+    while said:
+        connection.interrupt()
+        with contextlib.suppress(TimeoutError):
+            said = heard.recv(64)
 
 
 def ask(connection: duckdb.DuckDBPyConnection, sql: str, *, as_json: bool) -> Answer:
