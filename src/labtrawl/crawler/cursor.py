@@ -18,6 +18,14 @@ class Window(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", ar
     before: tuple[int | str, ...] = ()
 
 
+class Tag(msgspec.Struct, frozen=True, array_like=True):
+    """GitLab's mark of the only page that a list had (`ETag`), and which request and policy it is of."""
+
+    etag: str
+    request: str
+    policy: str
+
+
 class Cursor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """A place in a list, or in the list of lists.
 
@@ -26,7 +34,8 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     list is read in `windows` at once, each with a place of its own.
 
     In a list of lists `query` is the page in hand, `parent` the last row of it whose own list is
-    finished, `child` the row whose list goes on at `child_query`, `parents` how many rows there are.
+    finished, `child` the row whose list goes on at `child_query`, `parents` how many rows there are,
+    `seen` counts those whose lists are finished.
 
     `expected` is the highest total that GitLab gave, `changed` says that the list was not the same
     all the time, `gone` counts the rows whose own lists had vanished, `passes` how often a list that
@@ -36,8 +45,10 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     `written` counts the records that the visit committed.
 
     By GraphQL a list of lists is read in blocks of iids: `block` is the first iid that is not
-    committed, `top` the highest when the visit began, `seen` counts the items that were there, and
-    `after` is GitLab's own cursor of the page to ask for next.
+    committed, `top` the highest when the visit began, and `after` is GitLab's own cursor of the page to ask for next.
+
+    `tag` marks a list that was read in one page. The next visit begins with the cursor of the one
+    before as its `last` (`store.jobs.reopen`): a list that did not change is not sent again.
     """
 
     query: str | None = None
@@ -61,6 +72,13 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     top: int | None = None
     seen: int = 0
     after: str | None = None
+    tag: Tag | None = None
+    last: "Cursor | None" = None
+
+    @property
+    def share_told(self) -> str:
+        """How many of the items are through, in words; empty where nobody knows how many there are."""
+        return f", {self.seen} of {self.parents} items" if self.parents else ""
 
     def encode(self) -> str:
         """Return it as text for the wire and the database."""

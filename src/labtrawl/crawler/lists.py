@@ -2,15 +2,17 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 
 from msgspec.structs import replace
 
-from labtrawl.crawler import batched, windows
-from labtrawl.crawler.cursor import Cursor
+from labtrawl.crawler import batched, marks, windows
+from labtrawl.crawler.cursor import Cursor, Tag
 from labtrawl.crawler.paging import BY_CREATION, Asked, order_of, read
 from labtrawl.crawler.reader import Batch, Reader
 from labtrawl.dataset.policy import FetchedRecord
 from labtrawl.errors import Forbidden, NotFound
+from labtrawl.gitlab.client import Unchanged
 from labtrawl.gitlab.pages import Page, count_in, page_number, parameter
 
 
@@ -27,59 +29,92 @@ async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
         return
     else:
         found = listed(reader, cursor)
-    async with aclosing(found) as whole:
-        async for batch in whole:
-            yield batch
+    try:
+        async with aclosing(found) as whole:
+            async for batch in whole:
+                yield batch
+    except Unchanged:
+        yield _same(cursor)
+
+
+def _same(cursor: Cursor) -> Batch:
+    """Return the end of a list that is as its last visit read it."""
+    assert cursor.last is not None
+    ended = replace(cursor.last, changed=False, passes=0, started_at=cursor.started_at, written=0)
+    return Batch([], ended, is_same=True)
 
 
 async def _single(reader: Reader, cursor: Cursor) -> Batch:
     """Read one object as a list of one."""
     resource = reader.resource
-    page = await reader.gitlab.single(reader.path(resource), resource.query)
-    return Batch(reader.records(page), replace(cursor, items=1, expected=1, ended=True))
+    path = reader.path(resource)
+    etag = reader.etag(cursor, path, resource.query)
+    try:
+        page = await reader.gitlab.single(path, resource.query, etag)
+    except Unchanged:
+        return _same(cursor)
+    tag = Tag(page.etag, page.request, reader.policy) if page.etag else None
+    ended = replace(cursor, items=1, expected=1, ended=True, tag=tag, last=None)
+    return Batch(reader.records(page), ended)
 
 
 async def listed(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
     """Yield a flat list's pages from the cursor on, to its end; a long one in windows."""
-    found = windows.batches(reader, cursor) if cursor.windows else _in_order(reader, cursor)
-    async with aclosing(found) as whole:
-        async for batch in whole:
-            cursor = batch.cursor
-            yield batch
-    if cursor.windows and not cursor.ended:
-        async with aclosing(windows.batches(reader, cursor)) as rest:
-            async for batch in rest:
-                yield batch
+    under_way: windows.UnderWay = {}
+    try:
+        if not cursor.windows:
+            async with aclosing(_in_order(reader, cursor)) as whole:
+                async for batch in whole:
+                    cursor = batch.cursor
+                    if cursor.windows:
+                        windows.ask_more(reader, cursor, under_way)
+                    yield batch
+        if cursor.windows and not cursor.ended:
+            async with aclosing(windows.batches(reader, cursor, under_way)) as rest:
+                async for batch in rest:
+                    yield batch
+    finally:
+        await windows.drop(under_way)
 
 
 async def _in_order(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
     """Yield pages one after the other, to the end or to where the list turns out to be long."""
     path, resource = reader.path(reader.resource), reader.resource
     is_along = order_of(reader, resource) is not None
-    async with aclosing(read(reader, path, cursor.query, resource)) as asked:
+    mark = partial(reader.etag, cursor)
+    async with aclosing(read(reader, path, cursor.query, resource, mark)) as asked:
         async for one in asked:
             records = reader.records(one.page)
             fresh = [record for record in records if record.id not in cursor.before]
             is_repeated = len(fresh) < len(records) and not is_along
             cursor = _past(reader, cursor, one, len(fresh), is_repeated)
             cursor = replace(cursor, before=_movable(records, one.page))
+            more: list[FetchedRecord] = []
             if windows.is_long(reader, cursor, one.page):
-                cursor = await _cut(reader, cursor, one.page, records)
-            yield Batch(fresh, cursor)
+                cursor, more = await _cut(reader, cursor, one.page, records)
+            yield Batch(fresh + more, cursor)
             if cursor.windows:
                 return
 
 
-async def _cut(reader: Reader, cursor: Cursor, page: Page, records: list[FetchedRecord]) -> Cursor:
-    """Cut a list behind a page, unless GitLab counts few rows, or tells no time to cut at."""
+async def _cut(
+    reader: Reader, cursor: Cursor, page: Page, records: list[FetchedRecord]
+) -> tuple[Cursor, list[FetchedRecord]]:
+    """Cut a list behind a page, unless GitLab counts few rows, or tells no time to cut at.
+
+    The rows that come with it were asked for to find out where.
+    """
     expected = await _count(reader)
     if expected is not None:
         cursor = replace(cursor, expected=expected, expected_by=reader.resource.statistics)
     since, until = windows.bounds(page)
     if since is None or (expected is not None and expected < windows.LONG):
-        return cursor
+        return cursor, []
+    marked = None if expected is None else await marks.cut(reader, cursor, page, expected)
+    if marked is not None:
+        return marked.cursor, marked.records
     cursor = windows.begin(reader, cursor, since, until)
-    return replace(cursor, before=tuple(record.id for record in records))
+    return replace(cursor, before=tuple(record.id for record in records)), []
 
 
 async def _count(reader: Reader) -> int | None:
@@ -97,6 +132,7 @@ async def _count(reader: Reader) -> int | None:
 
 def _past(reader: Reader, cursor: Cursor, one: Asked, fresh: int, is_repeated: bool) -> Cursor:
     page, total = one.page, _total(reader, cursor, one, fresh)
+    is_only = cursor.query is None and cursor.before == ()
     is_whole = not parameter(one.query, BY_CREATION.since)
     has_moved = is_whole and cursor.expected is not None and total not in (None, cursor.expected)
     return replace(
@@ -106,6 +142,8 @@ def _past(reader: Reader, cursor: Cursor, one: Asked, fresh: int, is_repeated: b
         expected=cursor.expected if total is None else max(total, cursor.expected or 0),
         changed=cursor.changed or is_repeated or has_moved,
         ended=page.next_query is None,
+        tag=reader.tag(page) if is_only else None,
+        last=None,
     )
 
 

@@ -12,7 +12,7 @@ from labtrawl.crawler.reader import Reader
 from labtrawl.crawler.records import last_instant
 from labtrawl.errors import GitLabError
 from labtrawl.gitlab.catalog import Resource
-from labtrawl.gitlab.client import PagingRefused
+from labtrawl.gitlab.client import PagingRefused, Unchanged
 from labtrawl.gitlab.pages import (
     Page,
     page_number,
@@ -28,10 +28,12 @@ PER_PAGE = 100
 # A list that nobody counts is read one page further ahead for each so many pages that it had: what
 # turns out to lie behind its end stays a small part of all.
 PAGES_AHEAD = 20
+# Pages of a numbered list that are in memory at once: they come in order, and wait for the first.
+MOST_AHEAD = 8
 
 
 Seen = set[tuple[tuple[str, str], ...]]
-"""The places of a list that were asked for."""
+"""The places of a list that were asked for, and what was read there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +63,30 @@ def order_of(reader: Reader, resource: Resource) -> Order | None:
     return BY_CREATION if resource.windowed and reader.since is None else None
 
 
-def read(reader: Reader, path: str, query: str | None, resource: Resource) -> AsyncGenerator[Asked]:
-    """Yield a list's pages from `query` on, in the way that loses least; from the start for None."""
+Mark = Callable[[str, str], str]
+"""The `ETag` to ask with, given path and query; empty for none."""
+
+
+def _unmarked(_path: str, _query: str) -> str:
+    return ""
+
+
+def read(
+    reader: Reader, path: str, query: str | None, resource: Resource, mark: Mark = _unmarked
+) -> AsyncGenerator[Asked]:
+    """Yield a list's pages from `query` on, in the way that loses least; from the start for None.
+
+    Raises Unchanged where it has one page, which is as `mark` has it.
+    """
     query = None if query is None else resized(query, reader.per_page)
     order = order_of(reader, resource)
     if order is not None:
-        return advancing(reader, path, query, resource, order)
-    return pages(reader, path, query, resource)
+        return advancing(reader, path, query, resource, order, mark)
+    return pages(reader, path, query, resource, mark)
 
 
 async def pages(
-    reader: Reader, path: str, query: str | None, resource: Resource
+    reader: Reader, path: str, query: str | None, resource: Resource, mark: Mark = _unmarked
 ) -> AsyncGenerator[Asked]:
     """Yield a list's pages in order from `query` on, each with its query; from the start for None.
 
@@ -79,14 +94,14 @@ async def pages(
     one more for each so many that an uncounted list turned out to have.
     """
     asked = query or resized(reader.first_query(resource), reader.per_page)
-    last = await _first(reader, path, asked, is_first=query is None)
+    last = await _first(reader, path, asked, mark, is_first=query is None)
     seen: Seen = set()
     refuse_circle(seen, last)
     count = 1
     yield last
     while last.page.next_query is not None:
         calls = _calls(reader, path, last, count)
-        async with aclosing(ahead(calls, reader.width)) as answers:
+        async with aclosing(ahead(calls, min(reader.width, MOST_AHEAD))) as answers:
             async for following in answers:
                 if not _follows(last, following):
                     break
@@ -98,15 +113,24 @@ async def pages(
                     return
 
 
-async def _first(reader: Reader, path: str, query: str, *, is_first: bool) -> Asked:
+async def _first(reader: Reader, path: str, query: str, mark: Mark, *, is_first: bool) -> Asked:
     """Read a page; a GitLab that refuses keyset paging of this list is asked by page numbers."""
     try:
-        return Asked(query, await reader.gitlab.page(path, query))
+        return await _marked(reader, path, query, mark)
     except PagingRefused:
         if not is_first or "pagination=keyset" not in query:
             raise
-    query = without_keyset(query)
-    return Asked(query, await reader.gitlab.page(path, query))
+    return await _marked(reader, path, without_keyset(query), mark)
+
+
+async def _marked(reader: Reader, path: str, query: str, mark: Mark) -> Asked:
+    """Read a page. Raises Unchanged where it is as it was, and still the only one."""
+    try:
+        return Asked(query, await reader.gitlab.page(path, query, mark(path, query)))
+    except Unchanged as same:
+        if same.is_last:
+            raise
+    return await ask(reader, path, query)
 
 
 def _calls(
@@ -126,7 +150,7 @@ def _calls(
 def _last_number(reader: Reader, page: Page, number: int, count: int) -> int:
     if page.total is not None:
         return -(-page.total // reader.per_page)
-    return number + min(reader.width - 1, count // PAGES_AHEAD)
+    return number + min(reader.width - 1, MOST_AHEAD - 1, count // PAGES_AHEAD)
 
 
 async def ask(reader: Reader, path: str, query: str) -> Asked:
@@ -141,14 +165,25 @@ def _follows(last: Asked, following: Asked) -> bool:
 
 
 def refuse_circle(seen: Seen, last: Asked) -> None:
-    """Note a page as read. Raises GitLabError where its next one was read before."""
-    seen.add(place_of(last.query))
+    """Note a page as read. Raises GitLabError where its next one, or all of its rows, were read before.
+
+    Whoever answers each number with the same rows would be asked for ever.
+    """
+    rows = (("rows", last.page.sha256),)
+    if last.page.rows and rows in seen:
+        raise GitLabError(f"GitLab's pages go in a circle: {last.page.request} repeats another")
+    seen.update((place_of(last.query), rows))
     if last.page.next_query is not None and place_of(last.page.next_query) in seen:
         raise GitLabError(f"GitLab's pages go in a circle: {last.page.request} leads back")
 
 
 async def advancing(
-    reader: Reader, path: str, query: str | None, resource: Resource, order: Order
+    reader: Reader,
+    path: str,
+    query: str | None,
+    resource: Resource,
+    order: Order,
+    mark: Mark = _unmarked,
 ) -> AsyncGenerator[Asked]:
     """Yield the pages of a list in the order of an instant, each beginning where the last one ended.
 
@@ -156,7 +191,7 @@ async def advancing(
     unseen. The rows of the last instant come again; a keyset of GitLab's own is followed as it is.
     """
     asked = query or resized(reader.first_query(resource), reader.per_page)
-    last = await _first(reader, path, asked, is_first=query is None)
+    last = await _first(reader, path, asked, mark, is_first=query is None)
     seen: Seen = set()
     while True:
         last = Asked(last.query, with_other(last.page, next_query=behind(last, order)))

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from labtrawl.crawler.cursor import Cursor
+from labtrawl.crawler.cursor import Cursor, Tag
 from labtrawl.crawler.records import records_of
 from labtrawl.dataset.policy import FetchedRecord
 from labtrawl.gitlab.catalog import Resource, changes_query, list_query
-from labtrawl.gitlab.client import GitLab
+from labtrawl.gitlab.client import GitLab, request_of
 from labtrawl.gitlab.graphql_pace import Learnt
 from labtrawl.gitlab.pages import Page
 
@@ -22,10 +22,14 @@ def rows_a_page(attempt: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The records of a page, and where to go on once they are committed."""
+    """The records of a page, and where to go on once they are committed.
+
+    `is_same` says that the whole list is as the visit before read it: it was not sent again.
+    """
 
     records: list[FetchedRecord]
     cursor: Cursor
+    is_same: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,12 @@ class Reader:
     gitlab_version: str
     version: tuple[int, int]
     since: datetime | None = None
-    width: int = 8
+    width: int = 16
     learnt: Learnt | None = None
     # Smaller where GitLab could not answer a whole page in time (doc/api/rest, time-outs).
     per_page: int = MOST_ROWS
+    # What the gate lets pass of a row: a page that was read under another one is asked for anew.
+    policy: str = ""
 
     def path(self, resource: Resource, item: int | str | None = None) -> str:
         """Return where this area has the resource, or one item of its parent has."""
@@ -61,6 +67,24 @@ class Reader:
     def item_query(self) -> str:
         """Return the query of the first page of one item's list."""
         return list_query(self.resource, self.version)
+
+    def tag(self, page: Page) -> Tag | None:
+        """Return the mark of a list's only page, which its next visit can ask with.
+
+        None where the page was full: one that follows it would not show in it.
+        """
+        is_asked_again = self.since is None or not self.resource.changes
+        is_whole = page.next_query is None and len(page.rows) < self.per_page
+        if not page.etag or not is_asked_again or not is_whole:
+            return None
+        return Tag(page.etag, page.request, self.policy)
+
+    def etag(self, cursor: Cursor, path: str, query: str) -> str:
+        """Return the mark to ask a list's first page with; empty where it is to be sent whole."""
+        tag = cursor.last.tag if cursor.last is not None else None
+        if tag is None or (tag.request, tag.policy) != (request_of(path, query), self.policy):
+            return ""
+        return tag.etag
 
     def is_by_change(self, resource: Resource) -> bool:
         """Say whether rows come in the order of their change: one that changes moves to the end."""

@@ -5,6 +5,7 @@ the cursor moves only in the transaction that names the segment.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -51,6 +52,8 @@ class JobRun:
     _committed_at: float = 0.0
     _told_at: float = 0.0
     _is_at_disk: bool = False
+    # The list is as the visit before read it, which needs no comparing.
+    _is_same: bool = False
 
     async def run(self) -> None:
         """Run to the end of the list, or give the job back when the crawler stops."""
@@ -93,14 +96,17 @@ class JobRun:
         return True
 
     async def _missing(self) -> set[int | str]:
-        return await self.known.missing() if self.visit.looks_for_missing(self.cursor) else set()
+        if self._is_same or not self.visit.looks_for_missing(self.cursor):
+            return set()
+        return await self.known.missing()
 
     async def _take(self, batch: Batch) -> None:
         name = self.reader.resource.name
-        gated = [policy.apply(self.policy_name, name, record) for record in batch.records]
+        gated = policy.apply_all(self.policy_name, name, batch.records)
         if self.visit.compares(self.cursor):
             gated = await self.known.fresh(gated)
         await self._write(gated)
+        self._is_same = batch.is_same
         self.cursor = replace(
             batch.cursor,
             started_at=_earlier(self.cursor.started_at, self.reader.gitlab.tally.first_served_at),
@@ -126,10 +132,12 @@ class JobRun:
 
     async def _bury(self, ids: set[int | str]) -> None:
         """Write down that known objects are no longer there, where a whole reading missed them."""
+        if not ids:
+            return
         name, now = self.reader.resource.name, self.clock.now()
         state = self.visit.state_of_missing(has_met_any=self.known.has_met_any)
         buried = tombstones(self.reader, sorted(ids, key=str), state, now)
-        await self._write([policy.apply(self.policy_name, name, record) for record in buried])
+        await self._write(policy.apply_all(self.policy_name, name, buried))
         self.known.bury(ids)
         self.cursor = replace(self.cursor, written=self.cursor.written + len(ids))
 
@@ -143,6 +151,8 @@ class JobRun:
         await self.line.checkpoint(self.cursor.encode(), closed, self._figures())
         self._committed = self.cursor
         self._committed_at = self.clock.monotonic()
+        # A checkpoint says nothing of the stage: it is told anew.
+        self._told_at = -math.inf
 
     async def _close_segment(self) -> Closed | None:
         segment = None if self.sink.is_idle else await self._at_disk(self.sink.close_segment)
@@ -178,7 +188,8 @@ class JobRun:
         now = self.clock.monotonic()
         if now - self._told_at >= TELL_SECONDS:
             self._told_at = now
-            self.line.tell(f"reading {self.reader.resource.name}", self._figures())
+            stage = f"reading {self.reader.resource.name}{self.cursor.share_told}"
+            self.line.tell(stage, self._figures())
 
     def _figures(self) -> Figures:
         tally = self.reader.gitlab.tally

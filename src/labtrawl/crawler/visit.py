@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from msgspec.structs import replace
+
 from labtrawl.crawler.cursor import Cursor
 from labtrawl.crawler.reader import Reader
 from labtrawl.dataset.policy import GONE, NO_BODY, UNKNOWN, FetchedRecord
@@ -41,8 +43,8 @@ class Visit:
     def begin(self, cursor: Cursor) -> Cursor:
         """Return where to begin: from the start where what was met before counts, and is not kept."""
         if self.mode == SWEEP or cursor.passes:
-            return Cursor(passes=cursor.passes, written=cursor.written)
-        return cursor
+            return Cursor(passes=cursor.passes, written=cursor.written, last=cursor.last)
+        return cursor if self.compares(cursor) else replace(cursor, last=None)
 
     def compares(self, cursor: Cursor) -> bool:
         """Say whether records are compared with what the dataset holds."""

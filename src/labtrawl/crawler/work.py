@@ -55,7 +55,7 @@ class Tools:
     jitter: Callable[[], float]
     stopping: Callable[[], bool]
     # Requests of one list that may be under way at once.
-    width: int = 8
+    width: int = 16
     # What did not change since is left out, where GitLab can tell.
     since: datetime | None = None
     # Whether what GraphQL gives in blocks is read by it.
@@ -133,7 +133,8 @@ class Worker:
         )
         cursor = decode_cursor(task.custom_parameters.resume_state)
         if task.command == catalog.DISCOVERY:
-            discovery = Discovery(gitlab, line, self.tools.scope, stopping, cursor, task.full_path)
+            scope, known = self.tools.scope, task.known_areas
+            discovery = Discovery(gitlab, line, scope, stopping, cursor, task.full_path, known)
             await discovery.run()
         else:
             await self._read(task, gitlab, line, stopping)
@@ -164,6 +165,7 @@ class Worker:
             self.tools.width,
             self._learnt_of(task),
             rows_a_page(task.attempt),
+            task.policy,
         )
         visit = Visit(task.mode, task.missing, is_flat=not resource.parent)
         if resource.watches:

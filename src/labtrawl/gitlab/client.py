@@ -3,11 +3,12 @@
 Statuses mean what doc/api/rest/troubleshooting.md and the API helpers of GitLab 19.3 say.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -26,7 +27,7 @@ from labtrawl.errors import (
     UnexpectedReply,
 )
 from labtrawl.gitlab.limits import REST, UNMETERED, Limits, Meter, class_of, read_limits
-from labtrawl.gitlab.pages import Page, read_page, read_single, served_at
+from labtrawl.gitlab.pages import Page, has_next, read_page, read_single, served_at
 from labtrawl.http import Answer, Http
 
 log = logs.get("crawler.gitlab")
@@ -43,6 +44,11 @@ LONGEST_RETRY_AFTER_SECONDS = 86_400.0
 # A clock of ours that is further behind was never set.
 CREDIBLE_SKEW_MS = 86_400_000
 MESSAGE_LENGTH = 200
+# Why GitLab lets an account read nothing at all (lib/gitlab/auth/user_access_denied_reason.rb): no
+# list is to blame, and a person can mend it.
+_SHUT_OUT = re.compile(
+    r"403 Forbidden - (Your (account|primary email|password) |You .*Terms of Se)"
+)
 
 
 class PagingRefused(GitLabError):
@@ -55,6 +61,17 @@ class TooMuch(GitLabError):
     """So much at once is not answered: whoever asks may ask for less, the same is not sent again."""
 
     retryable = True
+
+
+class Unchanged(GitLabError):
+    """304: no failure; what was asked for is what its `etag` marks (RFC 9110, 13.1.2).
+
+    The mark is of the rows alone: without `is_last` a page follows by now.
+    """
+
+    def __init__(self, message: str, *, is_last: bool) -> None:
+        super().__init__(message)
+        self.is_last = is_last
 
 
 class Moved(GitLabError):
@@ -85,6 +102,8 @@ class Tally:
     waited_seconds: float = 0.0
     # GitLab's own time (ms) of the earliest answer.
     first_served_at: int | None = None
+    # Whether an answer told of a limit of requests.
+    is_limited: bool = False
 
     def served(self, at: int | None, now_ms: int) -> None:
         """Hear when an answer was given, by GitLab's clock, and when it came, by ours.
@@ -117,13 +136,16 @@ class GitLab:
     # Given a token that GitLab refused; says whether `token` gives another one by now.
     renew: Callable[[Secret], Awaitable[bool]] = _never
 
-    async def page(self, path: str, query: str) -> Page:
-        """Read one page of a list; tried again while that can help. Raises GitLabError."""
-        return await self._read(path, query, single=False)
+    async def page(self, path: str, query: str, etag: str = "") -> Page:
+        """Read one page of a list; tried again while that can help.
 
-    async def single(self, path: str, query: str = "") -> Page:
-        """Read one object as a page of one row. Raises GitLabError."""
-        return await self._read(path, query, single=True)
+        Raises GitLabError; Unchanged where it is what `etag` marks.
+        """
+        return await self._read(path, query, single=False, etag=etag)
+
+    async def single(self, path: str, query: str = "", etag: str = "") -> Page:
+        """Read one object as a page of one row. Raises as `page` does."""
+        return await self._read(path, query, single=True, etag=etag)
 
     async def post(self, path: str, body: bytes, check: Check) -> tuple[Answer, datetime]:
         """Send JSON to a path below /api/; the answer that `check` let pass, and when it came.
@@ -135,9 +157,11 @@ class GitLab:
             path, class_, lambda: self._asked(f"/api/{path}", class_, check, body)
         )
 
-    async def _read(self, path: str, query: str, single: bool) -> Page:
+    async def _read(self, path: str, query: str, single: bool, etag: str) -> Page:
         class_ = class_of(path)
-        return await self._tried(path, class_, lambda: self._once(path, class_, query, single))
+        return await self._tried(
+            path, class_, lambda: self._once(path, class_, query, single, etag)
+        )
 
     async def _tried(self, path: str, class_: str, once: Callable[[], Awaitable[T]]) -> T:
         attempt = 0
@@ -174,36 +198,53 @@ class GitLab:
         self.tally.waited_seconds += seconds
         await self.clock.sleep(seconds)
 
-    async def _once(self, path: str, class_: str, query: str, single: bool) -> Page:
-        request = f"/api/v4/{path}" + (f"?{query}" if query else "")
-        answer, now = await self._asked(request, class_, check_status)
+    async def _once(self, path: str, class_: str, query: str, single: bool, etag: str) -> Page:
+        request = request_of(path, query)
+        check = check_known if etag else check_status
+        answer, now = await self._asked(request, class_, check, etag=etag)
         fetched_at = now.isoformat(timespec="milliseconds")
         if single:
             return read_single(answer, request, fetched_at)
         return read_page(answer, request, query, fetched_at)
 
     async def _asked(
-        self, request: str, class_: str, check: Check, body: bytes | None = None
+        self, request: str, class_: str, check: Check, body: bytes | None = None, etag: str = ""
     ) -> tuple[Answer, datetime]:
         token = self.token()
-        answer = await self._send(request, token, body)
+        answer = await self._send(request, token, body, etag)
         if answer.status == 401 and _is_json(answer) and await self.renew(token):
             await self.meter.take(class_)
-            answer = await self._send(request, self.token(), body)
+            answer = await self._send(request, self.token(), body, etag)
         now = self.clock.now().astimezone(UTC)
         self.tally.served(served_at(answer), int(now.timestamp() * 1000))
-        if _is_json(answer) or answer.status == 429:
-            self.meter.told(class_, read_limits(answer, now))
+        limits = read_limits(answer, now)
+        self.tally.is_limited = self.tally.is_limited or limits is not None
+        if _is_json(answer) or answer.status in (304, 429):
+            self.meter.told(class_, limits)
         check(answer, request, now)
         return answer, now
 
-    async def _send(self, request: str, token: Secret, body: bytes | None) -> Answer:
+    async def _send(self, request: str, token: Secret, body: bytes | None, etag: str) -> Answer:
         self.tally.requests += 1
         headers = {"authorization": f"Bearer {token.reveal()}", "accept": "application/json"}
+        if etag:
+            headers["if-none-match"] = etag
         if body is None:
             return await self.http.get(request, headers)
         headers["content-type"] = "application/json"
         return await self.http.request("POST", request, headers, body)
+
+
+def request_of(path: str, query: str) -> str:
+    """Return what is asked for: the target of the request."""
+    return f"/api/v4/{path}" + (f"?{query}" if query else "")
+
+
+def check_known(answer: Answer, request: str, now: datetime) -> None:
+    """Raise Unchanged for 304 to who has the page; else as `check_status`."""
+    if answer.status == 304:
+        raise Unchanged(f"{request} is as it was", is_last=not has_next(answer))
+    check_status(answer, request, now)
 
 
 def check_status(answer: Answer, request: str, now: datetime) -> None:
@@ -222,7 +263,24 @@ def check_status(answer: Answer, request: str, now: datetime) -> None:
         raise UnexpectedReply(f"a cache before GitLab answered what nobody asked ({said})")
     if 300 <= status < 400:
         raise _moved(answer, said)
+    if status == 403:
+        _check_account(answer, said)
     _refuse(status, said)
+
+
+def _check_account(answer: Answer, said: str) -> None:
+    """Raise Unauthorized where not the list but token or account are refused everything.
+
+    A fine-grained token lacks a right for one list (`insufficient_granular_scope`): a gap of that.
+    """
+    told = _told(answer)
+    if told.get("error") == "insufficient_scope":
+        raise Unauthorized(f"the token lacks the scope read_api ({said}); make one that has it")
+    if _SHUT_OUT.match(str(told.get("message"))):
+        raise Unauthorized(
+            f"GitLab lets this account read nothing ({said}); sign in to GitLab in a browser, or ask"
+            " its administrators, then connect the account again"
+        )
 
 
 def _check_limits(answer: Answer, said: str, now: datetime) -> None:
@@ -308,6 +366,14 @@ def _said(answer: Answer) -> str:
     if isinstance(body, dict):
         body = body.get("message") or body.get("error_description") or body.get("error") or ""
     return _shorten(str(body))
+
+
+def _told(answer: Answer) -> dict[str, Any]:
+    """The fields of an error in JSON; empty for any other body."""
+    try:
+        return msgspec.json.decode(answer.body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
 
 
 def _shorten(text: str) -> str:

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
@@ -19,10 +20,13 @@ from labtrawl.http import Answer
 
 # Digits of a count: no list has more rows, and the number fits everywhere.
 LONGEST_COUNT = 15
+OBJECT = ord("{")
 # No number has so many digits, and readers of the dataset refuse it (sys.set_int_max_str_digits).
 LONGEST_NUMBER = 4300
+# A longer one shows as so many digits in a row when every so many-th byte is looked at.
+SAMPLED = 50
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
-_TOO_LONG = b"0" * (LONGEST_NUMBER + 1)
+_TOO_LONG = b"0" * (LONGEST_NUMBER // SAMPLED)
 _LINK = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 _ROWS = msgspec.json.Decoder(list[msgspec.Raw])
 _ROW = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -30,7 +34,10 @@ _ROW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows as GitLab sent them; `next_query` is None on the last page, `total` where it is known."""
+    """Rows as GitLab sent them; `next_query` is None on the last page, `total` where it is known.
+
+    `etag` is GitLab's mark of these very bytes; empty where it gives none.
+    """
 
     rows: list[msgspec.Raw]
     next_query: str | None
@@ -38,6 +45,7 @@ class Page:
     request: str
     sha256: str
     fetched_at: str
+    etag: str = ""
 
 
 def read_page(answer: Answer, request: str, query: str, fetched_at: str) -> Page:
@@ -55,6 +63,7 @@ def read_page(answer: Answer, request: str, query: str, fetched_at: str) -> Page
         request,
         hashlib.sha256(answer.body).hexdigest(),
         fetched_at,
+        answer.headers.get("etag", ""),
     )
 
 
@@ -66,7 +75,8 @@ def read_single(answer: Answer, request: str, fetched_at: str) -> Page:
         _check_readable(answer.body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UnexpectedReply(f"GitLab answered {request} with no object: {error}") from error
-    return Page([row], None, 1, request, hashlib.sha256(answer.body).hexdigest(), fetched_at)
+    sha256, etag = hashlib.sha256(answer.body).hexdigest(), answer.headers.get("etag", "")
+    return Page([row], None, 1, request, sha256, fetched_at, etag)
 
 
 def _check_readable(body: bytes) -> None:
@@ -74,8 +84,9 @@ def _check_readable(body: bytes) -> None:
 
     The decoder skips over texts without looking at their encoding, and over numbers of any length.
     """
-    str(body, "utf-8")
-    if _TOO_LONG in body.translate(_DIGITS):
+    if not body.isascii():
+        str(body, "utf-8")
+    if _TOO_LONG in body[::SAMPLED].translate(_DIGITS):
         json.loads(body)
 
 
@@ -101,8 +112,14 @@ def count_in(page: Page) -> int | None:
 
 def served_at(answer: Answer) -> int | None:
     """Return the server's own time of an answer in ms (RFC 9110, 6.6.1); None where it tells none."""
+    return _instant_of(answer.headers.get("date", ""))
+
+
+@lru_cache(maxsize=64)
+def _instant_of(date: str) -> int | None:
+    """Read a date; many answers come in the same second."""
     try:
-        at = parsedate_to_datetime(answer.headers.get("date", ""))
+        at = parsedate_to_datetime(date)
         return int(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * 1000)
     except (ValueError, TypeError, OverflowError):
         return None
@@ -115,9 +132,15 @@ def _number(text: str) -> int | None:
 
 
 def _check_objects(rows: list[msgspec.Raw], request: str) -> None:
-    for row in rows:
-        if bytes(memoryview(row)[:1]) != b"{":
-            raise UnexpectedReply(f"GitLab answered {request} with a list of something else")
+    if any(memoryview(row)[0] != OBJECT for row in rows):
+        raise UnexpectedReply(f"GitLab answered {request} with a list of something else")
+
+
+def has_next(answer: Answer) -> bool:
+    """Say whether an answer names a next page."""
+    return bool(answer.headers.get("x-next-page")) or bool(
+        _LINK.search(answer.headers.get("link", ""))
+    )
 
 
 def next_query(answer: Answer, query: str, request: str) -> str | None:
@@ -159,6 +182,7 @@ def with_parameter(query: str, name: str, value: str) -> str:
     return urlencode([*pairs, (name, value)])
 
 
+@lru_cache(maxsize=1024)
 def parameter(query: str, name: str) -> str:
     """Return one parameter of a query; empty where it has none."""
     return dict(parse_qsl(query)).get(name, "")
@@ -181,6 +205,7 @@ def resized(query: str, per_page: int) -> str:
     return with_parameter(query, "page", str((number - 1) * int(before) // per_page + 1))
 
 
+@lru_cache(maxsize=1024)
 def place_of(query: str) -> tuple[tuple[str, str], ...]:
     """Return what a query means, the same for the same parameters in any order."""
     return tuple(sorted(parse_qsl(query)))

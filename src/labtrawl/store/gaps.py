@@ -106,7 +106,9 @@ def refill(connection: Connection, wanted: Wanted) -> int:
 
 
 def _open(connection: Connection, area_id: int, resource: str) -> bool:
-    job_id = jobs.reopen(connection, area_id, resource, Mode.SWEEP, failed=True, cancelled=True)
+    job_id = jobs.reopen(
+        connection, area_id, resource, Mode.SWEEP, failed=True, cancelled=True, anew=True
+    )
     if job_id is None:
         job_id = jobs.enqueue_first(connection, jobs.PlannedJob(area_id, resource))
     connection.exec_driver_sql(

@@ -97,8 +97,14 @@ def is_known(connection: Connection, area_id: int, resource: str) -> bool:
     return before is not None
 
 
+# A cursor with a mark (`crawler.cursor.Cursor.tag`), and what no cursor is like.
+MARKED = '%"tag":%'
+NEVER = ""
+
 REOPEN = f"""
-UPDATE job SET state = 'queued', mode = ?, cursor = NULL, processed_items = 0, total_items = NULL,
+UPDATE job SET state = 'queued', mode = ?, processed_items = 0, total_items = NULL,
+  cursor = CASE WHEN state = 'completed' AND cursor LIKE CAST(? AS TEXT)
+    THEN '{{"last":' || cursor || '}}' END,
   read_role = NULL, attempt = 0, stage = '', error_reason = NULL,
   error_message = NULL, run_after = NULL, started_at = NULL, finished_at = NULL,
   updated_at = {NOW_MS}, change = {NEXT_CHANGE}
@@ -117,15 +123,20 @@ def reopen(
     mode: Mode,
     failed: bool = False,
     cancelled: bool = False,
+    anew: bool = False,
 ) -> int | None:
     """Open the job of a list for another visit, from its beginning; return its id.
+
+    Of a completed one-page list the next visit keeps GitLab's mark, unless it is to be read `anew`.
 
     None where it is open already, or there is none that completed (or, where asked for, failed or
     was cancelled). The fence and the numbers of segments go on, requests are those of a job's whole
     life. An area that nobody sees has to be held by `hold_unseen` afterwards.
     """
     also = (JobState.FAILED if failed else None, JobState.CANCELLED if cancelled else None)
-    row = connection.exec_driver_sql(REOPEN, (mode, area_id, resource, *also)).first()
+    row = connection.exec_driver_sql(
+        REOPEN, (mode, NEVER if anew else MARKED, area_id, resource, *also)
+    ).first()
     return row[0] if row else None
 
 

@@ -97,7 +97,9 @@ def add(connection: Connection, wanted: jobs.PlannedJob) -> TaskRow:
     A list that was read before is read whole again, by the job that it has.
     """
     area_id, resource = wanted.area_id, wanted.resource
-    job_id = jobs.reopen(connection, area_id, resource, Mode.SWEEP, failed=True, cancelled=True)
+    job_id = jobs.reopen(
+        connection, area_id, resource, Mode.SWEEP, failed=True, cancelled=True, anew=True
+    )
     if job_id is not None:
         prioritise(connection, job_id, wanted.priority)
     elif not jobs.is_known(connection, area_id, resource):

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from labtrawl.domain.visit import Schedule
 from labtrawl.errors import Conflict
 from labtrawl.protocol.messages import LedgerReport
-from labtrawl.store import gaps, jobs
+from labtrawl.store import gaps, jobs, tasks
 from labtrawl.store.engine import Database
 from tests.integration.dispatch.visits import HOUR, SCHEDULE, Site, group, project, wish
 from tests.integration.store.table import store
@@ -49,6 +49,33 @@ async def test_finished_list_is_opened_again_as_the_same_job(site: Site) -> None
     row = f"{VISIT} FROM visit WHERE resource = 'milestones'"
     assert await site.ask(row) == [(1000, 2 * HOUR, 2 * HOUR, 22 * HOUR, 2, 1, 30)]
     assert await site.ask("SELECT requests FROM job WHERE resource = 'milestones'") == [(5,)]
+
+
+async def test_next_visit_keeps_the_mark_of_a_list_that_was_read_to_its_end(site: Site) -> None:
+    """Only then does the mark stand for what is in the dataset, and only if nobody doubts that."""
+    marked = '{"ended":true,"tag":["e","r","p"]}'
+
+    async def opened(mode: str) -> str | None:
+        again = await site.claim("labels")
+        assert again.mode == mode
+        await site.complete(again, cursor=marked)
+        return again.cursor
+
+    await site.discovered("labels")
+    assert await opened("full") is None
+    await site.pass_time(100)
+    await site.open_due()
+    assert await opened("sweep") == f'{{"last":{marked}}}'
+    await site.db.write(lambda c: tasks.add(c, jobs.PlannedJob(2, "labels")))
+    assert await opened("sweep") is None
+    await site.pass_time(100)
+    await site.open_due()
+    failing = await site.claim("labels")
+    wrong = {"status": "failed", "error": "x", "reason": "failed", "retryable": False}
+    await site.report(failing, cursor=marked, **wrong)
+    await site.pass_time(100)
+    await site.open_due()
+    assert await opened("sweep") is None
 
 
 async def test_interval_follows_the_changes(site: Site) -> None:

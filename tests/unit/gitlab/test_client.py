@@ -27,6 +27,7 @@ from labtrawl.gitlab.client import (
     Moved,
     PagingRefused,
     Tally,
+    Unchanged,
     check_status,
 )
 from labtrawl.http import Answer, Http
@@ -339,6 +340,26 @@ def test_instant_of_a_visit_is_the_earliest_that_any_clock_tells(
     for at in served:
         tally.served(at, 10 * MINUTE)
     assert tally.first_served_at == earliest
+
+
+@pytest.mark.parametrize(
+    ("told", "is_last"),
+    [
+        ({}, True),
+        ({"x_next_page": "2"}, False),
+        ({"link": '<http://g/?page=2>; rel="next"'}, False),
+    ],
+)
+async def test_304_to_a_mark_says_that_nothing_changed(told: dict[str, str], is_last: bool) -> None:
+    gitlab, script, _ = _gitlab([_answer(304, **told)])
+    with pytest.raises(Unchanged, match="is as it was") as caught:
+        await gitlab.page("projects/7/labels", "per_page=100", 'W/"1"')
+    ((request, headers),) = script.asked
+    assert (request, headers["if-none-match"], caught.value.is_last) == (
+        "/api/v4/projects/7/labels?per_page=100",
+        'W/"1"',
+        is_last,
+    )
 
 
 async def test_304_that_nobody_asked_for_is_asked_again() -> None:
