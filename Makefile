@@ -2,7 +2,7 @@
 # Names are relative throughout: the path of this folder may contain spaces.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev browser demo test prove prove-full proof check bench bench-crawl bench-ipc bench-supervisor screenshots lock docs clean
+.PHONY: help install dev browser demo test prove prove-full proof check bench bench-crawl bench-export bench-ipc bench-supervisor screenshots lock docs clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -55,6 +55,9 @@ bench: install ## time the crawl of the default world
 
 bench-crawl: dev ## labtrawl beside the tools people use instead (ARGS="speed --quick")
 	@.venv/bin/python -m bench.crawl $(ARGS)
+
+bench-export: dev ## time and memory of an export of 100,000 and 1,000,000 records
+	@.venv/bin/python -m bench.export $(ARGS)
 
 bench-ipc: dev ## what a message between crawler and website costs, beside aiohttp and gRPC
 	@scripts/bootstrap.sh proof

@@ -20,17 +20,25 @@ import sqlite3
 import statistics
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from bench.crawl_runs import Run, Served, fresh, run_side, served, truth
+from bench.crawl_runs import Run, Served, fresh, places, run_side, served, truth
 from bench.crawl_sides import FLOOR, PEER_SIDES, ROOT, Side, ours
+from bench.crawl_verdicts import (
+    RESERVED_SHARE,
+    Rule,
+    apart,
+    first_rules,
+    second_rules,
+    used,
+    whole_minutes,
+)
 
 RESULTS = ROOT / "bench" / "results"
 EIGHT = [
@@ -113,7 +121,8 @@ class Bench:
             with self.served(f"{world}@{share:g}", latency_ms) as at:
                 pair.append(self.run(side, at, LISTS[world]))
                 pair[-1].is_copy = True
-        whole = drawn_out(*pair, factor, world)
+        half, one = pair
+        whole = drawn_out(half, one, factor, world)
         if rate:
             whole.wall = max(whole.wall, whole.requests / rate * 60)
         self.runs.append(whole)
@@ -147,43 +156,28 @@ def speed(bench: Bench) -> None:
 
 
 def limited(bench: Bench) -> None:
-    """Who reads discussions, within a budget; shares are of whole periods of the limit."""
+    """Who reads discussions, within a limit; shares are of whole minutes of the clock."""
     crews = [ours(bench.options.labtrawl, count) for count in (1, 4, 16)]
-    patient, hasty = [], []
-    for side in bench.chosen(side for side in PEER_SIDES if side.lists is None):
-        (hasty if side.name in STOPS_AT_429 else patient).append(side)
+    peers = bench.chosen(side for side in PEER_SIDES if side.lists is None)
+    at_once = [*(side for side in peers if side.name in STOPS_AT_429), *bench.chosen(crews)]
+    patient = [side for side in peers if side not in at_once]
+    if bench.options.whole:
+        at_once += patient
+        patient = []
     for side in patient:
         bench.estimate(side, "w3n", 50, SCALED_W3N, LIMIT_PER_MINUTE)
     for _ in range(bench.options.runs):
-        for side in [*hasty, *bench.chosen(crews)]:
-            # A server of its own for each: nobody begins in a period that another has used up.
-            with bench.served("w3n", 50, LIMIT_PER_MINUTE) as at, periods(at) as used:
-                run = bench.run(side, at, LISTS["w3n"])
-            shares = [f"{count / LIMIT_PER_MINUTE:.1%}" for count in used]
-            print(f"{side.name}: {run.refused} times 429; of each period: {', '.join(shares)}")
+        for side in at_once:
+            within_limit(bench, side, RESERVED_SHARE if side in crews else 0.0)
 
 
-@contextmanager
-def periods(at: Served) -> Iterator[list[int]]:
-    """Count the requests of each whole minute of the clock, which is what GitLab's limit counts."""
-    used: list[int] = []
-    over = threading.Event()
-
-    def count() -> None:
-        before = None
-        while not over.wait(60 - time.time() % 60):
-            total = at.tally()["total"]
-            if before is not None:
-                used.append(total - before)
-            before = total
-
-    counter = threading.Thread(target=count, daemon=True)
-    counter.start()
-    try:
-        yield used
-    finally:
-        over.set()
-        counter.join()
+def within_limit(bench: Bench, side: Side, reserved_share: float) -> None:
+    """A server of its own for each: nobody begins in a period that another has used up."""
+    with bench.served("w3n", 50, LIMIT_PER_MINUTE) as at:
+        run = bench.run(side, at, LISTS["w3n"])
+        run.minutes = whole_minutes(at.seconds())
+    told = used(run.minutes, LIMIT_PER_MINUTE, reserved_share)
+    print(f"{side.name}: {run.refused} times 429; {told}", flush=True)
 
 
 def requests(bench: Bench) -> None:
@@ -191,10 +185,18 @@ def requests(bench: Bench) -> None:
     FLOOR.install()
     for world in ("w1", "w3"):
         with bench.served(world) as at:
-            frugal = bench.run(FLOOR, at, LISTS[world]).requests
+            frugal = bench.run(FLOOR, at, LISTS[world])
             first = bench.run(mine, at, LISTS[world])
             second = bench.run(mine, at, LISTS[world], again=True)
-        print(f"{world}: frugal {frugal}, first {first.requests}, second {second.requests}")
+        size = places(at.world)
+        rules = [
+            *first_rules(frugal.by_endpoint, first.by_endpoint),
+            *second_rules(second.by_endpoint, size["project"], size["group"]),
+        ]
+        if world == "w1":
+            rules.append(Rule("second run, all", second.requests, 6))
+        print(*(f"{world}: {rule}" for rule in rules), sep="\n")
+        print(f"{world}: {apart(first.by_endpoint)}")
         print(json.dumps({"first": first.by_endpoint, "second": second.by_endpoint}, indent=2))
 
 
@@ -340,6 +342,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--side", action="append", dest="sides", help="only this one; repeatable")
     parser.add_argument("--world", action="append", dest="worlds", help="only this one; repeatable")
     parser.add_argument("--limit", type=float, default=900, help="seconds until a run is killed")
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="limited: run slow peers to their end instead of estimating, with --limit 3600",
+    )
     parser.add_argument(
         "--labtrawl", default="", metavar="COMMAND", help="another command line than its own"
     )

@@ -8,14 +8,18 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 LABTRAWL = Path(sys.executable).parent / "labtrawl"
 SAMPLE_SECONDS = 0.05
+# Times as long as a look at the memory took is left until the next one.
+SAMPLED_SHARE = 30
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,12 @@ class Served:
         """The requests so far, as the sandbox counted them."""
         with urlopen(f"{self.url}/-/sandbox/requests") as answer:
             found: dict[str, Any] = json.load(answer)
+        return found
+
+    def seconds(self) -> dict[str, int]:
+        """The requests of each second (Unix time) that had any."""
+        with urlopen(f"{self.url}/-/sandbox/requests/seconds") as answer:
+            found: dict[str, int] = json.load(answer)
         return found
 
 
@@ -54,15 +64,27 @@ def served(world: str, latency_ms: int, rate_limit: int, folder: Path) -> Iterat
             process.terminate()
 
 
-def truth(world: str) -> dict[str, int]:
-    """How many rows each list of the world's projects holds, as the sandbox itself says."""
+@cache
+def _cells(world: str) -> list[dict[str, Any]]:
     command = [str(LABTRAWL), "sandbox", "truth", "--world", world, "--json"]
     said = subprocess.run(command, capture_output=True, check=True)
+    found: list[dict[str, Any]] = json.loads(said.stdout)["areas"]
+    return found
+
+
+def truth(world: str) -> dict[str, int]:
+    """How many rows each list of the world's projects holds, as the sandbox itself says."""
     counts: dict[str, int] = {}
-    for cell in json.loads(said.stdout)["areas"]:
+    for cell in _cells(world):
         if cell["area_kind"] == "project":
             counts[cell["resource"]] = counts.get(cell["resource"], 0) + cell["count"]
     return counts
+
+
+def places(world: str) -> Counter[str]:
+    """How many groups and how many projects a world has."""
+    found = {(str(cell["area_kind"]), cell["area_id"]) for cell in _cells(world)}
+    return Counter(kind for kind, _ in found)
 
 
 @dataclass
@@ -86,6 +108,8 @@ class Run:
     # One of the small copies that an estimate was drawn from.
     is_copy: bool = False
     by_endpoint: dict[str, int] = field(default_factory=dict)
+    # The requests of each whole minute of the clock, where there is a limit.
+    minutes: list[int] = field(default_factory=list)
 
     @property
     def is_whole(self) -> bool:
@@ -147,8 +171,12 @@ def _watched(root: int) -> Iterator[list[int]]:
     over = threading.Event()
 
     def watch() -> None:
-        while not over.wait(SAMPLE_SECONDS):
+        pause = SAMPLE_SECONDS
+        while not over.wait(pause):
+            began = time.perf_counter()
             peak[0] = max(peak[0], sum(map(_memory, _tree(root))))
+            # The kernel holds a process up while it counts its pages.
+            pause = max(SAMPLE_SECONDS, SAMPLED_SHARE * (time.perf_counter() - began))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

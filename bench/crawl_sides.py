@@ -153,7 +153,7 @@ class Ours(Side):
             *self.command_words,
             at.url,
             *("--token-file", str(at.token_file)),
-            *("--out", str(out), "--resources", ",".join(lists), "--once"),
+            *("--out", str(out), "--resources", ",".join(lists), "--once", "--yes"),
             *("--summary", str(out.with_name("summary.json"))),
             *self.flags,
         ]

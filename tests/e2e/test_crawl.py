@@ -1,12 +1,16 @@
 """`labtrawl crawl` as a process of its own: kills, signals, closed files, full disks."""
 
+import contextlib
 import json
 import os
 import re
+import select
 import shlex
 import shutil
 import signal
 import subprocess
+import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -29,6 +33,10 @@ HANGS = Options(
         Fault(path=rf"/projects/{ONE.id}/issues", kind="delay", times=0, retry_after_seconds=60),
     )
 )
+# What a crawler takes to give its jobs back, which it need not when nobody would hear of it.
+DRAIN_SECONDS = 5.0
+# So slow that a crawl still goes on when its first segments are there.
+SLOW_MS = 150
 FEW = ("--resources", "issues,labels,members")
 
 
@@ -60,15 +68,19 @@ def until_asked(there: Served, number: int, path: str = "") -> None:
 def test_crawl_that_is_killed_again_and_again_loses_and_doubles_nothing(tmp_path: Path) -> None:
     with served(WORLD, Options(latency_ms=15, enterprise=False, version="18.5.0")) as there:
         given = words(tmp_path, there, "--once")[: -len(FEW) - 1]
+        rubbish = tmp_path / "tmp"
+        rubbish.mkdir()
         for _ in range(3):
             before = asked(there)
-            with started(tmp_path, *given, "--once") as running:
+            with started(tmp_path, *given, "--once", TMPDIR=str(rubbish)) as running:
                 until_asked(there, before + 25)
                 os.kill(running.process.pid, signal.SIGKILL)
                 assert running.end() == -signal.SIGKILL
         done = labtrawl(tmp_path, *given, "--once")
         assert (done.code, done.err) == (0, ""), done
         assert_is_truth(tmp_path / "out", there.truth())
+    assert list(rubbish.iterdir()) == []
+    assert not list((tmp_path / "out").rglob("*.sock"))
     whole = labtrawl(tmp_path, "dataset", "verify", "--data-dir", "out")
     assert (whole.code, whole.out[:6]) == (0, "whole:")
 
@@ -219,15 +231,82 @@ def test_crawlers_beside_share_the_lists_and_end_with_it(tmp_path: Path) -> None
         given = words(tmp_path, there, "--crawlers", "3", "--jobs", "1")
         with started(tmp_path, *given) as running:
             running.until("complete +following changes")
-            children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
-            beside = [int(pid) for pid in children.read_text().split()]
-            assert len(beside) == 2
+            beside = children(running)
+            assert len(beside) == 3
             for number in (2, 3):
                 while not (tmp_path / "out" / f"crawl-{number}.log").exists():
                     assert running.process.poll() is None
             running.interrupt()
             assert running.end() == 0
         assert alive(beside) == []
+        assert_is_truth(tmp_path / "out", there.truth(), few)
+
+
+def children(running: Running) -> list[int]:
+    """The processes beside a crawl."""
+    pid = running.process.pid
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def until_gone(pids: list[int]) -> None:
+    """Wait for the end of processes that are not ours: the kernel tells it of each."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            select.select([os.pidfd_open(pid)], [], [])
+
+
+def test_crawler_that_is_killed_ends_the_crawl_in_one_sentence_and_the_next_goes_on(
+    tmp_path: Path,
+) -> None:
+    with served(WORLD, HANGS) as there:
+        with started(tmp_path, *words(tmp_path, there, "--once")) as running:
+            until_committed(tmp_path / "out", 2, running)
+            (crawler,) = children(running)
+            os.kill(crawler, signal.SIGKILL)
+            assert running.end() == 2
+            assert re.search(
+                r"\nlabtrawl: the crawler was killed by signal 9: run the same again", running.said
+            )
+        port = there.server.port
+    with served(WORLD, port=port) as there:
+        done = labtrawl(tmp_path, *words(tmp_path, there, "--once"))
+        assert (done.code, done.err) == (0, ""), done
+        assert_is_truth(tmp_path / "out", there.truth(), few)
+
+
+def test_crawlers_that_are_left_read_what_a_killed_one_had(tmp_path: Path) -> None:
+    with served(WORLD, Options(latency_ms=SLOW_MS)) as there:
+        given = words(tmp_path, there, "--crawlers", "3", "--jobs", "1", "--once")
+        with started(tmp_path, *given) as running:
+            until_committed(tmp_path / "out", 1, running)
+            os.kill(children(running)[0], signal.SIGKILL)
+            assert running.end() == 0, running.said
+        assert_is_truth(tmp_path / "out", there.truth(), few)
+
+
+def test_crawler_ends_at_once_when_its_command_is_killed(tmp_path: Path) -> None:
+    with (
+        served(WORLD, HANGS) as there,
+        started(tmp_path, *words(tmp_path, there, "--once")) as running,
+    ):
+        until_asked(there, 8)
+        (crawler,) = children(running)
+        running.process.kill()
+        began = time.monotonic()
+        until_gone([crawler])
+        assert time.monotonic() - began < DRAIN_SECONDS
+        assert running.end() == -signal.SIGKILL
+
+
+def test_crawl_on_one_processor_is_one_process(tmp_path: Path) -> None:
+    alone = "import os, sys; os.sched_setaffinity(0, {0}); os.execvp(sys.argv[1], sys.argv[1:])"
+    under = (sys.executable, "-c", alone)
+    with served(WORLD, Options(latency_ms=SLOW_MS)) as there:
+        given = words(tmp_path, there, "--once")
+        with started(tmp_path, *given, under=under) as running:
+            until_committed(tmp_path / "out", 1, running)
+            assert children(running) == []
+            assert running.end() == 0
         assert_is_truth(tmp_path / "out", there.truth(), few)
 
 
@@ -245,7 +324,7 @@ def test_disk_that_is_full_is_told_and_the_crawl_goes_on_when_there_is_room(
             (inside / "ballast").unlink()
             running.until("complete +following")
             # Nothing is written meanwhile: it waits an hour.
-            shutil.copytree(inside, tmp_path / "copy")
+            shutil.copytree(inside, tmp_path / "copy", ignore=shutil.ignore_patterns("*.sock"))
             assert_is_truth(tmp_path / "copy", there.truth(), few)
             running.interrupt()
             assert running.end() == 0

@@ -2,6 +2,7 @@
 
 import json
 import re
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,3 +112,21 @@ def test_own_gitlab_that_goes_away_and_comes_back_is_crawled_to_the_end(tmp_path
     whole = labtrawl(home, "dataset", "verify")
     assert (whole.code, whole.err) == (0, "")
     assert not [name for name in files(home) if name.endswith(".tmp")]
+
+
+def test_crawl_without_graphql_asks_each_item_and_status_tells_what_is_left(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    with own_gitlab(tmp_path / "gitlab", "--latency-ms", "60") as own:
+        connected(home, own)
+        with started(home, "start", "--port", "0", LABTRAWL_CRAWLER_GRAPHQL="off") as running:
+            running.until(r"labtrawl is ready at ")
+            while "  work=" not in (shown := labtrawl(home, "status")).out:
+                assert shown.code == 0, shown
+            assert re.search(r"website .*  work=(about|at least|less than|no estimate)", shown.out)
+            until_complete(home)
+            with urllib.request.urlopen(f"{own.url}/-/sandbox/requests") as answer:
+                asked = json.load(answer)["by_endpoint"]
+        # REST has no list of time logs.
+        assert sum(count for name, count in asked.items() if "graphql" in name) <= 2 * 4
+        assert asked["projects/:id/issues/:iid/discussions"] == 600

@@ -79,7 +79,13 @@ COVERED: dict[int, tuple[str, ...]] = {
         "integration/faults/test_status.py:test_failure_that_stays_is_a_gap_of_its_list_alone",
     ),
     12: ("integration/faults/test_status.py:test_failure_that_stays_is_a_gap_of_its_list_alone",),
-    15: ("integration/test_ledger_command.py:test_refill_opens_the_gap_and_is_written_down",),
+    15: (
+        "integration/test_ledger_command.py:test_refill_opens_the_gap_and_is_written_down",
+        "integration/test_ledger_command.py:"
+        "test_refill_of_a_folder_of_crawl_is_done_by_its_next_run",
+        "integration/website/test_pages.py:"
+        "test_gaps_of_one_area_are_read_again_by_a_button_of_its_page",
+    ),
     18: (
         "integration/test_crawl.py:"
         "test_crawler_that_stops_gives_its_jobs_back_and_the_next_goes_on",

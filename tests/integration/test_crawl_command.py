@@ -14,7 +14,8 @@ from labtrawl.cli.crawl_wish import chosen
 from labtrawl.cli.main import labtrawl
 from labtrawl.clock import system_clock
 from labtrawl.errors import ConfigError, Forbidden, LabtrawlError, Unauthorized
-from labtrawl.sandbox import Edit, Fault, Move, Options, build_world
+from labtrawl.sandbox import Add, Edit, Fault, Move, Options, build_world
+from labtrawl.store.engine import database_path, open_snapshots
 from labtrawl.supervisor import instance
 from tests.integration.faults.crawling import ONE, OTHER, SIZES, WORLD
 from tests.rig.crawled import Key, assert_is_current, assert_is_truth
@@ -143,6 +144,43 @@ def test_crawl_of_a_project_that_was_renamed_finds_it_by_both_names(tmp_path: Pa
         assert_is_truth(tmp_path / "out", there.truth(), lambda key: few(key) and key[1] == ONE.id)
 
 
+def test_crawl_into_a_folder_whose_path_is_too_long_for_a_socket(
+    tmp_path: Path, gitlab: Served
+) -> None:
+    deep = tmp_path / ("d" * 120)
+    deep.mkdir()
+    assert code_of(crawl(deep, f"{gitlab.url}/fjordlab/handbook", gitlab.token, *FEW)) == 0
+
+
+@pytest.mark.parametrize("way", ["url", "include"])
+def test_group_that_is_renamed_is_crawled_on_under_the_name_that_was_given(
+    tmp_path: Path, way: str
+) -> None:
+    """GitLab has no way from a group's old path to the new one: the id is known from before."""
+    with served(WORLD) as there:
+        group = next(one for one in WORLD.groups if one.full_path == "fjordlab")
+        project = there.url + "/fjordlab/handbook"
+        few = ("--resources", "labels")
+        named = {
+            "url": (f"{there.url}/fjordlab", few),
+            "include": (project, (*few, "--include", "fjordlab")),
+        }
+        url, flags = named[way]
+        assert code_of(crawl(tmp_path, url, there.token, *flags)) == 0
+        there.change(
+            Move(what="group", key=group.id, path="newlab", name="New Lab"),
+            Add(what="project", group=group.id, fields={"path": "late", "name": "Late"}),
+        )
+        assert code_of(crawl(tmp_path, url, there.token, *flags)) == 0
+        assert_is_current(tmp_path / "out", there.truth(), lambda key: key[2] == "labels")
+    with open_snapshots(database_path(tmp_path / "out")) as database:
+        paths = database.read_now(
+            lambda c: c.exec_driver_sql("SELECT full_path FROM area WHERE kind = 'project'").all()
+        )
+    assert sorted(path for (path,) in paths if path.endswith("/late")) == ["newlab/late"]
+    assert {path.split("/")[0] for (path,) in paths} == {"newlab"}
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [
@@ -182,6 +220,26 @@ def test_resource_that_is_unknown_is_told_with_the_nearest() -> None:
     for wrong in ("isues", "!isues", "isues,labels"):
         with pytest.raises(ConfigError, match=r"no 'isues'; the nearest is 'issues'"):
             chosen(wrong, names)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("--every", "nan", "--every: nan is no interval; give 0.1 to 31,536,000 seconds"),
+        ("--every", "inf", "--every: inf is no interval; give 0.1 to 31,536,000 seconds"),
+        ("--include", "", "--include: '' is no path; give one like group/project, "),
+        ("--include", "/", "--include: '/' is no path; give one like group/project, "),
+        ("--include", "https://g.example/a", "--include: 'https://g.example/a' is no path; "),
+        ("--since", "2999-01-01", "--since: that day is still to come; nothing changed since then"),
+    ],
+)
+def test_value_that_cannot_be_meant_is_refused_before_anything_is_asked(
+    tmp_path: Path, flag: str, value: str, said: str
+) -> None:
+    refused = refusal(crawl(tmp_path, "http://127.0.0.1:1", "glpat-x", flag, value))
+    assert isinstance(refused, ConfigError)
+    assert str(refused).startswith(said)
+    assert not (tmp_path / "out").exists()
 
 
 def test_include_and_exclude_bound_what_is_found(tmp_path: Path, gitlab: Served) -> None:
@@ -281,6 +339,15 @@ def test_token_that_is_revoked_in_the_middle_ends_it_and_a_new_one_goes_on(tmp_p
     with served(WORLD, port=there.server.port) as there:
         assert code_of(crawl(tmp_path, there.url, there.token, *FEW)) == 0
         assert_is_truth(tmp_path / "out", there.truth(), few)
+
+
+def test_account_that_is_shut_out_in_the_middle_ends_it_with_gitlabs_words(tmp_path: Path) -> None:
+    blocked = Fault(path="/api/", kind="403_blocked", times=0, skip=8)
+    with served(WORLD, Options(faults=(blocked,))) as there:
+        failed = refusal(crawl(tmp_path, there.url, there.token, *FEW))
+        assert isinstance(failed, Unauthorized)
+        assert "Your account has been blocked" in str(failed)
+        assert "sign in to GitLab in a browser, or ask its administrators" in str(failed)
 
 
 def test_token_of_another_user_is_refused_for_the_same_folder(tmp_path: Path) -> None:

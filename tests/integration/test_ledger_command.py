@@ -1,18 +1,24 @@
 """`labtrawl ledger` and `labtrawl dataset compact`, on a data folder as the website leaves it."""
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from labtrawl.cli.main import labtrawl
+from labtrawl.errors import ConfigError
 from labtrawl.protocol.messages import LedgerReport, LedgerWindow
 from labtrawl.store.engine import database_path, open_snapshots
 from labtrawl.store.migrate import migrate
 from labtrawl.store.secrets import create_key_file, key_path
 from tests.integration.dispatch.visits import Site, project, wish
+from tests.integration.faults.crawling import ONE, WORLD
 from tests.integration.store.table import rows, store
+from tests.integration.test_crawl_command import code_of, crawl
+from tests.rig.served import served
 
 
 @pytest.fixture
@@ -67,12 +73,25 @@ def test_ledger_is_a_table_and_its_exit_code_says_whether_something_is_unexplain
     ]
     window = {"since": "2026-01-01", "until": "2026-02-01", "expected": 3, "collected": 0}
     assert lines[1]["windows"] == [window]
-    assert run(data_dir, "ledger", "--area", "elsewhere").return_value == 0
+    assert run(data_dir, "ledger", "--area", "lab/ocean", "--gaps", "--resource", "labels").stdout
+
+
+@pytest.mark.parametrize("flags", [("--area", "lab/ocaen"), ("--resource", "isues")])
+@pytest.mark.parametrize("more", [(), ("--gaps",), ("--refill",)])
+def test_name_that_the_ledger_does_not_have_is_no_ledger_without_gaps(
+    data_dir: Path, flags: tuple[str, str], more: tuple[str, ...]
+) -> None:
+    refused = run(data_dir, "ledger", *flags, *more)
+    what = flags[0].removeprefix("--")
+    assert isinstance(refused.exception, ConfigError)
+    assert str(refused.exception) == (
+        f"the ledger has no {what} {flags[1]!r}; labtrawl ledger lists all"
+    )
 
 
 def test_refill_opens_the_gap_and_is_written_down(data_dir: Path) -> None:
     told = run(data_dir, "ledger", "--refill")
-    assert (told.stdout, told.return_value) == ("1 lists are read again.\n", 0)
+    assert (told.stdout, told.return_value) == ("1 list is read again.\n", 0)
     with open_snapshots(database_path(data_dir)) as database:
         state = "SELECT state, mode FROM job WHERE resource = 'issues'"
         assert database.read_now(lambda c: rows(c, state)) == [("queued", "sweep")]
@@ -81,6 +100,21 @@ def test_refill_opens_the_gap_and_is_written_down(data_dir: Path) -> None:
             ("ledger refill", "everything", "1 opened")
         ]
     assert run(data_dir, "ledger", "--refill").stdout == "0 lists are read again.\n"
+
+
+def test_refill_of_a_folder_of_crawl_is_done_by_its_next_run(tmp_path: Path) -> None:
+    """It has no key and no audit log."""
+    flags, out = ("--resources", "labels"), tmp_path / "out"
+    with served(WORLD) as there:
+        assert code_of(crawl(tmp_path, there.url, there.token, *flags)) == 0
+        moved = "UPDATE ledger SET reason = 'changed' WHERE area_id ="
+        with contextlib.closing(sqlite3.connect(database_path(out))) as database, database:
+            database.execute(f"{moved} (SELECT id FROM area WHERE full_path = ?)", (ONE.full_path,))
+        asked = run(out, "ledger", "--refill", "--area", ONE.full_path)
+        words = "1 list is read again by the next `labtrawl crawl` of this folder.\n"
+        assert (asked.stdout, asked.return_value) == (words, 0)
+        assert code_of(crawl(tmp_path, there.url, there.token, *flags)) == 0
+    assert run(out, "ledger", "--gaps").stdout.count("\n") == 1
 
 
 def test_compact_takes_the_folder_for_itself(data_dir: Path) -> None:

@@ -140,25 +140,24 @@ def inside(play: Play, found: list[tuple[int, int, float | None, Told]]) -> list
     ]
 
 
-def test_played_crawl_ends_inside_its_range_for_four_of_five_areas() -> None:
-    """Within a budget, 20 % done: the first range of the whole and of each area, over some seeds."""
-    whole, areas = [], []
+def test_played_crawl_ends_inside_its_range() -> None:
+    """Within a budget, 20 % done: each range of the whole, over some seeds.
+
+    Its areas are no measure: how jobs come by their part of a budget is played roughly, with rates
+    that drift. Areas are judged by real crawls (tests/integration/test_eta_recorded.py).
+    """
+    whole = []
     for seed in range(8):
         play = Play(seed, areas=40, limit=1000)
-        found = looks(play, 0.1)
-        whole += inside(play, [one for one in found if one[1] < 0])
-        first: dict[int, tuple[int, int, float | None, Told]] = {}
-        for one in found:
-            if one[1] >= 0 and one[3].range is not None:
-                first.setdefault(one[1], one)
-        areas += inside(play, list(first.values()))
+        whole += inside(play, [one for one in looks(play, 0.1) if one[1] < 0])
     assert sum(whole) >= 0.8 * len(whole) > 0
-    assert sum(areas) >= 0.8 * len(areas) > 0
 
 
 def test_played_crawl_never_tells_a_range_too_wide() -> None:
-    for _, _, _, told in looks(Play(3, areas=10), 0.05):
-        assert told.range is None or told.range.upper <= 2 * told.range.lower
+    for play in (Play(3, areas=10), Play(4, areas=10, limit=1000)):
+        told = [each.range for _, _, _, each in looks(play, 0.05) if each.range is not None]
+        assert told
+        assert all(0 <= each.lower <= each.upper <= 2 * each.lower for each in told)
 
 
 @pytest.mark.parametrize("name", ["issue_links", "labels"])

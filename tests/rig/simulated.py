@@ -13,6 +13,8 @@ from labtrawl.domain.learned import Kind, Queued, Running, Seen
 ITEMS = ("issue_discussions", "issue_award_emoji", "issue_label_events", "issue_links")
 LISTS = ("labels", "members", "commits", "branches", "pipelines", "releases")
 NESTED = frozenset(ITEMS)
+# Asked for item by item; the others are read in blocks of items.
+COSTLY = frozenset({"issue_label_events"})
 STEP_MS = 250
 CHECKPOINT_MS = 2_000
 CONNECTIONS = 32
@@ -56,7 +58,9 @@ class Play:
         # Seconds a request, requests at once of one job, and requests a unit, of each kind.
         self._latency = {kind: 0.3 * math.exp(self._random.gauss(0.0, 0.5)) for kind in kinds}
         self._width = {kind: 8 if kind in ITEMS else self._random.choice((1, 8)) for kind in kinds}
-        per_unit = {kind: 1 / self._random.choice((5, 10, 25, 50)) for kind in ITEMS}
+        per_unit = {
+            kind: 1.0 if kind in COSTLY else 1 / self._random.choice((25, 50)) for kind in ITEMS
+        }
         for area in range(self.areas):
             issues = min(int(self._random.lognormvariate(4.5, 1.1)), 5000)
             self._add(area, "project", 5, 1, 1)
@@ -90,10 +94,10 @@ class Play:
             for job in self._running
         }
         most = math.inf if self.limit is None else self.limit / 60_000 * STEP_MS
-        share = min(1.0, most / max(sum(wanted.values()), 1e-9))
+        granted = _evenly(wanted, most)
         self.now += STEP_MS
         for job in self._running:
-            self._go_on(job, wanted[job.id] * share)
+            self._go_on(job, granted[job.id])
         self._running = [job for job in self._running if job.ended_at is None]
         return bool(self._running or self._queue)
 
@@ -101,7 +105,8 @@ class Play:
         before, job.spent = job.spent, min(job.spent + requests, job.requests)
         self.done += int(job.spent) - int(before)
         if self.now % CHECKPOINT_MS == 0:
-            job.told = job.spent / job.requests
+            # Those under way were sent, and nothing of them is read.
+            job.told = max(0.0, job.spent - self._width[job.resource]) / job.requests
         if job.spent >= job.requests:
             job.ended_at = self.now
 
@@ -138,6 +143,7 @@ class Play:
             queued=[self._group(each) for each in groups.values()],
             done=self.done,
             nested=NESTED,
+            costly=COSTLY,
             limit=self.limit,
             known_from=seen[-1].ended_at if len(begun) > NEWEST else 0,
         )
@@ -180,3 +186,12 @@ class Play:
             sum(known),
             max(known, default=0),
         )
+
+
+def _evenly(wanted: dict[int, float], most: float) -> dict[int, float]:
+    """Share what the budget gives: who wants less than an even part leaves the rest to others."""
+    granted: dict[int, float] = {}
+    for number, (job, each) in enumerate(sorted(wanted.items(), key=lambda one: one[1])):
+        granted[job] = min(each, most / (len(wanted) - number))
+        most -= granted[job]
+    return granted

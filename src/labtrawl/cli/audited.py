@@ -35,7 +35,10 @@ def database_of(settings: Settings) -> Path:
 
 async def audited(settings: Settings, action: str, change: Change[T]) -> T:
     """Do a change and write it down; what it raises undoes both."""
-    path, keys = database_of(settings), open_cipher(key_path(settings.data_dir))
+    path = database_of(settings)
+    if is_of_crawl(settings):
+        return await _unaudited(path, change)
+    keys = open_cipher(key_path(settings.data_dir))
 
     def both(connection: Connection) -> T:
         done, target, outcome = change(connection)
@@ -48,6 +51,23 @@ async def audited(settings: Settings, action: str, change: Change[T]) -> T:
         done = await store.write(both)
         await audit.keep(store, audit.head_path(settings.data_dir))
     return done
+
+
+def is_of_crawl(settings: Settings) -> bool:
+    """Say whether a data folder is one of `labtrawl crawl`, which has no key and no audit log.
+
+    There is no website for others to change anything by: it is its user's own, as a file is.
+    """
+    from labtrawl.cli.crawl_place import kept_path
+
+    return kept_path(settings.data_dir).is_file() and not key_path(settings.data_dir).exists()
+
+
+async def _unaudited(path: Path, change: Change[T]) -> T:
+    migrate(path)
+    async with open_store(path) as store:
+        done, _, _ = await store.write(change)
+        return done
 
 
 def note(settings: Settings, action: str, target: str, outcome: str) -> None:

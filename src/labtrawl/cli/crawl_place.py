@@ -14,7 +14,7 @@ from labtrawl.clock import system_clock
 from labtrawl.config import Instance
 from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError, Forbidden
-from labtrawl.gitlab.probe import Probe, measure_scope, probe
+from labtrawl.gitlab.probe import Probe, Scope, probe
 from labtrawl.http import Limits, canonical_url, open_http
 from labtrawl.supervisor.listeners import make_private_folder
 
@@ -25,6 +25,8 @@ SEPARATOR = "/-/"
 GROUP_PAGES = "groups"
 # A token that was good is not asked for again within a day: a run that finds no change stays cheap.
 TRUST_SECONDS = 86_400
+# What is asked at once of a GitLab that is new.
+QUESTIONS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,37 +161,42 @@ async def _look(
     text: str, url: str, path: str, token: Secret, ca_file: Path | None, contact: str
 ) -> Target:
     agent = agent_of(contact)
-    async with open_http(http_to(instance_of(url, ca_file)), Limits(connections=2), agent) as http:
-        found: Probe = await probe(http, token, system_clock())
+    limits = Limits(connections=QUESTIONS)
+    async with open_http(http_to(instance_of(url, ca_file)), limits, agent) as http:
+        found: Probe = await probe(http, token, system_clock(), measured=not path)
         if found.missing_scopes:
             raise Forbidden(
                 f"the token of @{found.account.username} lacks the scope read_api: make another one"
             )
-        groups = projects = 0
-        if not path:
-            scope = await measure_scope(http, token)
-            groups, projects = scope.groups, scope.projects
-    account = found.account
+    scope, account = found.scope or Scope(0, 0), found.account
     path = path.removeprefix(f"{GROUP_PAGES}/")
     return Target(
-        text, url, path, found.instance.version, account.user_id, account.username, groups, projects
+        text,
+        url,
+        path,
+        found.instance.version,
+        account.user_id,
+        account.username,
+        scope.groups,
+        scope.projects,
     )
 
 
-def _file(out: Path) -> Path:
+def kept_path(out: Path) -> Path:
+    """Return where a folder of `labtrawl crawl` says what it holds."""
     return out / "config" / "crawl.json"
 
 
 def keep(out: Path, kept: Kept) -> None:
     """Remember what this folder holds; another GitLab under the same name would be a lie."""
-    make_private_folder(_file(out).parent)
-    write_whole(_file(out), msgspec.json.encode(kept))
+    make_private_folder(kept_path(out).parent)
+    write_whole(kept_path(out), msgspec.json.encode(kept))
 
 
 def kept_in(out: Path, url: str, bounds: Bounds) -> Kept | None:
     """Return what was crawled into a folder before; ConfigError where that was something else."""
     try:
-        kept = msgspec.json.decode(_file(out).read_bytes(), type=Kept)
+        kept = msgspec.json.decode(kept_path(out).read_bytes(), type=Kept)
     except (FileNotFoundError, NotADirectoryError):
         if (out / "config").exists() or (out / "dataset").exists():
             raise ConfigError(
@@ -197,7 +204,9 @@ def kept_in(out: Path, url: str, bounds: Bounds) -> Kept | None:
             ) from None
         return None
     except msgspec.MsgspecError as error:
-        raise ConfigError(f"{_file(out)} is damaged ({error}): choose another folder") from error
+        raise ConfigError(
+            f"{kept_path(out)} is damaged ({error}): choose another folder"
+        ) from error
     if parse_url(kept.target.url) != parse_url(url):
         raise ConfigError(
             f"{out} holds what was crawled from {kept.target.url}: choose another folder with --out"

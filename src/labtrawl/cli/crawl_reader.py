@@ -1,21 +1,18 @@
 """The reading half of `labtrawl crawl`: a crawler that finds its website at a Unix socket.
 
-One is in the process of the command; with `--crawlers` others are beside it.
+It is a process beside the command, or in that of the command itself.
 """
 
 import contextlib
-import hashlib
 import os
 import random
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime
 from pathlib import Path
 
-import msgspec
-
 from labtrawl.cli.crawl_place import instance_of
+from labtrawl.cli.crawl_seat import HEARTBEAT_SECONDS, LEASE_SECONDS, RETRY, Reading, Seat
 from labtrawl.cli.origins import agent_of, http_to
 from labtrawl.clock import Clock
 from labtrawl.crawler.discovery import Scope
@@ -25,51 +22,13 @@ from labtrawl.crawler.work import Tools, Worker
 from labtrawl.dataset.disk import LocalDisk
 from labtrawl.dataset.layout import dataset_root
 from labtrawl.dataset.sink import SegmentLimits
-from labtrawl.domain.failure import RetryPolicy
 from labtrawl.http import Http, Limits, open_http
 from labtrawl.protocol.client import Chance, DirectCommunicationClient
 from labtrawl.protocol.meeting import Dialler, DialSocket
 
-LEASE_SECONDS = 15.0
 RENEW_SECONDS = 5.0
-HEARTBEAT_SECONDS = 5.0
 # Soon enough for data within three seconds of the command, also where a list is long.
 SEGMENT_SECONDS = 1.5
-RETRY = RetryPolicy()
-
-
-class Reading(msgspec.Struct, frozen=True):
-    """What a crawler has to know of a crawl; GitLab's token comes with each of its tasks."""
-
-    instance_url: str
-    data_dir: str
-    include: tuple[str, ...]
-    exclude: tuple[str, ...]
-    members: bool
-    since: datetime | None
-    jobs: int
-    ca_file: str | None
-    contact: str
-    graphql: bool
-
-
-class Seat(msgspec.Struct, frozen=True):
-    """One crawler: its name, the secret it shows at the socket, and what it reads."""
-
-    name: str
-    secret: str
-    path: str
-    reading: Reading
-
-    @property
-    def fingerprint(self) -> str:
-        """What the other end knows of the secret."""
-        return hashlib.sha256(self.secret.encode()).hexdigest()
-
-
-def new_seat(name: str, path: Path, reading: Reading) -> Seat:
-    """Return a seat with a secret of its own."""
-    return Seat(name, secrets.token_hex(32), str(path), reading)
 
 
 @contextlib.asynccontextmanager

@@ -1,7 +1,7 @@
-"""The embedded side of `labtrawl crawl`: store, dispatch and crawler in one process.
+"""The embedded side of `labtrawl crawl`: store and dispatch, and the crawlers beside them.
 
 They speak through a Unix socket of their own, as with a website: every promise of the protocol,
-of leases and of checkpoints is the same.
+of leases and of checkpoints is the same. Where nothing could be forked, one crawler is in here.
 """
 
 import asyncio
@@ -10,26 +10,18 @@ import os
 import secrets
 import shutil
 import socket
-import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from labtrawl.cli.crawl_beside import beside
+from labtrawl.cli.crawl_beside import Beside, beside
 from labtrawl.cli.crawl_place import Target
-from labtrawl.cli.crawl_reader import (
-    HEARTBEAT_SECONDS,
-    LEASE_SECONDS,
-    RETRY,
-    Reading,
-    crawler,
-    new_seat,
-)
+from labtrawl.cli.crawl_seat import HEARTBEAT_SECONDS, LEASE_SECONDS, RETRY, Reading, Seat, new_seat
+from labtrawl.cli.sockets import listening_in
 from labtrawl.cli.tasks import background
 from labtrawl.clock import Clock
-from labtrawl.crawler.engine import Engine
 from labtrawl.dataset.disk import LocalDisk
 from labtrawl.dataset.layout import dataset_root
 from labtrawl.dispatch import planner, visiting
@@ -40,20 +32,24 @@ from labtrawl.dispatch.leasing import Leasing
 from labtrawl.dispatch.manager import DirectCommunicationManager
 from labtrawl.dispatch.session import Rhythm, Switchboard
 from labtrawl.domain.credential import Secret
+from labtrawl.domain.eta import Counted
 from labtrawl.domain.visit import Schedule
-from labtrawl.domain.waits import left
 from labtrawl.protocol.server import listening
 from labtrawl.store import summary
 from labtrawl.store.accounts import VerifiedAccount
 from labtrawl.store.engine import Connection, Store, database_path, open_store
 from labtrawl.store.migrate import migrate
 from labtrawl.supervisor import instance
-from labtrawl.website.outlooks import SHARE, look_whole
 
 NAME = "crawl"
 LOOK_SECONDS = 0.2
+# Of the time between two looks at how far it is, a twentieth at most is looking.
+LOOK_SHARE = 20
+LEFT_SECONDS = 1.0
 # Deletions, and what touches no date, are found within a day.
-SWEEP_SECONDS = 86_400
+SWEEP_SECONDS = 23 * 3600
+# The part of GitLab's limit that following may use.
+SHARE_OF_LIMIT = 0.1
 PATIENCE_SECONDS = 5.0
 SPARE_THREADS = 4
 
@@ -74,7 +70,7 @@ class Plan:
     ca_file: Path | None = None
     contact: str = ""
     rest_only: bool = False
-    crawlers: int = 1
+    beside: tuple[Beside, ...] = ()
 
     @property
     def schedule(self) -> Schedule:
@@ -85,6 +81,7 @@ class Plan:
             discover_every=every,
             sweep_every=max(every or 0, SWEEP_SECONDS * 1000),
             resources=self.resources or ("*",),
+            share=0.0 if every is None else SHARE_OF_LIMIT,
         )
 
     @property
@@ -112,6 +109,7 @@ class _Told:
     words: str = ""
     due: float = 0.0
     since: int = 0
+    counted: Counted = field(default_factory=Counted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,44 +125,53 @@ class Embedded:
     async def running(self) -> AsyncIterator[Store]:
         """Crawl while the block runs, until a signal; what is under way then is checkpointed."""
         data_dir = self.plan.data_dir
-        # Files of several lists wait for the disk at once.
-        workers = ThreadPoolExecutor(self.plan.jobs + SPARE_THREADS, "disk")
+        # Files of several lists wait for the disk at once, where the crawler is in here.
+        threads = SPARE_THREADS if self.plan.beside else self.plan.jobs + SPARE_THREADS
+        workers = ThreadPoolExecutor(threads, "disk")
         asyncio.get_running_loop().set_default_executor(workers)
         async with contextlib.AsyncExitStack() as stack:
             control = data_dir / "control.sock"
             hold = await stack.enter_async_context(
                 instance.hold(data_dir, control, self.clock, PATIENCE_SECONDS)
             )
+            path, held = stack.enter_context(listening_in(data_dir))
+            seated = [*self._seated(path, hold.descriptor)]
             await asyncio.to_thread(migrate, database_path(data_dir))
             store = await stack.enter_async_context(open_store(database_path(data_dir)))
             await store.write(self._plan)
-            engine = await stack.enter_async_context(self._parts(store, hold.descriptor))
-            work = asyncio.create_task(engine.run(), name="crawler")
-            work.add_done_callback(lambda _: self.stopping.set())
-            try:
-                yield store
-            finally:
-                engine.stopping.set()
-                await work
+            manager = await stack.enter_async_context(self._website(store, held, seated))
+            crawling = self._beside(manager, seated) if seated else self._within(manager, path)
+            await stack.enter_async_context(crawling)
+            yield store
 
     async def progress(self, store: Store) -> AsyncIterator[summary.Progress]:
-        """Yield how far it is, at most five times a second, until the crawler ends."""
+        """Yield how far it is, at most five times a second, until the crawler ends.
+
+        More often where a look is quick, so that the end of a small crawl is not waited for.
+        """
         while not self.stopping.is_set():
+            began = self.clock.monotonic()
             yield await store.read(summary.progress)
+            spent = self.clock.monotonic() - began
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(min(LOOK_SECONDS, LOOK_SHARE * spent)):
                     await self.stopping.wait()
 
     async def left(self, store: Store) -> str:
-        """Say how long it will still take, in words; looked at once a second."""
-        started = self.clock.monotonic()
+        """Say how long it will still take, in words; looked at once a second, after the first."""
+        started, now = self.clock.monotonic(), self.clock.now_ms()
+        if not self._told.since:
+            self._told.since, self._told.due = now, started + LEFT_SECONDS
         if started >= self._told.due:
-            now = self.clock.now_ms()
-            since = self._told.since = self._told.since or now
-            told = await store.read(lambda connection: look_whole(connection, now, since))
+            # Not above: a small crawl ends before anybody could tell.
+            from labtrawl.domain.waits import left
+            from labtrawl.website.outlooks import SHARE, look_whole
+
+            since, counted = self._told.since, self._told.counted
+            told = await store.read(lambda c: look_whole(c, now, since, counted))
             self._told.words = left(told)
             spent = self.clock.monotonic() - started
-            self._told.due = started + max(1.0, SHARE * spent)
+            self._told.due = started + max(LEFT_SECONDS, SHARE * spent)
         return self._told.words
 
     def _plan(self, connection: Connection) -> None:
@@ -176,35 +183,59 @@ class Embedded:
         planner.plan_account(connection, account)
         visiting.open_all(connection, self.plan.schedule)
 
+    def _seated(self, path: Path, hold: int) -> Iterator[tuple[Beside, Seat]]:
+        """Give the crawlers that were forked their seats; each holds the lock of the data folder.
+
+        They may dial at once, and are answered when there is a website.
+        """
+        for number, each in enumerate(self.plan.beside, 1):
+            seat = new_seat(NAME if number == 1 else f"{NAME}-{number}", path, self.plan.reading)
+            each.begin(seat, hold)
+            yield each, seat
+
     @contextlib.asynccontextmanager
-    async def _parts(self, store: Store, hold: int) -> AsyncIterator[Engine]:
-        """Both ends of a socket in a folder of its own, whose path is short."""
-        folder = Path(tempfile.mkdtemp(prefix="labtrawl-"))
-        seat = new_seat(NAME, folder / "api.sock", self.plan.reading)
-        others = self.plan.crawlers - 1
-        try:
-            with socket.socket(socket.AF_UNIX) as held:
-                held.bind(seat.path)
-                held.listen()
-                async with (
-                    self._website(store, held) as manager,
-                    beside(others, Path(seat.path), seat.reading, manager, hold),
-                ):
-                    manager.board.auth.announce(NAME, os.getpid(), seat.fingerprint)
-                    async with crawler(seat, self.clock) as engine:
-                        yield engine
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    async def _beside(
+        self, manager: DirectCommunicationManager, seated: list[tuple[Beside, Seat]]
+    ) -> AsyncIterator[None]:
+        """Have the crawlers beside this process, and end where none is left."""
+        named = [(each, seat.name) for each, seat in seated]
+        async with beside(named, manager.peer_gone, self.stopping.set):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _within(self, manager: DirectCommunicationManager, path: Path) -> AsyncIterator[None]:
+        """Be the crawler too, until a signal; what is under way then is checkpointed."""
+        from labtrawl.cli.crawl_reader import crawler
+
+        seat = new_seat(NAME, path, self.plan.reading)
+        manager.board.auth.announce(NAME, os.getpid(), seat.fingerprint)
+        async with crawler(seat, self.clock) as engine:
+            work = asyncio.create_task(engine.run(), name="crawler")
+            work.add_done_callback(lambda _: self.stopping.set())
+            try:
+                yield
+            finally:
+                engine.stopping.set()
+                await work
+
+    def _desk(self, store: Store) -> Desk:
+        # The token is in this process alone: the database holds a word in its place.
+        credentials = Credentials(store, lambda _stored: self.plan.token)
+        return Desk(
+            store,
+            credentials,
+            RETRY,
+            LEASE_SECONDS,
+            self.clock,
+            schedule=self.plan.schedule,
+            include=self.plan.reading.include,
+        )
 
     @contextlib.asynccontextmanager
     async def _website(
-        self, store: Store, held: socket.socket
+        self, store: Store, held: socket.socket, seated: list[tuple[Beside, Seat]]
     ) -> AsyncIterator[DirectCommunicationManager]:
-        # The token is in this process alone: the database holds a word in its place.
-        credentials = Credentials(store, lambda _stored: self.plan.token)
-        desk = Desk(
-            store, credentials, RETRY, LEASE_SECONDS, self.clock, schedule=self.plan.schedule
-        )
+        desk = self._desk(store)
         manager = DirectCommunicationManager(
             Switchboard(
                 name="website",
@@ -215,6 +246,8 @@ class Embedded:
                 bits=secrets.randbits,
             )
         )
+        for each, seat in seated:
+            manager.board.auth.announce(seat.name, each.pid, seat.fingerprint)
         leasing = Leasing(
             store,
             RETRY,

@@ -11,6 +11,10 @@ from labtrawl.cli.crawl_place import Bounds
 from labtrawl.domain.visit import NOT
 from labtrawl.errors import ConfigError
 
+LEAST_SECONDS = 0.1
+# A year: what is looked for less often has its own run with --once.
+MOST_SECONDS = 31_536_000
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -32,6 +36,22 @@ class Wish:
     crawlers: int = 1
     rest_only: bool = False
     yes: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for what has the form of a flag's value and cannot be meant."""
+        if not LEAST_SECONDS <= self.every <= MOST_SECONDS:
+            raise ConfigError(
+                f"--every: {self.every} is no interval; give {LEAST_SECONDS} to {MOST_SECONDS:,}"
+                " seconds"
+            )
+        for path in self.include:
+            if "://" in path or not path.strip("/ "):
+                raise ConfigError(
+                    f"--include: {path!r} is no path; give one like group/project, without the"
+                    " address of the GitLab"
+                )
+        if self.since_utc is not None and self.since_utc > datetime.now(UTC):
+            raise ConfigError("--since: that day is still to come; nothing changed since then")
 
     @property
     def since_utc(self) -> datetime | None:

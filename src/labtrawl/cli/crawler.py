@@ -15,6 +15,7 @@ import click
 import uvloop
 
 from labtrawl import config, logs
+from labtrawl.cli.allocator import share_arenas
 from labtrawl.cli.origins import http_to, user_agent
 from labtrawl.clock import system_clock
 from labtrawl.config import Settings
@@ -45,6 +46,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 @click.command()
 def run() -> None:
     """Take and run jobs; the supervisor starts this."""
+    share_arenas()
     uvloop.run(run_crawler())
 
 

@@ -33,7 +33,7 @@ _FORMS = ("parquet", "duckdb", "csv", "jsonl")
 @click.option("--resource", "resources", multiple=True, help="Only this resource; may be repeated.")
 @click.option("--area", help="Only the area with this path and those below it.")
 @click.option("--no-history", is_flag=True, help="Only the newest state of each object.")
-@click.option("--force", is_flag=True, help="Replace what is at --out.")
+@click.option("--force", is_flag=True, help="Replace an earlier export at --out.")
 def export_tables(
     settings: Settings,
     form: str,

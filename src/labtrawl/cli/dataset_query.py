@@ -45,9 +45,10 @@ def query(settings: Settings, sql: str, form: str) -> None:
     """  # noqa: D301 - click reads \b
     from labtrawl.dataset.export import write_tables
     from labtrawl.dataset.query import ask, named_tables, obeying, open_locked
+    from labtrawl.dataset.scratch import scratch
 
     wanted = plan(settings, manifest_of(settings), named_tables(sql))
-    with tempfile.TemporaryDirectory(prefix="labtrawl-query-") as folder:
+    with scratch(Path(tempfile.gettempdir()), "labtrawl-query-") as folder:
         work = Path(folder, "work")
         work.mkdir()
         with bar(wanted.records()) as told:

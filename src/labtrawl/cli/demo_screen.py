@@ -4,13 +4,14 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
-from rich.text import Text
 
-from labtrawl.store import summary
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from labtrawl.store import summary
 
 PLAIN_SECONDS = 2.0
 LABEL_WIDTH = 10
@@ -29,7 +30,7 @@ class Screen:
         """Tell one thing that stays; `style` is rich's, for terminals."""
         click.echo(f"{label:<{LABEL_WIDTH}}{sentence}")
 
-    def show(self, now: summary.Progress, expected: int, seconds: float, left: str = "") -> None:
+    def show(self, now: "summary.Progress", expected: int, seconds: float, left: str = "") -> None:
         """Tell how far it is, and how long it will still take."""
         figures = (now.records, now.open_jobs)
         if time.monotonic() - self._shown_at < PLAIN_SECONDS or figures == self._shown:
@@ -38,7 +39,7 @@ class Screen:
         words = _figures(now, expected) + (left and f", {left}")
         click.echo(f"{_elapsed(seconds):<{LABEL_WIDTH}}{words}")
 
-    def show_open(self, now: summary.Progress, seconds: float, left: str = "") -> None:
+    def show_open(self, now: "summary.Progress", seconds: float, left: str = "") -> None:
         """Tell how far a crawl is of which nobody knows the end."""
         self.show(now, 0, seconds, left)
 
@@ -49,17 +50,19 @@ class Screen:
 class LiveScreen(Screen):
     """A bar that moves, with the sentences above it."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: "Progress") -> None:
         super().__init__()
         self._progress = progress
         self._task = progress.add_task("", total=None, figures="starting", elapsed="")
 
     def say(self, label: str, sentence: str, style: str = "") -> None:
         """Tell one thing that stays, its label in bold."""
+        from rich.text import Text
+
         line = Text.assemble((f"{label:<{LABEL_WIDTH}}", "bold"), (sentence, style))
         self._progress.console.print(line, soft_wrap=True)
 
-    def show(self, now: summary.Progress, expected: int, seconds: float, left: str = "") -> None:
+    def show(self, now: "summary.Progress", expected: int, seconds: float, left: str = "") -> None:
         """Move the bar."""
         self._progress.update(
             self._task,
@@ -69,7 +72,7 @@ class LiveScreen(Screen):
             elapsed=_elapsed(seconds),
         )
 
-    def show_open(self, now: summary.Progress, seconds: float, left: str = "") -> None:
+    def show_open(self, now: "summary.Progress", seconds: float, left: str = "") -> None:
         """Move the bar by the lists that have ended."""
         jobs = sum(now.jobs.values())
         self._progress.update(
@@ -85,7 +88,7 @@ class LiveScreen(Screen):
         self._progress.stop()
 
 
-def _figures(now: summary.Progress, expected: int) -> str:
+def _figures(now: "summary.Progress", expected: int) -> str:
     jobs = sum(now.jobs.values())
     records = f"{now.records:,} of {expected:,}" if expected else f"{now.records:,}"
     asked = "" if expected else f", {now.requests:,} requests"
@@ -102,6 +105,9 @@ def open_screen() -> Iterator[Screen]:
     if not sys.stdout.isatty():
         yield Screen()
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
     console = Console(highlight=False)
     bar = [BarColumn(bar_width=_BAR_WIDTH)] if console.width >= _NARROW else []
     elapsed = TextColumn(f"{{task.fields[elapsed]:<{LABEL_WIDTH - 1}}}", style="bold")

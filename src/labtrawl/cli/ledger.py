@@ -2,12 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from labtrawl.cli.options import settings_options
 from labtrawl.config import Settings
-from labtrawl.store.gaps import Row, Wanted
+from labtrawl.errors import ConfigError
+from labtrawl.store.gaps import MOST, Row, Wanted
+
+if TYPE_CHECKING:
+    from labtrawl.store.engine import Snapshots
 
 UNEXPLAINED_EXIT_CODE = 1
 HEADINGS = ("area", "resource", "expected", "collected", "reason")
@@ -32,11 +37,15 @@ def ledger(
 
     The exit code is 1 where something is missing and nobody knows why.
     """  # noqa: D301 - click reads \b
-    from labtrawl.cli.audited import audited, database_of
+    from labtrawl.cli.audited import audited, database_of, is_of_crawl
     from labtrawl.store import gaps as found
     from labtrawl.store.engine import Connection, open_snapshots
 
     wanted = Wanted(area.strip("/"), resource)
+    with open_snapshots(database_of(settings)) as database:
+        rows = database.read_now(lambda connection: found.rows(connection, wanted, gaps))
+        if not rows:
+            _check_known(database, wanted)
     if refill:
 
         def change(connection: Connection) -> tuple[int, str, str]:
@@ -44,12 +53,33 @@ def ledger(
             return opened, f"{area} {resource}".strip() or "everything", f"{opened} opened"
 
         opened = asyncio.run(audited(settings, "ledger refill", change))
-        click.echo(f"{opened} lists are read again.", err=as_json)
+        click.echo(_refilled(opened, is_of_crawl=is_of_crawl(settings)), err=as_json)
         return 0
-    with open_snapshots(database_of(settings)) as database:
-        rows = database.read_now(lambda connection: found.rows(connection, wanted, gaps))
     (_print_json if as_json else _print_table)(rows)
     return UNEXPLAINED_EXIT_CODE if any(row.is_unexplained for row in rows) else 0
+
+
+def _check_known(database: "Snapshots", wanted: Wanted) -> None:
+    """Raise ConfigError where a name is none: a slip must not look like a ledger without a gap."""
+    from labtrawl.store import gaps as found
+
+    if wanted.resource and not database.read_now(
+        lambda connection: found.rows(connection, Wanted(resource=wanted.resource))
+    ):
+        raise ConfigError(
+            f"the ledger has no resource {wanted.resource!r}; labtrawl ledger lists all"
+        )
+    if wanted.area and not database.read_now(
+        lambda connection: found.rows(connection, Wanted(area=wanted.area))
+    ):
+        raise ConfigError(f"the ledger has no area {wanted.area!r}; labtrawl ledger lists all")
+
+
+def _refilled(opened: int, *, is_of_crawl: bool) -> str:
+    lists = "1 list is" if opened == 1 else f"{opened:,} lists are"
+    by_whom = " by the next `labtrawl crawl` of this folder" if is_of_crawl and opened else ""
+    more = "; ask again for those that are left" if opened == MOST else ""
+    return f"{lists} read again{by_whom}{more}."
 
 
 def _print_json(rows: Sequence[Row]) -> None:

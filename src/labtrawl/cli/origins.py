@@ -1,8 +1,6 @@
 """From the settings of an instance to the door that leads there, and to its OAuth application."""
 
-from importlib.metadata import version
-
-from labtrawl import logs
+from labtrawl import __version__, logs
 from labtrawl.config import Instance, Settings
 from labtrawl.errors import ConfigError
 from labtrawl.gitlab.oauth import Application
@@ -22,7 +20,7 @@ def user_agent(settings: Settings) -> str:
 
 def agent_of(contact: str) -> str:
     """Return the User-Agent with a contact, or without where there is none."""
-    return f"labtrawl/{version('labtrawl')}" + (f" (+{contact})" if contact else "")
+    return f"labtrawl/{__version__}" + (f" (+{contact})" if contact else "")
 
 
 def application_of(instance: Instance, ring: KeyRing) -> Application:

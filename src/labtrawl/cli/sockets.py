@@ -1,13 +1,34 @@
-"""What a run of the supervisor listens on: its own doors, and what its children inherit."""
+"""What a run of the supervisor or of a crawl listens on: its own doors, and what children inherit."""
 
 import contextlib
+import os
 import socket
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from labtrawl.config import Settings
+from labtrawl.config.checks import MAX_SOCKET_PATH
 from labtrawl.supervisor.listeners import address_of, bind_tcp, bind_unix, make_private_folder
+
+
+@contextlib.contextmanager
+def listening_in(data_dir: Path) -> Iterator[tuple[Path, socket.socket]]:
+    """Listen for a crawl's own crawlers in its data folder: the next run replaces what a kill left.
+
+    Where a socket cannot lie there (its path would be too long) it has a folder among the
+    temporary files. Raises ConfigError.
+    """
+    path = data_dir / "config" / "crawl.sock"
+    with contextlib.ExitStack() as stack:
+        if len(os.fsencode(path)) > MAX_SOCKET_PATH:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="labtrawl-"))
+            path = Path(folder, "crawl.sock")
+        sock = stack.enter_context(bind_unix(path))
+        stack.callback(path.unlink, missing_ok=True)
+        yield path, sock
 
 
 class Sockets:

@@ -15,6 +15,7 @@ import msgspec
 import uvloop
 
 from labtrawl import config, logs
+from labtrawl.cli.allocator import share_arenas
 from labtrawl.cli.settings_desk import FileDesk, reload_of
 from labtrawl.cli.sign_ins import SignIns
 from labtrawl.cli.tasks import background
@@ -35,6 +36,7 @@ from labtrawl.dispatch.pot import Rules
 from labtrawl.dispatch.quiet import QuietHours
 from labtrawl.dispatch.session import CrawlerStatus, Rhythm, Switchboard
 from labtrawl.dispatch.timetable import schedule_of
+from labtrawl.domain.eta import Counted
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.quiet import parse_window
 from labtrawl.domain.waits import left
@@ -66,6 +68,7 @@ TELL_SECONDS = 5.0
 @click.command()
 def run() -> None:
     """Serve pages and the socket; the supervisor starts this."""
+    share_arenas()
     uvloop.run(run_website())
 
 
@@ -113,6 +116,7 @@ class Wiring:
             legacy_lease_seconds=lease.legacy_seconds,
             budget=Budget(self._budget_rules()),
             schedule=schedule_of(self._settings.schedule),
+            include=self._settings.scope.include,
             quiet=_quiet_hours(self._settings),
             is_handed_over=self._is_handed_over,
         )
@@ -159,13 +163,14 @@ class Wiring:
                 self._follow_peers(),
                 self._sign_ins.run(),
                 self._keep_head(),
-                self._tell_left(),
             ),
         ):
             pages = asyncio.create_task(self._serve(url, web))
             self._announce_address(url)
             await self._child.ready(address=url)
-            await self._child.stopping.wait()
+            # What is told before is forgotten by whoever hears that this is ready.
+            async with background(self._tell_left()):
+                await self._child.stopping.wait()
             await pages
 
     async def _serve(self, url: str, web: socket.socket) -> None:
@@ -187,10 +192,10 @@ class Wiring:
 
     async def _tell_left(self) -> None:
         """Let `labtrawl status` say how long the crawl will still take."""
-        said, since = "", self._clock.now_ms()
+        said, since, counted = "", self._clock.now_ms(), Counted()
         while True:
             started, now = self._clock.monotonic(), self._clock.now_ms()
-            told = await self._store.read(lambda c, at=now: look_whole(c, at, since))  # type: ignore[misc]
+            told = await self._store.read(lambda c, at=now: look_whole(c, at, since, counted))  # type: ignore[misc]
             words = left(told) if told.range is None or told.range.upper else ""
             if words != said:
                 said = words

@@ -33,13 +33,13 @@ class Timetable(msgspec.Struct, frozen=True, kw_only=True):
     sweep_hours: Annotated[
         float,
         about(
-            "So often a list is read whole, which is how deleted objects are found; one that costs a "
-            "request for each issue or merge request a seventh as often.",
+            "So often a list is read whole, which is how deleted objects are found within a day; one"
+            " that costs a request for each issue or merge request a seventh as often.",
             unit="h",
             gt=0,
             le=8760,
         ),
-    ] = 24.0
+    ] = 23.0
     discover_hours: Annotated[
         float,
         about(
@@ -50,6 +50,16 @@ class Timetable(msgspec.Struct, frozen=True, kw_only=True):
             le=8760,
         ),
     ] = 6.0
+    share: Annotated[
+        float,
+        about(
+            "The part of GitLab's limit that may be used to follow changes. While it is not used up"
+            " lists are looked at before they are due, the busy ones more often, down to a minute."
+            " 0: nothing is read early.",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.1
     resources: Annotated[
         tuple[str, ...],
         about(

@@ -32,6 +32,8 @@ log = logs.get("crawler.gitlab")
 SPARSE = 4
 # The try of a job from which on its lists are read by REST.
 FAILING_ATTEMPT = 3
+# Items of the first block: all others wait until it says how many there are.
+OPENING = 8
 BLOCKS, LOOK, CHANGES = "blocks", "look", "changes"
 
 
@@ -133,10 +135,23 @@ def _calls(
     sheet: Sheet, block: int, top: int
 ) -> Iterator[Callable[[], Awaitable[tuple[int, Part]]]]:
     """Yield the blocks, each cut when its turn comes: the pace may have changed until then."""
+    most = _evenly(sheet, top + 1 - block)
     while block <= top:
-        last = min(top, block + sheet.pace.size - 1)
+        last = min(top, block + min(most, sheet.pace.size) - 1)
         yield partial(_block, sheet, block, last)
         block = last + 1
+
+
+def _evenly(sheet: Sheet, count: int) -> int:
+    """Return how many items a block has, so that none of those under way at once waits for the last.
+
+    Only where they would be more than half of what may be under way, and no request is dear.
+    """
+    size, width = sheet.pace.size, sheet.reader.width
+    if sheet.saves_requests() or 2 * count < size * width:
+        return size
+    rounds = -(-count // (size * width))
+    return -(-count // (rounds * width))
 
 
 async def _block(sheet: Sheet, block: int, last: int) -> tuple[int, Part]:
@@ -150,7 +165,8 @@ async def _block(sheet: Sheet, block: int, last: int) -> tuple[int, Part]:
 
 async def _open(sheet: Sheet, cursor: Cursor) -> Batch:
     """Read the first block, and with it how many items there are."""
-    iids = list(range(1, sheet.pace.size + 1))
+    size = sheet.pace.size if sheet.saves_requests() else min(OPENING, sheet.pace.size)
+    iids = list(range(1, size + 1))
     try:
         project, part = await sheet.opening(iids)
         block = len(iids) + 1

@@ -126,6 +126,14 @@ class Sheet:
         """Whose schema the documents are for."""
         return edition_of(self.reader.gitlab_version, self.reader.version)
 
+    def saves_requests(self) -> bool:
+        """Say whether this GitLab limits them, and remember it for the next reading."""
+        learnt = self.reader.learnt
+        if learnt is None:
+            return True
+        learnt.is_limited = learnt.is_limited or self.reader.gitlab.tally.is_limited
+        return learnt.is_limited
+
     async def items(self, iids: list[int]) -> Part:
         """Read some items by their iids, in halves where that is too much for one request."""
         try:

@@ -77,8 +77,10 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 
     @property
     def share_told(self) -> str:
-        """How many of the items are through, in words; empty where nobody knows how many there are."""
-        return f", {self.seen} of {self.parents} items" if self.parents else ""
+        """How many items' lists are finished, and of how many where that is known, in words."""
+        if not self.seen:
+            return ""
+        return f", {self.seen} of {self.parents} items" if self.parents else f", {self.seen} items"
 
     def encode(self) -> str:
         """Return it as text for the wire and the database."""

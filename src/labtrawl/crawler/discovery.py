@@ -4,8 +4,10 @@ Groups: `/groups?min_access_level=10` gives the groups of which the user is a me
 descendants (app/finders/groups_finder.rb). Projects: `/projects?membership=true`, by keyset.
 """
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +24,7 @@ from labtrawl.errors import Forbidden, GitLabError, NotFound, RateLimited, Unexp
 from labtrawl.gitlab.catalog import FEATURES, gap_of, resources_of
 from labtrawl.gitlab.client import GitLab, Moved
 from labtrawl.gitlab.pages import Page
-from labtrawl.protocol.messages import PART, DiscoveredArea, DiscoveredJob, LedgerReport
+from labtrawl.protocol.messages import PART, DiscoveredArea, DiscoveredJob, KnownArea, LedgerReport
 
 GROUPS = "min_access_level=10&order_by=id&sort=asc&per_page=100"
 PROJECTS = "membership=true&order_by=id&sort=asc&pagination=keyset&per_page=100"
@@ -69,9 +71,21 @@ class Discovery:
     stopping: Callable[[], bool]
     cursor: Cursor
     username: str
+    # What the paths of `scope.include` stood for before.
+    known: Sequence[KnownArea] = ()
+    # First pages that were asked for while another list was read.
+    _asked: dict[str, asyncio.Task[Page]] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Report areas and jobs page by page; each page is a checkpoint."""
+        try:
+            await self._run()
+        finally:
+            for task in self._asked.values():
+                task.cancel()
+            await asyncio.gather(*self._asked.values(), return_exceptions=True)
+
+    async def _run(self) -> None:
         try:
             async for listing in self._listings():
                 if not await self._read(listing):
@@ -99,6 +113,9 @@ class Discovery:
         start = names.index(self.cursor.stage) if self.cursor.stage in names else 0
         if self.cursor.stage.startswith("include:"):
             start = len(listings)
+        for listing in listings[start + 1 :]:
+            page = self.gitlab.page(listing.path, listing.query)
+            self._asked[listing.stage] = asyncio.ensure_future(page)
         for listing in listings[start:]:
             yield listing
         for pattern in self.scope.include:
@@ -108,9 +125,8 @@ class Discovery:
     async def _included(self, path: str) -> list[Listing]:
         """Find a group (with all below it) or a project that the operator named."""
         encoded, stage = quote(path, safe=""), f"include:{path}"
-        try:
-            group = await self.gitlab.single(f"groups/{encoded}", GROUP)
-        except (NotFound, Forbidden):
+        group = await self._group(path)
+        if group is None:
             return [Listing(stage, AreaKind.PROJECT, "", "", await self._project(encoded))]
         base = f"groups/{_whole(_decode(group)[0], 'id')}"
         return [
@@ -123,6 +139,17 @@ class Discovery:
                 f"include_subgroups=true&with_shared=false&{INSIDE}",
             ),
         ]
+
+    async def _group(self, path: str) -> Page | None:
+        """Ask for a group by its path, else by the id that it had: GitLab tells no new path of it.
+
+        None where neither finds one (lib/api/helpers.rb, `find_group`).
+        """
+        known = [str(one.gitlab_id) for one in self.known if _is_group_at(one, path)]
+        for name in (quote(path, safe=""), *known):
+            with suppress(NotFound, Forbidden):
+                return await self.gitlab.single(f"groups/{name}", GROUP)
+        return None
 
     async def _project(self, encoded_path: str) -> Page:
         """Ask for a project by its path; an old path of a renamed one leads to its id."""
@@ -144,7 +171,8 @@ class Discovery:
         while query is not None:
             if self.stopping():
                 return False
-            page = await self.gitlab.page(listing.path, query)
+            asked = self._asked.pop(listing.stage, None) if query == listing.query else None
+            page = await (asked or self.gitlab.page(listing.path, query))
             await self._report(listing, page)
             query = page.next_query
             self.cursor = replace(self.cursor, stage=listing.stage, query=query)
@@ -171,6 +199,10 @@ class Discovery:
     def _figures(self) -> Figures:
         tally = self.gitlab.tally
         return Figures(self.cursor.items, None, tally.requests, tally.retries)
+
+
+def _is_group_at(known: KnownArea, path: str) -> bool:
+    return known.type == AreaKind.GROUP and known.full_path == path
 
 
 def jobs_of(area: DiscoveredArea, watermark: int | None = None) -> list[DiscoveredJob]:

@@ -68,11 +68,13 @@ class Line:
     # Called when the job's last event is on its way.
     settles: Callable[[], None] = lambda: None
     told: Figures = field(default_factory=Figures)
+    stage: str = ""
     _answers: list[Answer] = field(default_factory=list)
 
     async def checkpoint(self, cursor: str, closed: Closed | None, figures: Figures) -> None:
         """Commit a closed segment and the cursor behind it, in one transaction."""
-        await self._event(self._progress("processing", figures, cursor=cursor, **_named(closed)))
+        told = {"cursor": cursor, "stage": self.stage, **_named(closed)}
+        await self._event(self._progress("processing", figures, **told))
 
     async def complete(
         self, cursor: str, closed: Closed | None, figures: Figures, ending: Ending
@@ -126,20 +128,20 @@ class Line:
 
     def tell(self, stage: str, figures: Figures) -> None:
         """Show how far the job is; only the newest counts, none of it is kept."""
-        self.told = figures
+        self.told, self.stage = figures, stage
         update = self._progress("processing", figures, stage=stage)
         self.send_state("progressUpdate", "PROGRESS_UPDATE", update)
 
     def tell_wait(self, stage: str) -> None:
         """Show what the job waits for, with the figures told last."""
-        self.tell(stage, self.told)
+        update = self._progress("processing", self.told, stage=stage)
+        self.send_state("progressUpdate", "PROGRESS_UPDATE", update)
 
     async def settle(self) -> None:
         """Wait until all events took effect; raises LeaseLost where the job is no longer ours."""
         answers, self._answers = self._answers, []
-        outcomes = await asyncio.gather(*answers, return_exceptions=True)
-        for failure in [one for one in outcomes if isinstance(one, BaseException)]:
-            raise failure
+        for answer in answers:
+            await answer
 
     def check(self) -> None:
         """Raise what an event was refused with, without waiting."""

@@ -63,11 +63,9 @@ async def listed(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
     under_way: windows.UnderWay = {}
     try:
         if not cursor.windows:
-            async with aclosing(_in_order(reader, cursor)) as whole:
+            async with aclosing(_in_order(reader, cursor, under_way)) as whole:
                 async for batch in whole:
                     cursor = batch.cursor
-                    if cursor.windows:
-                        windows.ask_more(reader, cursor, under_way)
                     yield batch
         if cursor.windows and not cursor.ended:
             async with aclosing(windows.batches(reader, cursor, under_way)) as rest:
@@ -77,8 +75,13 @@ async def listed(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
         await windows.drop(under_way)
 
 
-async def _in_order(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
-    """Yield pages one after the other, to the end or to where the list turns out to be long."""
+async def _in_order(
+    reader: Reader, cursor: Cursor, under_way: windows.UnderWay
+) -> AsyncGenerator[Batch]:
+    """Yield pages one after the other, to the end or to where the list turns out to be long.
+
+    There the first pages of its windows are `under_way` before anything more is given away.
+    """
     path, resource = reader.path(reader.resource), reader.resource
     is_along = order_of(reader, resource) is not None
     mark = partial(reader.etag, cursor)
@@ -89,32 +92,37 @@ async def _in_order(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
             is_repeated = len(fresh) < len(records) and not is_along
             cursor = _past(reader, cursor, one, len(fresh), is_repeated)
             cursor = replace(cursor, before=_movable(records, one.page))
-            more: list[FetchedRecord] = []
+            found = [Batch(fresh, cursor)]
             if windows.is_long(reader, cursor, one.page):
-                cursor, more = await _cut(reader, cursor, one.page, records)
-            yield Batch(fresh + more, cursor)
+                found = await _cut(reader, found[0], one.page, records)
+            if found[-1].cursor.windows:
+                windows.ask_more(reader, found[-1].cursor, under_way)
+            for batch in found:
+                cursor = batch.cursor
+                yield batch
             if cursor.windows:
                 return
 
 
 async def _cut(
-    reader: Reader, cursor: Cursor, page: Page, records: list[FetchedRecord]
-) -> tuple[Cursor, list[FetchedRecord]]:
+    reader: Reader, told: Batch, page: Page, records: list[FetchedRecord]
+) -> list[Batch]:
     """Cut a list behind a page, unless GitLab counts few rows, or tells no time to cut at.
 
-    The rows that come with it were asked for to find out where.
+    Rows that were asked for to find out where follow the page's own.
     """
-    expected = await _count(reader)
+    cursor, expected = told.cursor, await _count(reader)
     if expected is not None:
         cursor = replace(cursor, expected=expected, expected_by=reader.resource.statistics)
     since, until = windows.bounds(page)
     if since is None or (expected is not None and expected < windows.LONG):
-        return cursor, []
-    marked = None if expected is None else await marks.cut(reader, cursor, page, expected)
-    if marked is not None:
-        return marked.cursor, marked.records
+        return [Batch(told.records, cursor)]
+    counted = Batch(told.records, cursor)
+    marked = [] if expected is None else await marks.cut(reader, counted, page, expected)
+    if marked:
+        return marked
     cursor = windows.begin(reader, cursor, since, until)
-    return replace(cursor, before=tuple(record.id for record in records)), []
+    return [Batch(told.records, replace(cursor, before=tuple(record.id for record in records)))]
 
 
 async def _count(reader: Reader) -> int | None:

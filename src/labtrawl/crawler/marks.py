@@ -8,17 +8,18 @@ a window longer or shorter, and loses nothing. Only `lists` enters.
 
 from contextlib import aclosing
 from dataclasses import dataclass
+from dataclasses import replace as replace_batch
 from datetime import datetime, timedelta
 from functools import partial
 
 from msgspec.structs import replace
 
 from labtrawl.crawler.ahead import ahead
-from labtrawl.crawler.cursor import Cursor, Window
+from labtrawl.crawler.cursor import Cursor
 from labtrawl.crawler.paging import Asked, ask
 from labtrawl.crawler.reader import Batch, Reader
 from labtrawl.crawler.records import instants
-from labtrawl.crawler.windows import bounded, instant_of, text_of
+from labtrawl.crawler.windows import WIDTH, bounded, instant_of, text_of
 from labtrawl.dataset.policy import FetchedRecord
 from labtrawl.gitlab.client import PagingRefused
 from labtrawl.gitlab.pages import Page, resized, with_parameter, without_keyset
@@ -57,31 +58,45 @@ def numbers(items: int, expected: int, per_page: int, width: int) -> range:
     return range((items + stride * per_page - 2) // size + 1, (expected - 1) // size + 2, stride)
 
 
-async def cut(reader: Reader, cursor: Cursor, page: Page, expected: int) -> Batch | None:
-    """Return the rows of the marks behind a page, and the list cut at them; None without any."""
+async def cut(reader: Reader, told: Batch, page: Page, expected: int) -> list[Batch]:
+    """Return a page's batch as it is told, and one for each mark behind it; empty without any.
+
+    The list is cut into more windows with each, of which the last has no end: who goes on from any
+    of them reads all that was not given by then.
+    """
     since = instant_of((instants(page, "created_at") or [""])[-1])
-    marks = [] if since is None else await _marks(reader, cursor, since, expected)
+    marks = [] if since is None else await _marks(reader, told.cursor, since, expected)
     if since is None or not marks:
-        return None
+        return []
     query = resized(reader.first_query(reader.resource), reader.per_page)
-    until = [*(mark.first + SHOWN for mark in marks), None]
-    first = bounded(query, since, until[0])
-    behind = [_behind(query, mark, end) for mark, end in zip(marks, until[1:], strict=True)]
-    records = [record for mark in marks for record in mark.records]
-    edges = (edge for mark in marks for edge in mark.edges)
-    before = (*(record.id for record in reader.records(page)), *edges)
-    items = cursor.items + len(records)
-    return Batch(
-        records,
-        replace(cursor, query=None, items=items, windows=(first, *behind), before=before),
+    before = tuple(record.id for record in reader.records(page))
+    first = bounded(query, since, None)
+    cursor = replace(told.cursor, query=None, windows=(first,), before=before)
+    found = [replace_batch(told, cursor=cursor)]
+    for mark in marks:
+        cursor = _behind(cursor, query, mark)
+        found.append(Batch(mark.records, cursor))
+    return found
+
+
+def _behind(cursor: Cursor, query: str, mark: Mark) -> Cursor:
+    """Return the cursor behind a mark: the window before it ends there, and one more begins."""
+    *others, last = cursor.windows
+    until = mark.first + SHOWN
+    text = text_of(until)
+    ended = replace(last, until=text, query=with_parameter(last.query, "created_before", text))
+    begun = replace(
+        bounded(query, mark.last, None),
+        since=text_of(mark.first),
+        items=len(mark.records),
+        ended=mark.page.next_query is None,
     )
-
-
-def _behind(query: str, mark: Mark, until: datetime | None) -> Window:
-    """Return the window that begins with a mark, of which the mark itself is read."""
-    window = bounded(query, mark.last, until)
-    ended = until is None and mark.page.next_query is None
-    return replace(window, since=text_of(mark.first), items=len(mark.records), ended=ended)
+    return replace(
+        cursor,
+        items=cursor.items + len(mark.records),
+        windows=(*others, ended, begun),
+        before=(*cursor.before, *mark.edges),
+    )
 
 
 async def _marks(reader: Reader, cursor: Cursor, since: datetime, expected: int) -> list[Mark]:
@@ -102,10 +117,10 @@ async def _asked(reader: Reader, cursor: Cursor, expected: int) -> list[Asked]:
     path = reader.path(reader.resource)
     calls = [
         partial(ask, reader, path, with_parameter(query, "page", str(number)))
-        for number in numbers(cursor.items, expected, size, reader.width)
+        for number in numbers(cursor.items, expected, size, WIDTH)
     ]
     try:
-        async with aclosing(ahead(calls, reader.width)) as answers:
+        async with aclosing(ahead(calls, WIDTH)) as answers:
             return [one async for one in answers]
     except PagingRefused:
         return []

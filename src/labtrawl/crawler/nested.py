@@ -143,7 +143,8 @@ def _past_page(cursor: Cursor, item: Item, page: Page) -> Cursor:
 
 
 def _past_item(cursor: Cursor, item: Item) -> Cursor:
-    return replace(cursor, parent=item, child=None, child_query=None)
+    seen = cursor.seen + 1
+    return replace(cursor, parent=item, child=None, child_query=None, seen=seen)
 
 
 def _find_place(cursor: Cursor, one: Asked, items: list[Item], order: Order | None) -> Cursor:

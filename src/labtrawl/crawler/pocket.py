@@ -137,7 +137,9 @@ class Pocket:
         if not self._is_heard:
             return FIRST_REQUESTS
         pace = max(self._recent_pace(now), self._pace)
-        return max(FIRST_REQUESTS, math.ceil(pace * STOCK_SECONDS))
+        # Where there is a limit, what lies here unused is kept from others.
+        least = FIRST_REQUESTS if self.limits is None else 1
+        return max(least, math.ceil(pace * STOCK_SECONDS))
 
     def _recent_pace(self, now: float) -> float:
         """Requests a second since they were last asked for."""

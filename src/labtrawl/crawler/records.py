@@ -8,7 +8,7 @@ import msgspec
 from labtrawl.dataset.policy import FetchedRecord
 from labtrawl.errors import UnexpectedReply
 from labtrawl.gitlab.catalog import Resource
-from labtrawl.gitlab.pages import Page
+from labtrawl.gitlab.pages import Page, Row
 
 _NUMBER = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _TEXT = Annotated[str, msgspec.Meta(min_length=1)]
@@ -26,34 +26,27 @@ def records_of(
     Raises UnexpectedReply for a row without an id that can be kept.
     """
     place = f"{gitlab_id}/{item}" if resource.item_id else str(gitlab_id)
-    is_local = resource.local_id or resource.item_id
+    kind, at, request, sha256 = resource.kind, page.fetched_at, page.request, page.sha256
     return [
-        FetchedRecord(
-            id=_called(place, natural, is_local),
-            kind=resource.kind,
-            fetched_at=page.fetched_at,
-            request=page.request,
-            page_sha256=page.sha256,
-            gitlab_version=gitlab_version,
-            body=row,
-        )
-        for row, natural in zip(page.rows, _natural_ids(resource, page), strict=True)
+        FetchedRecord(id_, kind, at, request, sha256, gitlab_version, row)
+        for row, id_ in zip(page.rows, _ids(resource, page, place), strict=True)
     ]
 
 
-def _called(place: str, natural: int | str | None, is_local: bool) -> int | str:
-    if natural is None:
-        return place
-    return f"{place}/{natural}" if is_local else natural
-
-
-def _natural_ids(resource: Resource, page: Page) -> list[int | str | None]:
+def _ids(resource: Resource, page: Page, place: str) -> list[int | str]:
+    """Return what the rows are called by: what is unique in a place only has its name before it."""
     if not resource.natural_id:
-        return [None] * len(page.rows)
+        return [place] * len(page.rows)
+    found = _natural_ids(resource, page)
+    is_local = resource.local_id or resource.item_id
+    return [f"{place}/{natural}" for natural in found] if is_local else found
+
+
+def _natural_ids(resource: Resource, page: Page) -> list[int | str]:
     names = resource.natural_id.split(".")
-    decoder = _id_decoder(resource.natural_id, resource.text_id)
+    decode = _id_decoder(resource.natural_id, resource.text_id).decode
     try:
-        found: list[Any] = [decoder.decode(row) for row in page.rows]
+        found: list[Any] = [decode(row) for row in page.rows]
     except msgspec.MsgspecError as error:
         raise UnexpectedReply(f"a row of {page.request} has no usable id: {error}") from error
     for name in names:
@@ -66,7 +59,7 @@ def _id_decoder(path: str, is_text: bool) -> msgspec.json.Decoder[Any]:
     """Return a decoder that reads one field of a row and skips the rest."""
     type_: Any = _TEXT if is_text else _NUMBER
     for name in reversed(path.split(".")):
-        type_ = msgspec.defstruct("RowId", [(name, type_)], frozen=True)
+        type_ = msgspec.defstruct("RowId", [(name, type_)], frozen=True, gc=False)
     return msgspec.json.Decoder(type_)
 
 
@@ -85,7 +78,7 @@ def _list_decoder(name: str) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(msgspec.defstruct("RowList", [field]))
 
 
-def has_none(resource: Resource, row: msgspec.Raw) -> bool:
+def has_none(resource: Resource, row: Row) -> bool:
     """Say whether a row of the parent's list shows that it has none of a resource.
 
     False where nobody can know: the row has no such field, or something else in it.
@@ -101,6 +94,15 @@ def has_none(resource: Resource, row: msgspec.Raw) -> bool:
 @cache
 def _text_decoder(name: str) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(msgspec.defstruct("RowText", [(name, str | None, None)]))
+
+
+def instants(page: Page, name: str) -> list[str]:
+    """Return a time of each row as GitLab wrote it, empty where a row has none."""
+    decode = _text_decoder(name).decode
+    try:
+        return [getattr(decode(row), name) or "" for row in page.rows]
+    except msgspec.MsgspecError:
+        return []
 
 
 def last_instant(page: Page, name: str) -> str | None:

@@ -5,7 +5,6 @@ the cursor moves only in the transaction that names the segment.
 """
 
 import asyncio
-import math
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -126,7 +125,7 @@ class JobRun:
     async def _at_disk(self, call: Callable[[], T]) -> T:
         """Let the sink wait for the disk in a thread; cut off, it may still be at it."""
         self._is_at_disk = True
-        done = await asyncio.to_thread(call)
+        done = await asyncio.get_running_loop().run_in_executor(None, call)
         self._is_at_disk = False
         return done
 
@@ -151,8 +150,6 @@ class JobRun:
         await self.line.checkpoint(self.cursor.encode(), closed, self._figures())
         self._committed = self.cursor
         self._committed_at = self.clock.monotonic()
-        # A checkpoint says nothing of the stage: it is told anew.
-        self._told_at = -math.inf
 
     async def _close_segment(self) -> Closed | None:
         segment = None if self.sink.is_idle else await self._at_disk(self.sink.close_segment)

@@ -14,19 +14,26 @@ from msgspec.structs import replace
 from labtrawl.crawler.cursor import Cursor, Window
 from labtrawl.crawler.paging import BY_CREATION, PER_PAGE, Asked, ask, behind, repeats_last
 from labtrawl.crawler.reader import Batch, Reader
-from labtrawl.crawler.records import last_instant
+from labtrawl.crawler.records import instants, last_instant
 from labtrawl.errors import GitLabError
 from labtrawl.gitlab.pages import Page, place_of, with_parameter, without_parameter
+
+UnderWay = dict[asyncio.Task[Asked], int]
+"""Pages that were asked for, each with the number of its window."""
 
 # So many pages of a keyset are read one by one before the list counts as long.
 FIRST_PAGES = 3
 # A window costs up to one request of its own: its last page is seldom full.
 FIRST_WINDOWS = 8
+# Windows that are read at once where a list is cut by its number of rows: each waits for one page.
+WIDTH = 24
 MOST_WINDOWS = 12
 # Rows that are left of a window before it is cut in two.
 WORTH_A_WINDOW = 500
 # Rows that a list has, where GitLab counts them, before it is cut.
 LONG = 1000
+# Rows that a list seems to have by its first page, before GitLab is asked for their number.
+SEEMS_LONG = 2000
 # Between the milliseconds that rows show: a row lies in one window only.
 BETWEEN = timedelta(microseconds=500)
 
@@ -38,22 +45,36 @@ def is_long(reader: Reader, cursor: Cursor, page: Page) -> bool:
     if "cursor=" not in page.next_query:
         is_first = cursor.items <= PER_PAGE
         return is_first and (cursor.expected is None or cursor.expected > LONG)
-    return cursor.items >= FIRST_PAGES * PER_PAGE and cursor.expected is None
+    return cursor.expected is None and (
+        cursor.items >= FIRST_PAGES * PER_PAGE or _seems_long(cursor, page)
+    )
+
+
+def _seems_long(cursor: Cursor, page: Page) -> bool:
+    """Say whether a list that goes on as its first page began would be long by now."""
+    shown = instants(page, "created_at") if cursor.items <= PER_PAGE else []
+    first, last = (instant_of(shown[0]), instant_of(shown[-1])) if shown else (None, None)
+    if first is None or last is None or first >= last:
+        return False
+    now = datetime.fromisoformat(page.fetched_at)
+    return len(shown) * ((now - first) / (last - first)) >= SEEMS_LONG
 
 
 def bounds(page: Page) -> tuple[datetime | None, datetime]:
     """Return the time of a page's last row, None where it tells none, and of the page itself."""
-    return _instant(last_instant(page, "created_at") or ""), datetime.fromisoformat(page.fetched_at)
+    return instant_of(last_instant(page, "created_at") or ""), datetime.fromisoformat(
+        page.fetched_at
+    )
 
 
 def begin(reader: Reader, cursor: Cursor, since: datetime, until: datetime) -> Cursor:
     """Cut what lies behind `since` into windows; the last one has no end."""
-    count = max(1, min(FIRST_WINDOWS, reader.width))
+    count = FIRST_WINDOWS
     step = (until - since) / count
     query = reader.first_query(reader.resource)
     starts = [since, *(_cut(since + step * number) for number in range(1, count))]
     ends = [*starts[1:], None]
-    cut = tuple(_window(query, one, end) for one, end in zip(starts, ends, strict=True))
+    cut = tuple(bounded(query, one, end) for one, end in zip(starts, ends, strict=True))
     return replace(cursor, query=None, windows=cut)
 
 
@@ -61,47 +82,59 @@ def _cut(instant: datetime) -> datetime:
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000) + BETWEEN
 
 
-def _window(query: str, since: datetime, until: datetime | None) -> Window:
-    asked = with_parameter(query, "created_after", _text(since))
+def bounded(query: str, since: datetime, until: datetime | None) -> Window:
+    """Return the window of a list between two instants, both inclusive; without `until` to its end."""
+    asked = with_parameter(query, "created_after", text_of(since))
     if until is not None:
-        asked = with_parameter(asked, "created_before", _text(until))
-    return Window(_text(since), "" if until is None else _text(until), asked)
+        asked = with_parameter(asked, "created_before", text_of(until))
+    return Window(text_of(since), "" if until is None else text_of(until), asked)
 
 
-def _text(instant: datetime) -> str:
+def text_of(instant: datetime) -> str:
+    """Write an instant as queries and the ledger have it."""
     return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
-    """Yield the pages of all windows as they come, each with the places of all behind it."""
-    path = reader.path(reader.resource)
-    under_way: dict[asyncio.Task[Asked], int] = {}
+async def batches(
+    reader: Reader, cursor: Cursor, under_way: UnderWay | None = None
+) -> AsyncGenerator[Batch]:
+    """Yield the pages of all windows as they come, each with the places of all behind it.
+
+    `under_way` is what `ask_more` asked for already. What follows a page is asked for before the
+    page is given away: whoever takes it may be long about it.
+    """
+    under_way = {} if under_way is None else under_way
     try:
+        ask_more(reader, cursor, under_way)
         while not cursor.ended:
-            _ask_more(reader, path, cursor, under_way)
             done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 number = under_way.pop(task)
                 batch = _past(reader, cursor, number, task.result())
                 cursor = batch.cursor
+                ask_more(reader, cursor, under_way)
                 yield batch
     finally:
-        for task in under_way:
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await drop(under_way)
 
 
-def _ask_more(
-    reader: Reader, path: str, cursor: Cursor, under_way: dict[asyncio.Task[Asked], int]
-) -> None:
+async def drop(under_way: UnderWay) -> None:
+    """Ask for nothing any more."""
+    for task in under_way:
+        task.cancel()
+    await asyncio.gather(*under_way, return_exceptions=True)
+
+
+def ask_more(reader: Reader, cursor: Cursor, under_way: UnderWay) -> None:
     """Ask for the next page of each open window, as many as may be under way."""
+    path = reader.path(reader.resource)
     asked = set(under_way.values())
     waiting = [
         number
         for number, window in enumerate(cursor.windows)
         if not window.ended and number not in asked
     ]
-    for number in waiting[: reader.width - len(asked)]:
+    for number in waiting[: WIDTH - len(asked)]:
         query = cursor.windows[number].query
         under_way[asyncio.ensure_future(ask(reader, path, query))] = number
 
@@ -122,7 +155,7 @@ def _past(reader: Reader, cursor: Cursor, number: int, asked: Asked) -> Batch:
     )
     windows = list(cursor.windows)
     windows[number] = past
-    is_room = sum(not one.ended for one in windows) < reader.width
+    is_room = sum(not one.ended for one in windows) < FIRST_WINDOWS
     if not past.ended and is_room and len(windows) < MOST_WINDOWS:
         windows = _split(windows, cursor, number, asked.page)
     items = cursor.items + len(fresh)
@@ -137,8 +170,8 @@ def _split(windows: list[Window], cursor: Cursor, number: int, page: Page) -> li
     """
     window = windows[number]
     last = last_instant(page, "created_at")
-    until = _instant(window.until) or _from_ms(cursor.started_at)
-    position, since = _instant(last or ""), _instant(window.since)
+    until = instant_of(window.until) or _from_ms(cursor.started_at)
+    position, since = instant_of(last or ""), instant_of(window.since)
     if position is None or since is None or until is None or not since < position < until:
         return windows
     left = window.items * ((until - position) / (position - since))
@@ -147,16 +180,17 @@ def _split(windows: list[Window], cursor: Cursor, number: int, page: Page) -> li
     middle = _cut(position + (until - position) / 2)
     first = replace(
         window,
-        until=_text(middle),
-        query=with_parameter(window.query, "created_before", _text(middle)),
+        until=text_of(middle),
+        query=with_parameter(window.query, "created_before", text_of(middle)),
     )
-    end = None if not window.until else _instant(window.until)
+    end = None if not window.until else instant_of(window.until)
     query = without_parameter(without_parameter(window.query, "cursor"), "page")
     windows[number : number + 1] = [first]
-    return [*windows, _window(without_parameter(query, "created_before"), middle, end)]
+    return [*windows, bounded(without_parameter(query, "created_before"), middle, end)]
 
 
-def _instant(text: str) -> datetime | None:
+def instant_of(text: str) -> datetime | None:
+    """Read an instant as GitLab writes it; None for what is none."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

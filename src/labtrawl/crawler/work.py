@@ -23,7 +23,7 @@ from labtrawl.crawler.visit import CHANGES, Visit
 from labtrawl.crawler.watch import Watch
 from labtrawl.dataset.disk import Disk
 from labtrawl.dataset.layout import SegmentPrefix, parse_segment_prefix
-from labtrawl.dataset.sink import Folders, SegmentLimits, Sink
+from labtrawl.dataset.sink import Compressors, Folders, SegmentLimits, Sink
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.errors import BadMessage, LabtrawlError, LeaseLost
 from labtrawl.gitlab import catalog
@@ -76,6 +76,7 @@ class Worker:
     # What each GitLab was found to be able to, by its URL and for whom.
     _learnt: dict[tuple[str, str], Learnt] = field(default_factory=dict)
     _folders: Folders = field(default_factory=Folders)
+    _compressors: Compressors = field(default_factory=Compressors)
 
     def requests(self) -> int:
         """Return how many requests went out so far."""
@@ -190,15 +191,7 @@ class Worker:
         tools = self.tools
         return JobRun(
             reader=reader,
-            sink=Sink(
-                tools.disk,
-                tools.dataset_root,
-                prefix,
-                task.segments.next,
-                tools.segment,
-                tools.clock.monotonic,
-                self._folders,
-            ),
+            sink=self._sink(task, prefix),
             line=line,
             policy_name=task.policy,
             clock=tools.clock,
@@ -207,6 +200,19 @@ class Worker:
             visit=visit,
             known=Known(lambda: load(self.ask, task.task_id, task.lease.epoch, tools.dataset_root)),
             cursor=decode_cursor(task.custom_parameters.resume_state),
+        )
+
+    def _sink(self, task: Task, prefix: SegmentPrefix) -> Sink:
+        tools = self.tools
+        return Sink(
+            tools.disk,
+            tools.dataset_root,
+            prefix,
+            task.segments.next,
+            tools.segment,
+            tools.clock.monotonic,
+            self._folders,
+            self._compressors,
         )
 
 

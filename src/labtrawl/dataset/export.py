@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import intern
 from typing import Final
 
 import duckdb
@@ -54,10 +55,11 @@ class Plan:
         Users are gathered on the way; only what nobody else reads is read for them.
         """
         taken: list[tuple[Table, list[SegmentRow]]] = []
+        placed = [(_resource(row), row) for row in self.rows]
         read: set[str] = set()
         for table in TABLES:
             if table.name in self.names or table.name + HISTORY in self.names:
-                rows = [row for row in self.rows if _feeds(row, table, read)]
+                rows = [row for resource, row in placed if _feeds(resource, row, table, read)]
                 read.update(row.name for row in rows)
                 taken.append((table, rows))
         return taken
@@ -117,9 +119,12 @@ def facts_of(instances: Mapping[int, str], stamps: Mapping[str, str]) -> dict[st
     }
 
 
-def _feeds(row: SegmentRow, table: Table, read: AbstractSet[str]) -> bool:
+def _resource(row: SegmentRow) -> str:
     place = parse_segment_name(row.name)
-    resource = place.resource if place else ""
+    return intern(place.resource) if place else ""
+
+
+def _feeds(resource: str, row: SegmentRow, table: Table, read: AbstractSet[str]) -> bool:
     if table is SEEN:
         return row.name not in read
     return resource not in _WITH_TABLE if table is OTHER else resource in table.resources

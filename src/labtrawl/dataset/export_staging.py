@@ -5,11 +5,11 @@ row is built in its own memory, and none is kept in ours. `content` is the hash 
 was collected, so that an unchanged reading is told from a change.
 """
 
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import duckdb
 import msgspec
@@ -22,11 +22,14 @@ from labtrawl.dataset.tables_values import Reader, decode
 from labtrawl.dataset.users import named_in
 from labtrawl.errors import CorruptSegment
 
-MEMORY_LIMIT: Final = "256MB"
+# Megabytes for DuckDB's buffers. It works on 2,048 rows at once, with each text in its column and in
+# the body, and reads a line of JSON into eight times its length: what is long is given more.
+MEMORY_MB: Final = 128
+_AT_ONCE: Final = 2048
 # A second thread makes little faster, since the records come from one, and doubles what a writer
 # holds; where the order of rows need not be kept, it holds one group of rows instead of many.
 THREADS: Final = 1
-_CHUNK_BYTES: Final = 16 << 20
+_CHUNK_BYTES: Final = 4 << 20
 _SMALLEST_BUFFER: Final = 1 << 20
 
 # One place of a line for both: what was staged, and in which order and shape DuckDB reads it.
@@ -50,10 +53,11 @@ _ENCODER: Final = msgspec.json.Encoder()
 def open_workshop(folder: Path) -> duckdb.DuckDBPyConnection:
     """Open a DuckDB file in `folder` whose spilled pages stay in that folder too.
 
-    It takes at most `MEMORY_LIMIT` for its buffers, and never fetches an extension.
+    It takes at most `MEMORY_MB` for its buffers (more where lines are long, see `Staging`), and never
+    fetches an extension.
     """
     settings: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": MEMORY_LIMIT,
+        "memory_limit": f"{MEMORY_MB}MB",
         "threads": str(THREADS),
         "preserve_insertion_order": "false",
         "temp_directory": str(folder / "spilled"),
@@ -93,6 +97,36 @@ def located(root: Path, row: SegmentRow) -> Iterator[tuple[SegmentPlace, Record]
         yield place, record
 
 
+class _Room:
+    """What DuckDB may take for one table, by the lengths of its lines in bytes."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.longest = 0
+        self._connection = connection
+        self._last: deque[int] = deque(maxlen=_AT_ONCE)
+        self._together = self._heaviest = 0
+        self._set(MEMORY_MB)
+
+    def add(self, length: int) -> None:
+        """Take in the length of a line."""
+        if len(self._last) == _AT_ONCE:
+            self._together -= self._last[0]
+        self._last.append(length)
+        self._together += length
+        self._heaviest = max(self._heaviest, self._together)
+        self.longest = max(self.longest, length)
+
+    def make(self) -> None:
+        """Let DuckDB take what the lines so far need."""
+        wanted = MEMORY_MB // 2 + (3 * self._heaviest + 8 * self.longest) // 1_000_000
+        if wanted > self._limit:
+            self._set(wanted)
+
+    def _set(self, megabytes: int) -> None:
+        self._limit = megabytes
+        self._connection.execute(f"SET memory_limit = '{megabytes}MB'")
+
+
 class Staging:
     """The staged rows of one table; `add` in the order of commit, then `finish` once."""
 
@@ -105,7 +139,8 @@ class Staging:
         # GitLab's fields may be named like ours (a milestone's state is not the record's).
         self._keys = tuple(f"c{place}" for place in range(len(self._names)))
         self._chunk: list[bytes] = []
-        self._size = self._longest = self._ordinal = self._line = 0
+        self._size = self._ordinal = self._line = 0
+        self._room = _Room(connection)
         types = (table.id_type, *(column.type for column in table.columns))
         self._columns = _FRAME | dict(zip(self._keys, types, strict=True)) | {"body": "VARCHAR"}
         staged = self._columns | {"body": "JSON", "content": "UHUGEINT"}
@@ -180,7 +215,7 @@ class Staging:
         )
         self._chunk.append(line)
         self._size += len(line)
-        self._longest = max(self._longest, len(line))
+        self._room.add(len(line))
         if self._size >= _CHUNK_BYTES:
             self._take_in()
 
@@ -192,6 +227,7 @@ class Staging:
             file.writelines(line + b"\n" for line in self._chunk)
         self._chunk.clear()
         self._size = 0
+        self._room.make()
         columns = ", ".join(f"{name}: '{of}'" for name, of in self._columns.items())
         self._connection.execute(
             "INSERT INTO staged SELECT * REPLACE ("  # noqa: S608 - names of ours, a quoted path
@@ -200,7 +236,7 @@ class Staging:
             " THEN concat_ws(',', wrong, 'body') ELSE wrong END AS wrong), md5_number(body)"
             f" FROM read_json({literal(self._path)}, format = 'newline_delimited',"
             f" columns = {{{columns}}},"
-            f" maximum_object_size = {max(_SMALLEST_BUFFER, 2 * self._longest)})"
+            f" maximum_object_size = {max(_SMALLEST_BUFFER, 2 * self._room.longest)})"
         )
         self._path.unlink()
 
@@ -240,10 +276,9 @@ def _placed(place: SegmentPlace) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Sight:
+class _Sight(NamedTuple):
     at: datetime
-    count: int
+    number: int
     place: SegmentPlace
     fetched_at: str
 
@@ -271,7 +306,7 @@ class Sightings:
     def stage(self, staging: Staging) -> None:
         """Stage them as records of the table of users, in the order in which they were seen."""
         sights = [(sight, key) for key, held in self._seen.items() for sight in set(held)]
-        for sight, (_, number, username, name) in sorted(sights, key=lambda each: each[0].count):
+        for sight, (_, number, username, name) in sorted(sights, key=lambda each: each[0].number):
             body = {"id": number, "username": username, "name": name}
             raw = msgspec.Raw(_ENCODER.encode(body))
             seen = Record(number, "user", sight.fetched_at, "", "", "", "", raw)

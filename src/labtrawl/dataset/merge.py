@@ -1,4 +1,4 @@
-"""Writing several segments into one, byte by byte: whole frames after whole frames are a segment.
+"""Writing several segments into one, line by line: what stands alone in a frame takes three times the room.
 
 What is written passed the gate when it was collected; nothing is read into records here.
 """
@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import zstandard
+
 from labtrawl.dataset.disk import Disk, disk_failure
 from labtrawl.dataset.layout import segment_path
-from labtrawl.dataset.reader import SegmentRow, check_bytes
-from labtrawl.dataset.sink import Segment
+from labtrawl.dataset.reader import SegmentRow, read_lines
+from labtrawl.dataset.sink import FRAME_BYTES, LEVEL, Segment
 
 
 def merge(disk: Disk, root: Path, rows: Sequence[SegmentRow], name: str) -> Segment:
@@ -38,13 +40,38 @@ def merge(disk: Disk, root: Path, rows: Sequence[SegmentRow], name: str) -> Segm
     return Segment(name, length, digest, sum(row.records for row in rows))
 
 
+class _Frames:
+    """Writes lines as whole frames of a full size, and knows what was written."""
+
+    def __init__(self, disk: Disk, handle: int) -> None:
+        self.length = 0
+        self.digest = hashlib.sha256()
+        self._disk, self._handle = disk, handle
+        self._lines: list[bytes] = []
+        self._waiting = 0
+
+    def add(self, line: bytes) -> None:
+        self._lines.append(line)
+        self._waiting += len(line)
+        if self._waiting >= FRAME_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._lines:
+            frame = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compress(
+                b"".join(self._lines)
+            )
+            self._lines.clear()
+            self._waiting = 0
+            self._disk.write(self._handle, frame)
+            self.digest.update(frame)
+            self.length += len(frame)
+
+
 def _copy(disk: Disk, root: Path, rows: Sequence[SegmentRow], handle: int) -> tuple[int, str]:
-    digest, length = hashlib.sha256(), 0
+    frames = _Frames(disk, handle)
     for row in rows:
-        with segment_path(root, row.name).open("rb") as file:
-            check_bytes(file, row)
-            content = file.read()
-        disk.write(handle, content)
-        digest.update(content)
-        length += len(content)
-    return length, digest.hexdigest()
+        for line in read_lines(root, row):
+            frames.add(line)
+    frames.flush()
+    return frames.length, frames.digest.hexdigest()

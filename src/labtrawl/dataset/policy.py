@@ -4,13 +4,14 @@
 the gate is a finished line: whole, valid JSON, one line long.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 
+from labtrawl.domain.json_object import JsonObject
 from labtrawl.errors import ConfigError, DatasetError
 
 PRESENT: Final = "present"
@@ -24,8 +25,10 @@ NO_BODY: Final = b"{}"
 OBJECT: Final = ord("{")
 
 
-class FetchedRecord(msgspec.Struct, frozen=True):
+class FetchedRecord(msgspec.Struct, frozen=True, gc=False):
     """An object of GitLab's as it came: `body` holds its JSON bytes, not decoded.
+
+    A `JsonObject` was looked at where it came in; the gate looks at all others.
 
     `fetched_at` is an instant in ISO 8601, UTC; `request` the path and query that it came from,
     `page_sha256` the hash of that page as received. With another `state` than present it is a
@@ -65,20 +68,26 @@ _GATE: Final = object()
 class GatedRecord:
     """A record that passed the gate: `line` is its JSON line, newline included."""
 
-    __slots__ = ("body", "id", "kind", "line")
+    __slots__ = ("id", "kind", "line")
 
-    def __init__(self, gate: object, record: Record, line: bytes) -> None:
+    def __init__(self, gate: object, record: FetchedRecord | Record, line: bytes) -> None:
         if gate is not _GATE:
             raise TypeError("a GatedRecord comes from dataset.policy.apply and nowhere else")
         self.id = record.id
         self.kind = record.kind
-        self.body = record.body
         self.line = line
+
+    @property
+    def body(self) -> msgspec.Raw:
+        """What the line says of the object."""
+        return parse_line(self.line).body
 
 
 _ENCODER: Final = msgspec.json.Encoder()
 _LINE: Final = msgspec.json.Decoder(Record)
 _VALUE: Final = msgspec.json.Decoder(msgspec.Raw)
+# Where the body goes; what stands behind it, a state, has no such thing in it.
+_HERE: Final = msgspec.Raw(b"{}")
 # A raw line break can only stand between the tokens of valid JSON, where any white space will do.
 _ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
 
@@ -99,52 +108,76 @@ def apply(policy: str, resource: str, record: FetchedRecord) -> GatedRecord:
     Raises ConfigError for an unknown policy, and DatasetError for a record that would make a
     line nobody can read: a body that is no whole JSON object in UTF-8, an id of another type.
     """
+    return apply_all(policy, resource, [record])[0]
+
+
+def apply_all(policy: str, resource: str, records: Iterable[FetchedRecord]) -> list[GatedRecord]:
+    """Do as `apply` with each of them."""
     shape = _POLICIES.get(policy)
     if shape is None:
         raise ConfigError(f"no policy {policy!r}; there are: {', '.join(sorted(_POLICIES))}")
-    body = bytes(record.body)
-    try:
-        _check(record, body)
-        gated = _record(record, policy, shape(body))
-        line = _ENCODER.encode(gated) + b"\n"
-    except (ValueError, TypeError, RecursionError, msgspec.MsgspecError) as error:
-        raise DatasetError(
-            f"{record.kind} {record.id!r} of {resource} was refused ({record.request}): {error}"
-        ) from error
-    return GatedRecord(_GATE, gated, line)
+    gated = []
+    for record in records:
+        try:
+            line = _line(record, policy, shape)
+        except (ValueError, TypeError, RecursionError, msgspec.MsgspecError) as error:
+            raise DatasetError(
+                f"{record.kind} {record.id!r} of {resource} was refused ({record.request}): {error}"
+            ) from error
+        gated.append(GatedRecord(_GATE, record, line))
+    return gated
 
 
-def _check(record: FetchedRecord, body: bytes) -> None:
-    """Refuse what no reader could take back."""
-    if type(record.id) not in {int, str}:
+def _line(record: FetchedRecord, policy: str, shape: Callable[[bytes], bytes]) -> bytes:
+    """Return the line of a record; refuse what no reader could take back."""
+    body = record.body
+    if type(body) is not JsonObject:
+        body = _checked(bytes(body))
+    if type(record.id) is not int and type(record.id) is not str:
         raise TypeError(f"its id is {record.id!r}, not a number or a text")
-    if not _is_instant(record.fetched_at):
-        raise ValueError(f"fetched_at {record.fetched_at!r} is no instant in UTC")
-    str(body, "utf-8")  # the JSON decoder skips over texts without looking at their encoding
-    if memoryview(_VALUE.decode(body))[0] != OBJECT:
-        raise ValueError("its body is no JSON object")
-    if record.state not in STATES or (record.state != PRESENT and body != NO_BODY):
+    if record.state != PRESENT and body != NO_BODY:
         raise ValueError(f"{record.state!r} with a body of {len(body)} bytes is no state of it")
-
-
-@lru_cache(maxsize=64)
-def _is_instant(text: str) -> bool:
-    """Say whether this is an instant in UTC; all records of a page have the same."""
-    return datetime.fromisoformat(text).utcoffset() == timedelta(0)
-
-
-def _record(record: FetchedRecord, policy: str, body: bytes) -> Record:
-    return Record(
-        record.id,
+    before, behind = _envelope(
         record.kind,
         record.fetched_at,
         record.request,
         record.page_sha256,
         record.gitlab_version,
         policy,
-        msgspec.Raw(body),
         record.state,
     )
+    return b"".join((b'{"id":', _ENCODER.encode(record.id), before, shape(body), behind))
+
+
+def _checked(body: bytes) -> bytes:
+    if not body.isascii():
+        str(body, "utf-8")  # the JSON decoder skips over texts without looking at their encoding
+    if memoryview(_VALUE.decode(body))[0] != OBJECT:
+        raise ValueError("its body is no JSON object")
+    return body
+
+
+@lru_cache(maxsize=64)
+def _envelope(
+    kind: str,
+    fetched_at: str,
+    request: str,
+    page_sha256: str,
+    gitlab_version: str,
+    policy: str,
+    state: str,
+) -> tuple[bytes, bytes]:
+    """Return what a line has between its id and its body, and behind it.
+
+    All records of a page have the same.
+    """
+    if datetime.fromisoformat(fetched_at).utcoffset() != timedelta(0):
+        raise ValueError(f"fetched_at {fetched_at!r} is no instant in UTC")
+    if state not in STATES:
+        raise ValueError(f"{state!r} is no state")
+    told = Record(0, kind, fetched_at, request, page_sha256, gitlab_version, policy, _HERE, state)
+    before, _, behind = _ENCODER.encode(told).rpartition(bytes(_HERE))
+    return before.removeprefix(b'{"id":0'), behind + b"\n"
 
 
 def parse_line(line: bytes) -> Record:

@@ -42,17 +42,26 @@ def read_segment(root: Path, row: SegmentRow) -> Iterator[Record]:
     CorruptSegment, in one sentence, where the file is not what the row says.
     """
     try:
+        for line in read_lines(root, row):
+            yield parse_line(line)
+    except msgspec.MsgspecError as error:
+        raise CorruptSegment(f"{row.name} holds something else than records: {error}") from error
+
+
+def read_lines(root: Path, row: SegmentRow) -> Iterator[bytes]:
+    """Do as `read_segment`, with the lines as they stand there."""
+    try:
         with segment_path(root, row.name).open("rb") as file:
             check_bytes(file, row)
             count = 0
             for line in _lines(file):
                 count += 1
-                yield parse_line(line)
+                yield line
     except FileNotFoundError as error:
         raise CorruptSegment(f"{row.name} is missing") from error
     except OSError as error:
         raise CorruptSegment(f"{row.name} cannot be read: {error.strerror}") from error
-    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+    except zstandard.ZstdError as error:
         raise CorruptSegment(f"{row.name} holds something else than records: {error}") from error
     if count != row.records:
         raise CorruptSegment(f"{row.name} holds {count} records; {row.records} were committed")

@@ -20,13 +20,15 @@ from typing import Final
 import zstandard
 
 from labtrawl.dataset.disk import Disk, disk_failure
-from labtrawl.dataset.layout import SegmentPrefix, segment_path
+from labtrawl.dataset.layout import SegmentPrefix, folder_of, segment_path
 from labtrawl.dataset.policy import GatedRecord
 from labtrawl.errors import DatasetError, DiskFull
 
 LEVEL: Final = 3
 # Raw bytes of a frame: large enough to compress well, small enough to hold one for each lease.
 FRAME_BYTES: Final = 1 << 20
+# So many folders are known at once; each takes half a kilobyte.
+FOLDERS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,43 +56,78 @@ class Segment:
 
 
 class Folders:
-    """The folders that this process knows to last, shared by its sinks: each is synced once.
+    """The folders of a dataset that this process knows to last, shared by its sinks: synced once.
+
+    They are told by what their path has below the root.
 
     Those that were there already are synced too: a crawler that died may have made them and never
     have synced their parents. They are synced behind the file that lies in them: a file system that
     keeps one journal has little left to do then.
     """
 
-    def __init__(self) -> None:
-        self._lasting: set[Path] = set()
+    def __init__(self, most: int = FOLDERS) -> None:
+        self._lasting: set[str] = set()
+        self._most = most
 
-    def knows(self, folder: Path) -> bool:
-        """Say whether a folder lasts, and lies where its path says."""
-        return folder in self._lasting
-
-    def make(self, disk: Disk, root: Path, folder: Path) -> list[Path]:
+    def make(self, disk: Disk, root: Path, folder: str) -> list[str]:
         """Make the folders from the root down; return those whose entries must be made to last.
 
         Raises OSError.
         """
-        if folder in self._lasting:
-            return []
-        inside = folder.relative_to(root).parents
-        way = [root, *(root / part for part in reversed(inside[:-1])), folder]
-        made = [step for step in way if step not in self._lasting]
+        made = self._unknown(folder)
         for step in made:
-            disk.make_folder(step)
+            disk.make_folder(root / step)
         return made
 
-    def last(self, disk: Disk, made: list[Path]) -> None:
+    def is_straight(self, root: Path, folder: str) -> bool:
+        """Say whether no folder on the way from the root down is a link, as far as is not known."""
+        return not any((root / step).is_symlink() for step in self._unknown(folder) if step)
+
+    def _unknown(self, folder: str) -> list[str]:
+        """Return the folders from the root ("") down to this one that are not known to last."""
+        way: list[str] = []
+        while folder not in self._lasting:
+            way.append(folder)
+            if not folder:
+                break
+            folder = folder.rpartition("/")[0]
+        return way[::-1]
+
+    def last(self, disk: Disk, root: Path, made: list[str]) -> None:
         """Let the entries of folders last that `make` returned. Raises OSError."""
         for step in made:
-            disk.sync_folder(step.parent)
+            disk.sync_folder((root / step).parent)
+        if len(self._lasting) >= self._most:
+            # A large crawl has ever more of them and comes back to none: all are known anew.
+            self._lasting.clear()
         self._lasting.update(made)
 
     def forget(self) -> None:
         """Know nothing any more: the disk refused something, and may have lost folders."""
         self._lasting.clear()
+
+
+class Compressors:
+    """What makes frames, shared by the sinks of a process: to set one up takes longer than its work.
+
+    Some are kept, and more are made while more frames are written at once: each has its own memory.
+    """
+
+    KEPT: Final = 2
+
+    def __init__(self) -> None:
+        self._idle: list[zstandard.ZstdCompressor] = []
+
+    def compress(self, raw: bytes) -> bytes:
+        """Return a whole frame, with a checksum."""
+        try:
+            one = self._idle.pop()
+        except IndexError:
+            one = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
+        frame = one.compress(raw)
+        if len(self._idle) < self.KEPT:
+            self._idle.append(one)
+        return frame
 
 
 class _OpenSegment:
@@ -99,33 +136,46 @@ class _OpenSegment:
     The file is created with its first frame: a short list needs one visit to the disk.
     """
 
-    def __init__(self, disk: Disk, make: Callable[[], list[Path]], path: Path, name: str) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        compress: Callable[[bytes], bytes],
+        make: Callable[[], list[str]],
+        path: Path,
+        name: str,
+    ) -> None:
         self.name = name
         self.length = 0
         self.records = 0
         self.raw_bytes = 0
         self._disk = disk
+        self._compress = compress
         self._make = make
         self._path = path
-        self.made: list[Path] = []
+        self.made: list[str] = []
         self._lines: list[bytes] = []
         self._hash = hashlib.sha256()
         self._handle: int | None = None
         self._is_created = False
 
-    def add(self, line: bytes, frame_bytes: int) -> None:
-        self._lines.append(line)
-        self.raw_bytes += len(line)
-        self.records += 1
-        if self.raw_bytes >= frame_bytes:
-            self._write_frame()
+    def add(self, lines: Sequence[bytes], frame_bytes: int) -> None:
+        self.records += len(lines)
+        size = sum(map(len, lines))
+        if self.raw_bytes + size < frame_bytes:
+            self._lines += lines
+            self.raw_bytes += size
+            return
+        for line in lines:
+            self._lines.append(line)
+            self.raw_bytes += len(line)
+            if self.raw_bytes >= frame_bytes:
+                self._write_frame()
 
     def _write_frame(self) -> None:
         handle = self._opened()
         if not self._lines:
             return
-        compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
-        frame = compressor.compress(b"".join(self._lines))
+        frame = self._compress(b"".join(self._lines))
         self._lines.clear()
         self.raw_bytes = 0
         self._disk.write(handle, frame)
@@ -179,6 +229,7 @@ class Sink:
         limits: SegmentLimits | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         folders: Folders | None = None,
+        compressors: Compressors | None = None,
     ) -> None:
         self._disk = disk
         self._root = root
@@ -188,6 +239,7 @@ class Sink:
         self._monotonic = monotonic
         self._frame_bytes = min(FRAME_BYTES, self._limits.max_bytes)
         self._folders = folders or Folders()
+        self._compress = (compressors or Compressors()).compress
         self._segment: _OpenSegment | None = None
         self._begun_at = 0.0
         self._over = False
@@ -226,8 +278,7 @@ class Sink:
             if not records:
                 return
             segment = self._segment or self._begin()
-            for record in records:
-                segment.add(record.line, self._frame_bytes)
+            segment.add([record.line for record in records], self._frame_bytes)
 
     def close_segment(self) -> Segment | None:
         """Finish the open segment and return it once it would survive a power cut.
@@ -238,7 +289,7 @@ class Sink:
             if self._segment is None:
                 return None
             closed = self._segment.finish()
-            self._folders.last(self._disk, self._segment.made)
+            self._folders.last(self._disk, self._root, self._segment.made)
             self._segment = None
             return closed
 
@@ -258,18 +309,20 @@ class Sink:
         self._next_number += 1
         path = self._path_of(name)
         self._begun_at = self._monotonic()
-        self._segment = _OpenSegment(self._disk, lambda: self._make(path.parent, name), path, name)
+        self._segment = _OpenSegment(
+            self._disk, self._compress, lambda: self._make(name), path, name
+        )
         return self._segment
 
-    def _make(self, folder: Path, name: str) -> list[Path]:
-        made = self._folders.make(self._disk, self._root, folder)
+    def _make(self, name: str) -> list[str]:
+        made = self._folders.make(self._disk, self._root, folder_of(name))
         self._refuse_without_room(name)
         return made
 
     def _path_of(self, name: str) -> Path:
         """Return where a segment goes; that its folder leads nowhere else is looked up once."""
-        path = self._root / name
-        return path if self._folders.knows(path.parent) else segment_path(self._root, name)
+        is_straight = self._folders.is_straight(self._root, folder_of(name))
+        return self._root / name if is_straight else segment_path(self._root, name)
 
     def _refuse_without_room(self, name: str) -> None:
         free, least = self._disk.free_bytes(self._root), self._limits.min_free_bytes

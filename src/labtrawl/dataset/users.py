@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -49,20 +49,20 @@ def _remember(
             newest[instance_id, number] = (instant, seen)
 
 
-_CONTAINERS: Final = frozenset({dict, list})
-
-
 def named_in(body: Any) -> Iterator[tuple[int, str, str]]:
     """Walk a decoded object, in any depth, for those inside that are users: (id, username, name)."""
     waiting = [body]
     while waiting:
         each = waiting.pop()
         if type(each) is dict:
-            match each:
-                case {"username": str(username), "name": str(name), "id": number}:
-                    if type(number) is int:
-                        yield number, username, name
+            username = each.get("username")
+            if type(username) is str:
+                number, name = each.get("id"), each.get("name")
+                if type(number) is int and type(name) is str:
+                    yield number, username, name
             inside = each.values()
         else:
             inside = each
-        waiting.extend(value for value in inside if type(value) in _CONTAINERS)
+        for value in inside:
+            if type(value) is dict or type(value) is list:
+                waiting.append(value)  # noqa: PERF401 - a generator for each object costs as much again

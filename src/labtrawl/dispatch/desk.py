@@ -32,6 +32,8 @@ class Desk:
     # When what was read is read again, and what is read at all.
     schedule: Schedule = field(default_factory=Schedule)
     quiet: QuietHours = field(default_factory=QuietHours)
+    # The paths of groups and projects that somebody named, beside what accounts are members of.
+    include: tuple[str, ...] = ()
     # Whether the crawler of this name has this account's token in its environment already.
     is_handed_over: Callable[[str, int], bool] = lambda _name, _account: False
     # Crawlers whose last claim found something: the next is made without looking first.

@@ -13,10 +13,11 @@ from labtrawl.dispatch import quiet, reports
 from labtrawl.dispatch.desk import Desk
 from labtrawl.dispatch.legacy import task_in_full
 from labtrawl.errors import BadMessage, ConfigError, GitLabError
+from labtrawl.gitlab.catalog import DISCOVERY
 from labtrawl.gitlab.limits import REST
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol.exchange import Caller, Reply
-from labtrawl.store import commands, jobs, leases
+from labtrawl.store import areas, commands, jobs, leases
 from labtrawl.store.commands import Wanted
 from labtrawl.store.engine import Connection
 
@@ -159,6 +160,13 @@ async def _task(
         said = str(token)
         await desk.store.write(lambda c: _put_off(c, caller.name, job, said))
         return None
+    known = await _known_areas(desk, job)
+    return _task_of(job, token, _charged(desk, caller, job), known)
+
+
+def _task_of(
+    job: leases.ClaimedJob, token: str, rate: int, known: list[wire.KnownArea]
+) -> wire.Task:
     return wire.Task(
         task_id=str(job.job_id),
         command=job.resource,
@@ -180,8 +188,25 @@ async def _task(
         mode=job.mode,
         since=None if job.since is None else _iso(job.since),
         missing=job.missing,
-        rate_limits=wire.RateLimits(max_requests_per_minute=_charged(desk, caller, job)),
+        known_areas=known,
+        rate_limits=wire.RateLimits(max_requests_per_minute=rate),
     )
+
+
+async def _known_areas(desk: Desk, job: leases.ClaimedJob) -> list[wire.KnownArea]:
+    """Say of a discovery what is known of the paths that were named: groups may be renamed since."""
+    if job.resource != DISCOVERY or not desk.include:
+        return []
+
+    def find(connection: Connection) -> list[wire.KnownArea]:
+        found = [(p, areas.known_as(connection, job.instance_id, p)) for p in desk.include]
+        return [
+            wire.KnownArea(full_path=path, type=area[0], gitlab_id=area[1])
+            for path, area in found
+            if area is not None
+        ]
+
+    return await desk.store.read(find)
 
 
 def _iso(ms: int) -> str:

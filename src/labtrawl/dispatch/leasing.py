@@ -14,7 +14,7 @@ from labtrawl.dataset.sweep import list_segments, sweep
 from labtrawl.dispatch import visiting
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.job import HoldReason
-from labtrawl.domain.visit import Schedule
+from labtrawl.domain.visit import Schedule, Spare
 from labtrawl.errors import DatasetError, StoreError
 from labtrawl.store import compaction, jobs, leases, manifest, messages, visits
 from labtrawl.store.engine import Connection, Store
@@ -28,6 +28,7 @@ FREE_BYTES = 64 * 1024 * 1024
 # Visits that one turn opens of each kind: the writer has others to serve.
 BATCH = 200
 COMPACT_SECONDS = 600.0
+CATCH_UP_SECONDS = 10.0
 # Lists that one turn compacts.
 LISTS = 100
 
@@ -44,6 +45,7 @@ class Leasing:
     free_bytes: Callable[[], int]
     keep_hours: float = 24.0
     schedule: Schedule = field(default_factory=Schedule)
+    _spare: Spare = field(default_factory=Spare)
 
     async def run(self) -> None:
         """Look after time for ever; a failing database is tried again at the next tick."""
@@ -57,27 +59,37 @@ class Leasing:
                     await self.sweep()
                 # Never beside a sweep: a new file is named by no row before its commit.
                 if self.clock.monotonic() - compacted_at >= COMPACT_SECONDS:
-                    compacted_at = self.clock.monotonic()
-                    await self.compact()
+                    made, compacted_at = await self.compact(), self.clock.monotonic()
+                    # There is more to do; but others are to be served meanwhile.
+                    compacted_at -= 0 if made < LISTS else COMPACT_SECONDS - CATCH_UP_SECONDS
             except (StoreError, DatasetError, OSError) as error:
                 log.error("tick_failed", error=str(error))
             await self.clock.sleep(TICK_SECONDS)
 
     async def tick(self) -> None:
         """Free expired leases, make due what waited, resume what the disk held, open visits."""
-        if self.schedule.is_on and await self.store.read(visits.has_due):
-            wanted = visiting.with_watches(self.schedule)
-            opened = await self.store.write(
-                lambda connection: visits.open_due(connection, wanted, BATCH)
-            )
-            if opened:
-                log.info("visits_due", jobs=opened)
+        if self.schedule.is_on:
+            await self._open_visits()
         if not await self.store.read(leases.needs_care):
             return
         has_room = self.free_bytes() >= FREE_BYTES
         freed = await self.store.write(lambda connection: self._care(connection, has_room))
         if freed:
             log.warning("leases_expired", jobs=freed)
+
+    async def _open_visits(self) -> None:
+        """Open the lists that are due, and early what a share of the budget is left for."""
+        wanted = visiting.with_watches(self.schedule)
+        if await self.store.read(visits.has_due):
+            opened = await self.store.write(lambda c: visits.open_due(c, wanted, BATCH))
+            if opened:
+                log.info("visits_due", jobs=opened)
+        now = self.clock.now_ms()
+        if self.schedule.share and self._spare.is_due(now):
+            under = await self.store.read(visits.under_way)
+            spare = self._spare.take(now, self.schedule.share, under)
+            if spare:
+                await self.store.write(lambda c: visits.open_early(c, wanted, min(spare, BATCH)))
 
     def _care(self, connection: Connection, has_room: bool) -> int:
         leases.make_due(connection)
@@ -107,7 +119,7 @@ class Leasing:
         made = 0
         for area_id, resource in found:
             plans = await self.store.write(
-                lambda c, a=area_id, r=resource: compaction.plan(c, a, r)  # type: ignore[misc]
+                lambda c, a=area_id, r=resource: compaction.plan(c, a, r, least)  # type: ignore[misc]
             )
             for planned in plans:
                 made += await self._merge(planned)

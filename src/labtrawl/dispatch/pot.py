@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from labtrawl.dispatch.curve import FIRST_WAIT_MS, LONGEST_WAIT_MS, Curve
+from labtrawl.dispatch.shares import level_of
 
 # GitLab tells its limits as requests in 60 s (lib/gitlab/rack_attack/request_throttle_data.rb).
 WINDOW_MS = 60_000
@@ -124,7 +125,8 @@ class Pot:
     _period: _Period | None = None
     _last_reset_at: int = 0
     _most_remaining: int | None = None
-    _hungry: dict[str, int] = field(default_factory=dict)
+    # Who got less than it wanted: until when it counts as waiting, and how much it lacks.
+    _hungry: dict[str, tuple[int, int]] = field(default_factory=dict)
     _charges: dict[str, tuple[int, int]] = field(default_factory=dict)
     _curve: Curve = field(default_factory=Curve)
     _learned_at: int = 0
@@ -185,8 +187,14 @@ class Pot:
                 entries.appendleft(entry._replace(requests=entry.requests - taken))
         if sent:
             self._sent.append((now, sent))
+        self._give_again(entries, now)
+
+    def _give_again(self, entries: deque[_Entry], now: int) -> None:
+        """What lapsed, and was surely never sent, is free again."""
         while entries and entries[0].expires_at + STALE_MS <= now:
-            self._counted -= entries.popleft().requests  # lapsed, and surely never sent
+            unsent = entries.popleft().requests
+            self._counted -= unsent
+            self._tokens = min(self._tokens + unsent, self._most_tokens(self.allowed()))
 
     def grant(self, holder: str, wanted: int, now: int) -> Grant:
         """Give a crawler as much of what it wants as is free and fair."""
@@ -194,9 +202,9 @@ class Pot:
         wanted = min(max(wanted, 0), MOST_REQUESTS)
         expires_at = now + self.rules.grant_ms
         if now < self.not_before:
-            self._hungry[holder] = self.not_before + PATIENCE_MS
+            self._remember(holder, wanted, self.not_before)
             return Grant(0, self.not_before, now)
-        requests = min(wanted, self._share(holder, now))
+        requests = self._share(holder, wanted, now)
         if requests:
             entry = _Entry(now, expires_at, requests)
             self._open.setdefault(holder, deque()).append(entry)
@@ -204,7 +212,7 @@ class Pot:
             self._counted += requests
             self._spend(requests)
         ready_at = now if requests or not wanted else self._ready_at(now)
-        self._remember(holder, requests < wanted, ready_at)
+        self._remember(holder, wanted - requests, ready_at)
         return Grant(requests, ready_at, expires_at)
 
     def charge(self, task_id: str, requests_per_minute: int, now: int) -> None:
@@ -290,7 +298,7 @@ class Pot:
         self._had = deque((at - back, holder, requests) for at, holder, requests in self._had)
         self.not_before -= back
         self._learned_at = max(0, self._learned_at - back)
-        self._hungry = {holder: until - back for holder, until in self._hungry.items()}
+        self._hungry = {name: (until - back, lack) for name, (until, lack) in self._hungry.items()}
         self._charges = {key: (rate, until - back) for key, (rate, until) in self._charges.items()}
         self._period = self._period and self._period._replace(reset_at=self._period.reset_at - back)
 
@@ -350,17 +358,16 @@ class Pot:
             free = min(free, self._period.left)
         return max(0, free)
 
-    def _share(self, holder: str, now: int) -> int:
-        """What of it one crawler may have: all who want more come to the same level."""
+    def _share(self, holder: str, wanted: int, now: int) -> int:
+        """What of it one crawler may have: what others lack is kept for them, and no more."""
         free = self._free()
-        self._hungry = {name: until for name, until in self._hungry.items() if until > now}
-        others = [name for name in self._hungry if name != holder]
-        if not others or self.allowed() is None:
-            return free
-        had = self._shares()
-        sharing = [holder, *others]
-        level = (sum(had.get(name, 0) for name in sharing) + free) / len(sharing)
-        return min(free, max(0, math.ceil(level - had.get(holder, 0))))
+        self._hungry = {name: one for name, one in self._hungry.items() if one[0] > now}
+        lacks = {name: lack for name, (_, lack) in self._hungry.items() if name != holder}
+        if not lacks or self.allowed() is None:
+            return min(free, wanted)
+        had, lacks[holder] = self._shares(), wanted
+        level = level_of([(had.get(name, 0), lack) for name, lack in lacks.items()], free)
+        return min(free, wanted, max(0, math.ceil(level - had.get(holder, 0))))
 
     def _shares(self) -> dict[str, int]:
         had: dict[str, int] = {}
@@ -386,8 +393,8 @@ class Pot:
     def _ends(self) -> list[int]:
         return [entries[0].expires_at for entries in self._open.values() if entries]
 
-    def _remember(self, holder: str, is_hungry: bool, ready_at: int) -> None:
-        if is_hungry:
-            self._hungry[holder] = ready_at + PATIENCE_MS
+    def _remember(self, holder: str, lack: int, ready_at: int) -> None:
+        if lack > 0:
+            self._hungry[holder] = (ready_at + PATIENCE_MS, lack)
         else:
             self._hungry.pop(holder, None)

@@ -20,6 +20,7 @@ def schedule_of(settings: Timetable) -> Schedule:
         discover_every=round(settings.discover_hours * HOUR_MS),
         most=round(settings.most_hours * HOUR_MS),
         resources=settings.resources or ("*",),
+        share=0.0 if settings.cron else settings.share,
     )
 
 

@@ -4,7 +4,7 @@ import functools
 from dataclasses import replace
 
 from labtrawl.domain.area import AreaKind
-from labtrawl.domain.visit import Pace, Schedule
+from labtrawl.domain.visit import Mode, Pace, Schedule
 from labtrawl.gitlab import catalog
 from labtrawl.gitlab.graphql_plans import NAMES
 from labtrawl.protocol.messages import ProgressUpdate
@@ -83,6 +83,8 @@ def completed(
             _lose(connection, place.account_id, done.began_at)
     elif done.changed:
         _tell_nested(connection, place)
+        if place.mode == Mode.CHANGES:
+            _tell(connection, place, _moved(place.area_kind, place.resource))
 
 
 def failed(connection: Connection, job_id: int, place: jobs.JobPlace, schedule: Schedule) -> None:
@@ -141,9 +143,12 @@ def _is_driven_in(
 
 def _tell_nested(connection: Connection, place: jobs.JobPlace) -> None:
     """Open what belongs to the objects of a list that has changed."""
-    nested = _nested(place.area_kind, place.resource)
-    if nested:
-        for name in visits.begun(connection, place.area_id, nested):
+    _tell(connection, place, _nested(place.area_kind, place.resource))
+
+
+def _tell(connection: Connection, place: jobs.JobPlace, names: tuple[str, ...]) -> None:
+    if names:
+        for name in visits.begun(connection, place.area_id, names):
             visits.tell(connection, place.area_id, name)
 
 
@@ -151,6 +156,12 @@ def _tell_nested(connection: Connection, place: jobs.JobPlace) -> None:
 def _nested(area_kind: str, parent: str) -> tuple[str, ...]:
     found = catalog.resources_of(AreaKind(area_kind))
     return tuple(resource.name for resource in found if resource.parent == parent)
+
+
+@functools.cache
+def _moved(area_kind: str, by: str) -> tuple[str, ...]:
+    found = catalog.resources_of(AreaKind(area_kind))
+    return tuple(resource.name for resource in found if resource.moved_by == by)
 
 
 def _lose(connection: Connection, account_id: int, began_at: int) -> None:

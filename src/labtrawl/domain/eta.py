@@ -6,25 +6,36 @@ clock. Jobs are claimed in the order of `store.leases.CLAIMABLE`: higher priorit
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from labtrawl.domain.learned import Kind, Queued, Running, Seen, fastest, learn, rate_of
+from labtrawl.domain.learned import (
+    AHEAD,
+    LEAST_MS,
+    LEAST_REQUESTS,
+    Kind,
+    Queued,
+    Running,
+    Seen,
+    fastest,
+    learn,
+    rate_of,
+)
 from labtrawl.domain.quiet import Window, next_quiet
 
 # Once so much is done, the end is promised to lie in a range whose upper end is at most so many
 # times its lower one; a little less, so that rounding for people keeps the promise.
 FIRM_SHARE = 0.2
-FIRM_WIDTH = 1.9
-LOOSE_WIDTH = 4.0
-# Before so much is done, or while so much of the rest is of kinds never seen, nothing is said.
+WIDTH = 1.97
+# Before so much is done nothing is said.
 LEAST_SHARE = 0.02
-MOST_UNSEEN = 0.3
 # How far back a rate looks: a part of the time since the begin, within these bounds.
 SHORTEST_WINDOW_MS = 60_000
 LONGEST_WINDOW_MS = 30 * 60_000
 LOOKED_BACK = 0.25
+LEAST_COUNTED_MS = 3_000
 # So much of the limit in use means that the limit is what takes the time.
 NEAR_LIMIT = 0.7
 # So many jobs at once use all connections of a crawler (8 of 32 each: crawler.work, cli.crawl_run):
@@ -72,8 +83,10 @@ class Crawl:
     """All that is known of a crawl at an instant.
 
     `done` are the requests so far, `limit` the requests a minute that all accounts together may
-    send (None: not known), `not_before` the instant up to which none of them may. `known_from` is
-    the end of the earliest work that `seen` holds, 0 where it holds all.
+    send (None: not known); `nested` are the resources that belong to items of another, `costly` those
+    that are asked for item by item; `not_before` is the instant up to which none of them may. `known_from` is
+    the end of the earliest work that `seen` holds, 0 where it holds all. `recent` are the requests a
+    millisecond as they were counted lately, where somebody did (`Counted`).
     """
 
     now: int
@@ -82,10 +95,12 @@ class Crawl:
     queued: Sequence[Queued]
     done: float = 0.0
     nested: frozenset[str] = frozenset()
+    costly: frozenset[str] = frozenset()
     limit: int | None = None
     not_before: int = 0
     known_from: int = 0
     is_discovering: bool = False
+    recent: float | None = None
     with_rests: Rests = int
 
 
@@ -106,6 +121,26 @@ class Told:
     why_none: str = ""
 
 
+@dataclass(slots=True)
+class Counted:
+    """The requests so far at each look, and how many a millisecond that makes of late."""
+
+    _looks: deque[tuple[int, float]] = field(default_factory=deque)
+    _began_at: int | None = None
+
+    def recent(self, now: int, done: float) -> float | None:
+        """Note a look; return the rate over a part of the time since the first, None at first."""
+        if self._began_at is None:
+            self._began_at = now
+        self._looks.append((now, done))
+        span = min(max(LOOKED_BACK * (now - self._began_at), LEAST_COUNTED_MS), LONGEST_WINDOW_MS)
+        while len(self._looks) > 1 and self._looks[1][0] <= now - span:
+            self._looks.popleft()
+        then, before = self._looks[0]
+        is_enough = now - then >= LEAST_MS and done - before >= LEAST_REQUESTS
+        return (done - before) / (now - then) if is_enough else None
+
+
 DISCOVERING = "areas are still being discovered"
 TOO_EARLY = "too little is done to tell from"
 NOT_MOVING = "nothing was read lately"
@@ -116,11 +151,13 @@ class Forecast:
 
     def __init__(self, crawl: Crawl) -> None:
         self._crawl = crawl
-        self._learned = learn(crawl.seen, crawl.nested)
+        self._learned = learn(crawl.seen, crawl.nested, crawl.costly)
         self._groups = sorted(crawl.queued, key=lambda one: (-one.priority, one.first_id))
         self._requests = [self._learned.of(one) for one in self._groups]
         lefts = [self._learned.left_of(one) for one in crawl.running]
         self._left = sum(lefts) + sum(self._requests)
+        self._in_hand = lefts
+        self._speed = 1.0
         self._is_limited = self._find_limited()
         self._lefts = [
             left * self._cost(one.kind) for one, left in zip(crawl.running, lefts, strict=True)
@@ -154,21 +191,22 @@ class Forecast:
         at_once = time / max(1, crawl.now - max(began, crawl.known_from))
         return max(1.0, at_once / (FILLING_LIMIT if self._is_limited else FILLING))
 
-    def _unseen(self) -> float:
-        """The requests that are left of kinds of which no job is known."""
-        return sum(
-            requests
-            for group, requests in zip(self._groups, self._requests, strict=True)
-            if not self._learned.knows(group.kind)
-        )
-
     def _time_of(self, kind: Kind, requests: float, begun: float) -> float:
         """The time that one job takes: slowly beside the others, faster when they are done."""
-        beside = requests * self._learned.ms_of(kind)
+        beside = requests * self._learned.ms_of(kind) / self._speed
         # A list may have to go page after page; what belongs to items is asked for side by side.
         is_wide = self._is_limited or kind.resource in self._crawl.nested
         boost = self._boost if is_wide else min(self._boost, self._fast.get(kind, 1.0))
-        return min(beside, max(self._all - begun, beside / max(1.0, boost)))
+        time = min(beside, max(self._all - begun, beside / max(1.0, boost)))
+        return math.sqrt(time * self._shared(requests)) if self._is_limited else time
+
+    def _shared(self, requests: float) -> float:
+        """The time of so many requests, were the budget shared evenly by what runs.
+
+        A request waits for those that each job asks for ahead, so few take as long as some.
+        """
+        shared = sum(min(left, max(requests, AHEAD)) for left in self._in_hand)
+        return max(requests, shared) / self._rate if self._rate else 0.0
 
     def _cost(self, kind: Kind) -> float:
         return 1.0 if self._is_limited else self._learned.ms_of(kind)
@@ -185,6 +223,12 @@ class Forecast:
             return None
         window = min(max(LOOKED_BACK * crawl.done / plain, least), LONGEST_WINDOW_MS)
         rate = rate_of(crawl.seen, crawl.now, int(window), crawl.known_from, self._cost)
+        if rate and crawl.recent:
+            # Of a long job nobody knows when it was fast: the requests of all together tell.
+            self._speed = crawl.recent / (
+                rate_of(crawl.seen, crawl.now, int(window), crawl.known_from) or plain
+            )
+            rate *= self._speed
         if not rate or crawl.limit is None or not self._left:
             return rate
         return min(rate, crawl.limit / 60_000 * self._work_left / self._left)
@@ -268,11 +312,11 @@ class Forecast:
         if crawl.is_discovering:
             return Told(why_none=DISCOVERING)
         share = max(_share(crawl.done, self._left), _share(done, left))
-        if share < LEAST_SHARE or self._unseen() > MOST_UNSEEN * self._left:
+        if share < LEAST_SHARE:
             return Told(why_none=TOO_EARLY)
         if self._rate is None:
             return Told(why_none=NOT_MOVING if share >= FIRM_SHARE else TOO_EARLY)
-        spread = math.sqrt(FIRM_WIDTH if share >= FIRM_SHARE else LOOSE_WIDTH)
+        spread = math.sqrt(WIDTH)
         # What rests belongs to the range as the work does, or a night would make it too wide.
         whole = crawl.with_rests(int(max(0, crawl.not_before - crawl.now) + time))
         lower = math.ceil(whole / spread)

@@ -3,19 +3,18 @@
 Instants and lengths are milliseconds; nothing here reads a clock. `eta` reckons ends from it.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-# A kind is known when so many of its jobs are done.
-ENOUGH_JOBS = 1
 # A rate needs so much to stand on: requests, and milliseconds.
 LEAST_REQUESTS = 20
 LEAST_MS = 2_000
 # What is assumed of a kind until it was seen: requests for each unit beyond the first request, and
 # how many units' worth of evidence that assumption weighs. A list's page holds 100; what belongs to
-# items is asked for in blocks of them.
-LIST, NESTED = (0.01, 100.0), (0.05, 10.0)
+# items is asked for in blocks of them, or, where that is costly, for each of them.
+LIST, NESTED, COSTLY = (0.01, 100.0), (0.025, 10.0), (0.9, 10.0)
 # As many jobs' worth of evidence weighs what the other kinds took.
 BORROWED_JOBS = 2.0
 BORROWED_REQUESTS = 5.0
@@ -25,6 +24,11 @@ STILL_LEFT = 0.2
 OWN_WORD = 0.1
 # The speed of a job with fewer requests says little.
 TELLING = 5
+# Requests of one job that may be under way (crawler.work): they are counted, what they read is not.
+AHEAD = 8
+# An item's own list is hardly ever longer than a page; some are, so a little more is believed.
+MOST_AN_ITEM = 1.1
+CHANGES = "changes"
 
 
 class Kind(NamedTuple):
@@ -79,6 +83,10 @@ class Running(NamedTuple):
     share: float | None = None
 
 
+Pool = tuple[bool, bool, bool]
+"""Kinds that are alike."""
+
+
 @dataclass(slots=True)
 class _Sum:
     jobs: int = 0
@@ -95,7 +103,7 @@ class _Sum:
         share = 1.0 if one.is_done else one.share
         if one.units is not None and share:
             self.units += one.units * share
-            self.beyond += max(0, one.requests - 1)
+            self.beyond += max(0, one.requests - 1 - (0 if one.is_done else AHEAD))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +111,13 @@ class Learned:
     """What finished work says of the work that is left."""
 
     nested: frozenset[str]
+    costly: frozenset[str] = frozenset()
     _kinds: Mapping[Kind, _Sum] = field(default_factory=dict)
-    _pools: Mapping[bool, _Sum] = field(default_factory=dict)
+    _pools: Mapping[Pool, _Sum] = field(default_factory=dict)
 
-    def knows(self, kind: Kind) -> bool:
-        """Say whether enough was seen of a kind."""
-        return kind in self._kinds and self._kinds[kind].jobs >= ENOUGH_JOBS
+    def pool(self, kind: Kind) -> Pool:
+        """Return what a kind is like: whether items have it, one request each, or only changes."""
+        return kind.resource in self.nested, kind.resource in self.costly, kind.mode == CHANGES
 
     def requests_of(self, kind: Kind, units: float | None) -> float:
         """Expect so many requests of a whole job; at least one."""
@@ -126,12 +135,17 @@ class Learned:
         whole = self.requests_of(job.kind, job.units)
         if job.share:
             share = min(job.share, 1.0)
-            whole = (job.requests + whole * OWN_WORD) / (share + OWN_WORD)
-            return max(0.0, 1.0 - share) * whole
-        # What took long already is rather one of the long.
-        own = self._kinds.get(job.kind)
-        is_known = own is not None and job.units is not None and own.units > job.units
+            read = max(0, job.requests - AHEAD)
+            whole = (read + whole * OWN_WORD) / (share + OWN_WORD)
+            return max(0.0, 1.0 - share) * min(whole, self._most(job))
+        # What took long already, and nobody knows its size, is rather one of the long.
+        is_known = job.units is not None
         return max(whole - job.requests, whole * STILL_LEFT if is_known else job.requests)
+
+    def _most(self, job: Running) -> float:
+        if job.units is None or job.kind.resource not in self.nested:
+            return math.inf
+        return max(1.0 + MOST_AN_ITEM * job.units, job.requests)
 
     def ms_of(self, kind: Kind) -> float:
         """Expect a request of such a job to take so many milliseconds, waits included."""
@@ -142,28 +156,35 @@ class Learned:
         return (own.ms + other * BORROWED_REQUESTS) / (own.requests + BORROWED_REQUESTS)
 
     def _per_unit(self, kind: Kind) -> float:
-        is_nested = kind.resource in self.nested
-        first, weight = NESTED if is_nested else LIST
-        for one in (self._pools.get(is_nested), self._kinds.get(kind)):
+        first, weight = NESTED if kind.resource in self.nested else LIST
+        if kind.resource in self.costly:
+            first, weight = COSTLY
+        for one in (self._pools.get(self.pool(kind)), self._kinds.get(kind)):
             if one is not None:
                 first = (one.beyond + first * weight) / (one.units + weight)
-        return first
+        return min(first, MOST_AN_ITEM)
 
     def _mean(self, kind: Kind) -> float:
-        pool = self._pools.get(kind.resource in self.nested, _Sum())
+        pool = self._pools.get(self.pool(kind), _Sum())
         other = (pool.requests + 1.0) / (pool.jobs + 1.0)
         own = self._kinds.get(kind, _Sum())
         return max(1.0, (own.requests + other * BORROWED_JOBS) / (own.jobs + BORROWED_JOBS))
 
 
-def learn(seen: Iterable[Seen], nested: frozenset[str]) -> Learned:
-    """Learn from what was at work; `nested` are the resources that belong to items of another."""
+def learn(
+    seen: Iterable[Seen], nested: frozenset[str], costly: frozenset[str] = frozenset()
+) -> Learned:
+    """Learn from what was at work; `nested` are the resources that belong to items of another.
+
+    `costly` are those of them that are asked for item by item.
+    """
     kinds: dict[Kind, _Sum] = {}
-    pools: dict[bool, _Sum] = {}
+    pools: dict[Pool, _Sum] = {}
+    learned = Learned(nested, costly, kinds, pools)
     for one in seen:
         kinds.setdefault(one.kind, _Sum()).add(one)
-        pools.setdefault(one.kind.resource in nested, _Sum()).add(one)
-    return Learned(nested, kinds, pools)
+        pools.setdefault(learned.pool(one.kind), _Sum()).add(one)
+    return learned
 
 
 def rate_of(

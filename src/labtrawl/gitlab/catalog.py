@@ -28,7 +28,8 @@ class Resource:
 
     `changes` is the query for what changed since `{since}`, or since the day before it, `{day}`;
     without one every visit reads the whole list. `is_asked_for` says that it is collected only where
-    somebody names it. `watches` names the project resource that a group's list tells changes of.
+    somebody names it. `watches` names the project resource that a group's list tells changes of,
+    `moved_by` the one whose changes move this one's rows.
     Without a `path` only GraphQL has it.
     """
 
@@ -52,6 +53,7 @@ class Resource:
     told_by: str = ""
     is_asked_for: bool = False
     watches: str = ""
+    moved_by: str = ""
     windowed: bool = False
     statistics: str = ""
     priority: int = 0
@@ -206,7 +208,8 @@ _OF_PROJECTS = (
         query="all=true&with_stats=true",
         changes=("all=true&with_stats=true&since={since}"),
     ),
-    _of_repository("branches", "branch", "branches", natural_id="name"),
+    # A branch shows its last commit, and no list tells which branches moved.
+    _of_repository("branches", "branch", "branches", natural_id="name", moved_by="commits"),
     _of_repository("tags", "tag", "tags", query="order_by=name&sort=asc", natural_id="name"),
     Resource(
         "pipelines",

@@ -43,6 +43,8 @@ class Learnt:
     """One of these for each GitLab, for as long as the process lives; it starts with nothing."""
 
     refused: set[str] = field(default_factory=set)
+    # It limits requests: each is to bring as much as it can, also where others would wait for it.
+    is_limited: bool = False
     _paces: dict[str, Pace] = field(default_factory=dict)
 
     def is_refused(self, name: str) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
 
 from labtrawl.http import Answer
@@ -76,13 +77,20 @@ UNMETERED: Final = Meter(
 def class_of(path: str) -> str:
     """Return the class of a path below /api/v4/ (or of `graphql`): whose limit it counts for."""
     words = path.strip("/").split("/")
+    return _class_of(tuple(word if word in _WORDS else "" for word in words))
+
+
+@lru_cache(maxsize=256)
+def _class_of(words: tuple[str, ...]) -> str:
+    """Do as `class_of` for a path without its numbers and names: there are few of those."""
     return next((name for pattern, name in _PATTERNS if _matches(pattern, words)), REST)
 
 
-_PATTERNS: Final = tuple((pattern.split("/"), name) for pattern, name in _ENDPOINTS)
+_PATTERNS: Final = tuple((tuple(pattern.split("/")), name) for pattern, name in _ENDPOINTS)
+_WORDS: Final = frozenset(word for pattern, _ in _PATTERNS for word in pattern)
 
 
-def _matches(pattern: list[str], words: list[str]) -> bool:
+def _matches(pattern: tuple[str, ...], words: tuple[str, ...]) -> bool:
     if pattern[-1] == "**":
         pattern, words = pattern[:-1], words[: len(pattern) - 1]
     return len(pattern) == len(words) and all(

@@ -7,6 +7,7 @@ above 10,000 rows (doc/api/rest/_index.md, "Pagination").
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -15,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
 
+from labtrawl.domain.json_object import JsonObject
 from labtrawl.errors import UnexpectedReply
 from labtrawl.http import Answer
 
@@ -32,6 +34,9 @@ _ROWS = msgspec.json.Decoder(list[msgspec.Raw])
 _ROW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
+Row = msgspec.Raw | bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Rows as GitLab sent them; `next_query` is None on the last page, `total` where it is known.
@@ -39,7 +44,7 @@ class Page:
     `etag` is GitLab's mark of these very bytes; empty where it gives none.
     """
 
-    rows: list[msgspec.Raw]
+    rows: Sequence[Row]
     next_query: str | None
     total: int | None
     request: str
@@ -57,7 +62,7 @@ def read_page(answer: Answer, request: str, query: str, fetched_at: str) -> Page
         raise UnexpectedReply(f"GitLab answered {request} with no list: {error}") from error
     _check_objects(rows, request)
     return Page(
-        rows,
+        list(map(JsonObject, rows)),
         next_query(answer, query, request),
         _number(answer.headers.get("x-total", "")),
         request,
@@ -69,14 +74,13 @@ def read_page(answer: Answer, request: str, query: str, fetched_at: str) -> Page
 
 def read_single(answer: Answer, request: str, fetched_at: str) -> Page:
     """Read one object as a page of one row; UnexpectedReply for anything else."""
-    row = msgspec.Raw(answer.body)
     try:
         _ROW.decode(answer.body)
         _check_readable(answer.body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UnexpectedReply(f"GitLab answered {request} with no object: {error}") from error
     sha256, etag = hashlib.sha256(answer.body).hexdigest(), answer.headers.get("etag", "")
-    return Page([row], None, 1, request, sha256, fetched_at, etag)
+    return Page([JsonObject(answer.body)], None, 1, request, sha256, fetched_at, etag)
 
 
 def _check_readable(body: bytes) -> None:
@@ -132,7 +136,7 @@ def _number(text: str) -> int | None:
 
 
 def _check_objects(rows: list[msgspec.Raw], request: str) -> None:
-    if any(memoryview(row)[0] != OBJECT for row in rows):
+    if {memoryview(row)[0] for row in rows} - {OBJECT}:
         raise UnexpectedReply(f"GitLab answered {request} with a list of something else")
 
 

@@ -4,10 +4,11 @@ Each failure is one sentence that says what to do. Entered by the cli. Facts: do
 doc/api/personal_access_tokens.md, doc/api/oauth2.md and doc/api/rest/troubleshooting.md of GitLab.
 """
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -55,6 +56,8 @@ class Probe:
     instance: ProbedInstance
     account: ProbedAccount
     missing_scopes: tuple[str, ...]
+    # Where it was asked for, of a token that may read it.
+    scope: "Scope | None" = None
 
     @property
     def wider_scopes(self) -> tuple[str, ...]:
@@ -71,23 +74,50 @@ class Scope:
     is_exact: bool = True
 
 
-async def probe(http: Http, token: Secret, clock: Clock) -> Probe:
+async def probe(http: Http, token: Secret, clock: Clock, *, measured: bool = False) -> Probe:
     """Ask a GitLab what it is and whose the token is; the token goes to nothing but a GitLab.
 
-    Raises ConfigError (no GitLab there, forbidden place, certificate), Unauthorized (wrong token),
+    `measured` asks for the scope too. Once it is known for a GitLab all is asked at once. Raises
+    ConfigError (no GitLab there, forbidden place, certificate), Unauthorized (wrong token),
     Forbidden (the token may not even ask), Unavailable, UnexpectedReply.
     """
     greeting = await http.get(_VERSION, {"accept": "application/json"})
     answered_at = clock.now()
     _check_is_gitlab(greeting)
     asker = _Asker(http, token)
-    version = await asker.object(_VERSION)
-    user = await asker.object("/api/v4/user")
-    scopes, expires_at = await _token_facts(asker, answered_at)
-    name = str(version.get("version", ""))
-    instance = ProbedInstance(
-        name, bool(version.get("enterprise", name.endswith("-ee"))), _offset(greeting, answered_at)
+    scope = asyncio.ensure_future(measure_scope(http, token)) if measured else None
+    asked = (
+        asyncio.ensure_future(asker.object(_VERSION)),
+        asyncio.ensure_future(asker.object("/api/v4/user")),
+        asyncio.ensure_future(_token_facts(asker, answered_at)),
     )
+    try:
+        version, user, facts = await asyncio.gather(*asked)
+        found = _found(version, user, facts, _offset(greeting, answered_at))
+        if scope is None or found.missing_scopes:
+            return found
+        return replace(found, scope=await scope)
+    finally:
+        await _ended(*asked, scope)
+
+
+async def _ended(*asked: asyncio.Future[Any] | None) -> None:
+    """Let nothing be under way any more, nor any failure be left that nobody hears of."""
+    under_way = [each for each in asked if each is not None]
+    for each in under_way:
+        each.cancel()
+    await asyncio.gather(*under_way, return_exceptions=True)
+
+
+def _found(
+    version: dict[str, object],
+    user: dict[str, object],
+    facts: tuple[tuple[str, ...] | None, date | None],
+    offset: float,
+) -> Probe:
+    scopes, expires_at = facts
+    name = str(version.get("version", ""))
+    instance = ProbedInstance(name, bool(version.get("enterprise", name.endswith("-ee"))), offset)
     account = ProbedAccount(
         _whole(user, "id"), str(user.get("username")), str(user.get("name")), scopes, expires_at
     )
@@ -101,10 +131,16 @@ async def measure_scope(http: Http, token: Secret) -> Scope:
     Raises as `probe`.
     """
     asker = _Asker(http, token)
-    groups, are_all = await asker.count("groups", "min_access_level=10&order_by=id&sort=asc")
-    projects, are_all_too = await asker.count(
-        "projects", "membership=true&simple=true&order_by=id&sort=asc"
+    counted = (
+        asyncio.ensure_future(asker.count("groups", "min_access_level=10&order_by=id&sort=asc")),
+        asyncio.ensure_future(
+            asker.count("projects", "membership=true&simple=true&order_by=id&sort=asc")
+        ),
     )
+    try:
+        (groups, are_all), (projects, are_all_too) = await asyncio.gather(*counted)
+    finally:
+        await _ended(*counted)
     return Scope(groups, projects, are_all and are_all_too)
 
 

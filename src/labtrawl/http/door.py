@@ -116,7 +116,7 @@ class Http:
         check_headers(headers)
         async with self._gate.passage(url.path) as passage:
             answer = await self._send(method, url, headers, body)
-            passage.status = answer.status
+            passage.status, passage.length = answer.status, len(answer.body)
             return answer
 
     async def _send(
@@ -150,6 +150,9 @@ class Http:
             return Answer(response.status, headers, intake.close(), str(url))
 
     async def _current_pin(self) -> _Pin:
+        pin = self._pin
+        if pin is not None and self._monotonic() < pin.check_due_at:
+            return pin
         async with self._pinning:
             if self._pin is None or self._monotonic() >= self._pin.check_due_at:
                 self._pin = self._renewed(self._pin, await self._checked_addresses())
@@ -207,6 +210,15 @@ def _request(
 
 def _readable(headers: HeaderMap) -> dict[str, str]:
     """The headers that are text; repeated ones joined as RFC 9110, 5.2 says."""
+    try:
+        pairs = list(headers.items())
+    except ValueError:
+        return _readable_ones(headers)
+    readable = dict(pairs)
+    return readable if len(readable) == len(pairs) else _readable_ones(headers)
+
+
+def _readable_ones(headers: HeaderMap) -> dict[str, str]:
     readable: dict[str, str] = {}
     for name in headers:
         if name not in readable:

@@ -12,9 +12,10 @@ from labtrawl.http.pace import Pace
 
 @dataclass(slots=True)
 class Passage:
-    """One request under way; `status` is set by who got an answer."""
+    """One request under way; `status` and `length` (bytes) are set by who got an answer."""
 
     status: int = 0
+    length: int = 0
 
 
 class Gate:
@@ -44,7 +45,8 @@ class Gate:
             raise
         finally:
             if is_known:
-                self._pace.end(path, began_at, self._monotonic(), is_trouble)
+                now = self._monotonic()
+                self._pace.end(path, began_at, now, is_trouble, passage.length)
             else:
                 self._pace.leave()
             self._call_next()

@@ -27,6 +27,8 @@ class Route:
     def __init__(self, origin: Origin) -> None:
         self._base = _parsed_base(origin.url)
         self._path = self._base.path.rstrip("/")
+        self._text = str(self._base).rstrip("/")
+        self._origin = self._base.origin_ascii
         self._is_encrypted = self._base.scheme == "https"
         self._rule = AddressRule(origin.address_allow, self._is_encrypted)
         self._roots = _certificates(origin.ca_file) if origin.ca_file else ()
@@ -45,8 +47,8 @@ class Route:
         """Return the URL of a path below the origin; ConfigError for anything that leaves it."""
         if path_and_query.startswith("/") and not path_and_query.startswith("//"):
             # Asked of the parser that connects: there is no second opinion on what a path means.
-            url = Url(str(self._base).rstrip("/") + path_and_query)
-            is_same_place = url.origin_ascii == self._base.origin_ascii and url.fragment is None
+            url = Url(self._text + path_and_query)
+            is_same_place = url.origin_ascii == self._origin and url.fragment is None
             if is_same_place and url.path.startswith(self._path + "/"):
                 return url
         raise ConfigError(f"only paths below {self._base} can be asked for, and no whole URL")

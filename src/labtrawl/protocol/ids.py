@@ -8,8 +8,10 @@ LENGTH = 26
 RANDOM_BITS = 80
 _ID = re.compile(f"[{ALPHABET}]{{{LENGTH}}}")
 _PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
-_LOW_BITS = 20
-_PREFIX_LENGTH = 22
+_SHIFTS = tuple(range(10 * (LENGTH // 2 - 1), -1, -10))
+# How long an origin counts on from the same random number: asking the system for one takes longer
+# than all the rest of an id.
+DRAWN_FOR_MS = 1000
 
 
 def is_message_id(text: str | None) -> bool:
@@ -24,28 +26,25 @@ class MessageIds:
         self._now_ms = now_ms
         self._random_bits = random_bits
         self._last = 0
-        self._drawn_ms = -1
-        self._high = -1
-        self._prefix = ""
+        self._made_ms = -1
+        self._drawn = 0
+        self._drawn_until = -1
 
     def __call__(self) -> str:
         """Return the next id, 26 characters."""
         # A clock that stands still or goes back must not make an id smaller.
-        self._last = max(self._fresh(), self._last + 1)
-        high, low = self._last >> _LOW_BITS, self._last & ((1 << _LOW_BITS) - 1)
-        if high != self._high:
-            self._high, self._prefix = high, _text(high)
-        return self._prefix + _PAIRS[low >> 10] + _PAIRS[low & 1023]
+        self._last = last = max(self._fresh(), self._last + 1)
+        return "".join([_PAIRS[(last >> shift) & 1023] for shift in _SHIFTS])
 
     def _fresh(self) -> int:
-        """Draw once a millisecond; within it the ids count on."""
+        """Return the first number of a millisecond; within it the ids count on."""
         now_ms = self._now_ms()
-        if now_ms <= self._drawn_ms:
+        if now_ms <= self._made_ms:
             return 0
-        self._drawn_ms = now_ms
-        return (now_ms << RANDOM_BITS) | self._random_bits(RANDOM_BITS - 1)
-
-
-def _text(number: int) -> str:
-    shifts = range(5 * (_PREFIX_LENGTH - 1), -1, -5)
-    return "".join(ALPHABET[(number >> shift) & 31] for shift in shifts)
+        self._made_ms = now_ms
+        if now_ms >= self._drawn_until:
+            self._drawn, self._drawn_until = (
+                self._random_bits(RANDOM_BITS - 1),
+                now_ms + DRAWN_FOR_MS,
+            )
+        return (now_ms << RANDOM_BITS) | self._drawn

@@ -10,6 +10,7 @@ import msgspec
 from labtrawl.protocol.tasks import (
     Credentials,
     CustomParameters,
+    KnownArea,
     Lease,
     OutputConfig,
     RateLimits,
@@ -21,6 +22,7 @@ from labtrawl.protocol.tasks import (
 __all__ = [
     "Credentials",
     "CustomParameters",
+    "KnownArea",
     "Lease",
     "OutputConfig",
     "RateLimits",

@@ -45,6 +45,14 @@ class CustomParameters(Record, frozen=True, kw_only=True):
     resume_state: str | None = None
 
 
+class KnownArea(Record, frozen=True, kw_only=True):
+    """What a path stood for when it was last seen: a path may change, the id does not."""
+
+    full_path: str
+    type: str
+    gitlab_id: int
+
+
 class RateLimits(Record, frozen=True, kw_only=True):
     """How fast a peer that asks for no budget may go; 0 where no limit is known."""
 
@@ -77,6 +85,8 @@ class Task(Record, frozen=True, kw_only=True):
     rate_limits: RateLimits = RateLimits()
     # "full" reads all; "changes" what changed since; "sweep" all again, to find what is gone.
     mode: str = "full"
+    # Of a discovery: what the paths were that somebody named.
+    known_areas: list[KnownArea] = []
     # The server's instant (ISO 8601) up to which everything was read before.
     since: str | None = None
     # What a known object that a whole reading misses counts as: "gone", "forbidden" or "unknown".

@@ -30,6 +30,7 @@ class Control:
         self._provider = provider
         self._table: dict[tuple[str, str], Callable[[bytes], Any]] = {
             ("GET", "requests"): lambda _: tally.body(),
+            ("GET", "requests/seconds"): lambda _: tally.seconds(),
             ("DELETE", "requests"): self._forget_requests,
             ("POST", "faults"): self._arm,
             ("DELETE", "faults"): self._disarm,

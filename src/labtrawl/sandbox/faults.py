@@ -24,6 +24,7 @@ Kind = Literal[
     "403",
     "403_spent",
     "403_scope",
+    "403_granular",
     "403_blocked",
     "404",
     "405_offset",

@@ -28,6 +28,10 @@ _SMALL_SCOPE = {
     "error_description": "The request requires higher privileges than provided by the access token.",
     "scope": "api read_api",
 }
+_SMALL_GRAINED_SCOPE = {
+    "error": "insufficient_granular_scope",
+    "error_description": "Access denied: Your Personal Access Token lacks the required permissions.",
+}
 _OFFSET = {
     "error": "Offset pagination has a maximum allowed offset of 50000 for requests that return "
     "objects of type Label. Remaining records can be retrieved using keyset pagination."
@@ -42,6 +46,7 @@ STATUS: dict[str, tuple[int, object]] = {
     "401": (401, {"message": "401 Unauthorized"}),
     "403": (403, {"message": "403 Forbidden"}),
     "403_scope": (403, _SMALL_SCOPE),
+    "403_granular": (403, _SMALL_GRAINED_SCOPE),
     "403_blocked": (403, {"message": "403 Forbidden - Your account has been blocked."}),
     "404": (404, {"message": "404 Not Found"}),
     "405_offset": (405, _OFFSET),

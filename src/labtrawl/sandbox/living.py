@@ -21,6 +21,7 @@ class LivingWorld:
         self, shelf: Shelf, now: Callable[[], float], script: tuple[Planned, ...] = ()
     ) -> None:
         self.script = Script(script)
+        self.requests = 0
         self._shelf = shelf
         self._now = now
         self._numbers = Numbers()
@@ -40,6 +41,7 @@ class LivingWorld:
 
     def asked(self, target: str) -> None:
         """Count a request for the script, once its answer is made. Raises Unfit."""
+        self.requests += 1
         due = self.script.due(target)
         if due:
             self.change(due)

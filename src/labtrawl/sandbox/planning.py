@@ -78,7 +78,8 @@ def _milestone(
     days = stage.release_days_ms
     due = days[index % len(days)] + (index // len(days)) * 14 * DAY_MS
     over = due < stage.rhythm.end_ms - 7 * DAY_MS
-    created = instant_text(due - 70 * DAY_MS)
+    # Planned for years ahead, it was made by now all the same.
+    created = instant_text(min(due - 70 * DAY_MS, stage.rhythm.end_ms - DAY_MS))
     return Milestone(
         id=stage.ids.take("milestone"),
         iid=index + 1,

@@ -27,11 +27,15 @@ from labtrawl.sandbox.wire import encode_json
 
 
 class Shelf:
-    """Listings of one world served under one address (`base`, no slash at its end)."""
+    """Listings of one world served under one address (`base`, no slash at its end).
 
-    def __init__(self, world: World, base: str) -> None:
+    `enterprise` is the edition: some of its bodies say more.
+    """
+
+    def __init__(self, world: World, base: str, *, enterprise: bool = True) -> None:
         self.world = world
         self.base = base
+        self.enterprise = enterprise
         self.access = Access(world)
         self.people = entities.People(base)
         self._milestones: dict[int, Body] = {}

@@ -174,14 +174,18 @@ def timelogs(shelf: Shelf, viewer: Viewer, project: Project) -> Listing:
 def approvals_body(shelf: Shelf, viewer: Viewer, project: Project, item: MergeRequest) -> Body:
     """Who approved a merge request, and whether the viewer did or could.
 
-    With what an Enterprise Edition says of the merge request beside (doc/api/merge_request_approvals.md);
-    the truth knows no edition. No world has rules of approval.
+    An Enterprise Edition says beside which merge request it is, and what its rules ask for
+    (doc/api/merge_request_approvals.md; lib/api/entities/merge_request_approvals.rb has neither).
+    No world has rules of approval.
     """
+    level = viewer.level(project)
+    of_approvals = items.approvals_body(shelf.people, item, viewer.user, level)
+    if not shelf.enterprise:
+        return of_approvals
     of_request: Body = {"id": item.id, "iid": item.iid, "project_id": project.id}
     of_request |= {"title": item.title, "state": item.state, "created_at": item.created_at}
     of_request |= {"updated_at": item.updated_at, "approvals_required": 0, "approvals_left": 0}
-    level = viewer.level(project)
-    return of_request | items.approvals_body(shelf.people, item, viewer.user, level)
+    return of_request | of_approvals
 
 
 def reviewers(shelf: Shelf, project: Project, item: MergeRequest) -> Listing:

@@ -84,3 +84,14 @@ def find(connection: Connection, instance_id: int, kind: str, gitlab_id: int) ->
         (instance_id, kind, gitlab_id),
     ).first()
     return row[0] if row else None
+
+
+def known_as(connection: Connection, instance_id: int, full_path: str) -> tuple[str, int] | None:
+    """Return kind and GitLab id of the group or project that has a path, or had it last."""
+    row = connection.exec_driver_sql(
+        "SELECT a.kind, a.gitlab_id FROM area_path AS p JOIN area AS a ON a.id = p.area_id"
+        " WHERE a.instance_id = ? AND p.full_path = ? AND a.kind IN ('group', 'project')"
+        " ORDER BY CASE WHEN a.full_path = p.full_path THEN 0 ELSE 1 END, p.seen_from DESC LIMIT 1",
+        (instance_id, full_path),
+    ).first()
+    return (row[0], row[1]) if row else None

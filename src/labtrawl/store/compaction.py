@@ -3,6 +3,10 @@
 The rows keep their place: the new one has the number of the last that it replaces, and those that it
 replaces follow each other. The old files stay for readers that hold the old list, until `retired`
 forgets them. A list that is being read is left alone; a fence number of its own guards the change.
+
+Each visit that finds a change adds a small segment, so this is what keeps the manifest and the files
+from growing with the visits. The newest are merged first and often; what is large already waits
+until as much has come after it, so that nothing is written again and again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,8 +19,11 @@ from labtrawl.store.manifest import ClosedSegment
 
 SMALL_BYTES = 1 << 20
 MOST_BYTES = 8 << 20
-# Fewer small files than this are no trouble.
+# So many small files of a list are too many, whatever their sizes: all of them are merged.
 LEAST = 32
+# So many of the newest are merged before; each is at most so many times what came after it.
+NEWEST = 4
+RATIO = 2
 OPEN = "state IN ('queued', 'running', 'held')"
 
 
@@ -38,28 +45,40 @@ class Plan:
     segments: tuple[ClosedSegment, ...]
 
 
+# `place` counts from the newest; where a segment is too large, the newest run ends before it.
 CANDIDATES = f"""
-SELECT s.area_id, s.resource FROM segment AS s WHERE s.length < ?
-  AND NOT EXISTS (SELECT 1 FROM job AS j WHERE j.area_id = s.area_id AND j.resource = s.resource
-    AND j.{OPEN})
-GROUP BY s.area_id, s.resource HAVING COUNT(*) >= ? ORDER BY s.area_id, s.resource LIMIT ?
+WITH placed AS (
+  SELECT area_id, resource, length, ROW_NUMBER() OVER newest AS place,
+    SUM(length) OVER (newest ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS newer
+  FROM segment WINDOW newest AS (PARTITION BY area_id, resource ORDER BY id DESC)
+)
+SELECT s.area_id, s.resource FROM placed AS s
+WHERE NOT EXISTS (SELECT 1 FROM job AS j WHERE j.area_id = s.area_id AND j.resource = s.resource
+  AND j.{OPEN})
+GROUP BY s.area_id, s.resource
+HAVING SUM(CASE WHEN s.length < ? THEN 1 ELSE 0 END) >= ?
+  OR COALESCE(MIN(CASE WHEN s.length >= ? OR s.length > ? * s.newer THEN s.place END),
+    COUNT(*) + 1) > ?
+ORDER BY s.area_id, s.resource LIMIT ?
 """
 
 
 def candidates(connection: Connection, limit: int, least: int = LEAST) -> list[tuple[int, str]]:
-    """Return the lists (area, resource) at rest that have many small segments."""
-    rows = connection.exec_driver_sql(CANDIDATES, (SMALL_BYTES, least, limit)).all()
+    """Return the lists (area, resource) at rest that have `least` small segments, or a newest run."""
+    asked = (SMALL_BYTES, least, SMALL_BYTES, RATIO, NEWEST, limit)
+    rows = connection.exec_driver_sql(CANDIDATES, asked).all()
     return [(row[0], row[1]) for row in rows]
 
 
-def plan(connection: Connection, area_id: int, resource: str) -> list[Plan]:
+def plan(connection: Connection, area_id: int, resource: str, least: int = LEAST) -> list[Plan]:
     """Plan the new segments of a list, and take a fence number for them; none where it is open."""
     rows = connection.exec_driver_sql(
-        "SELECT id, job_id, name, length, sha256, records FROM segment"
+        "SELECT id, name, length, sha256, records FROM segment"
         " WHERE area_id = ? AND resource = ? ORDER BY id",
         (area_id, resource),
     ).all()
-    runs = list(_runs([(row[0], row[1], ClosedSegment(*row[2:])) for row in rows]))
+    there = [(row[0], ClosedSegment(*row[1:])) for row in rows]
+    runs = list(_runs(there if _small(there) >= least else _newest(there)))
     fence = _take_fence(connection, area_id, resource) if runs else None
     if fence is None:
         return []
@@ -72,12 +91,28 @@ def plan(connection: Connection, area_id: int, resource: str) -> list[Plan]:
     ]
 
 
-def _runs(
-    rows: Sequence[tuple[int, int, ClosedSegment]],
-) -> Iterator[tuple[tuple[int, ...], tuple[ClosedSegment, ...]]]:
+_Row = tuple[int, ClosedSegment]
+_Run = tuple[tuple[int, ...], tuple[ClosedSegment, ...]]
+
+
+def _small(rows: Sequence[_Row]) -> int:
+    return sum(segment.length < SMALL_BYTES for _, segment in rows)
+
+
+def _newest(rows: Sequence[_Row]) -> Sequence[_Row]:
+    """Return the newest rows of which none is much larger than all after it; or none, if so few."""
+    count = newer = 0
+    for _, segment in reversed(rows):
+        if segment.length >= SMALL_BYTES or (newer and segment.length > RATIO * newer):
+            break
+        count, newer = count + 1, newer + segment.length
+    return rows[len(rows) - count :] if count >= NEWEST else ()
+
+
+def _runs(rows: Sequence[_Row]) -> Iterator[_Run]:
     """Yield rows of two or more small segments that follow each other, up to a full size each."""
-    run: list[tuple[int, ClosedSegment]] = []
-    for number, _, segment in rows:
+    run: list[_Row] = []
+    for number, segment in rows:
         is_small = segment.length < SMALL_BYTES
         if run and (not is_small or sum(one.length for _, one in run) >= MOST_BYTES):
             yield from _whole(run)
@@ -87,9 +122,7 @@ def _runs(
     yield from _whole(run)
 
 
-def _whole(
-    run: list[tuple[int, ClosedSegment]],
-) -> Iterator[tuple[tuple[int, ...], tuple[ClosedSegment, ...]]]:
+def _whole(run: list[_Row]) -> Iterator[_Run]:
     if len(run) > 1:
         yield tuple(number for number, _ in run), tuple(segment for _, segment in run)
 

@@ -8,6 +8,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
 from labtrawl.domain.credential import Secret
 from labtrawl.errors import BadMessage, DiskFull, LabtrawlError, StoreError
+from labtrawl.store.direct import Direct
 from labtrawl.store.sqlite import NOW_MS, open_file
 
 __all__ = ["NOW_MS", "Connection", "Store", "database_path", "open_store"]
@@ -88,12 +90,13 @@ class Snapshots:
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` on a snapshot; it cannot change anything."""
-        return await asyncio.to_thread(self.read_now, work)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, partial(self.read_now, work))
 
     def read_now(self, work: Work[T]) -> T:
         """Do as `read`, in this thread."""
         try:
-            with self._engine.connect() as connection, connection.begin():
+            with Direct(self._engine) as connection, connection.begin():
                 return work(connection)
         except (DBAPIError, OverflowError) as error:
             raise store_failure(error) from error
@@ -125,6 +128,9 @@ class Store:
     def __init__(self, database: Database, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._writer = open_engine(database, read_only=False)
+        # A file does not go away. A server may have been started anew: it is looked at each time.
+        self._keeps_connection = isinstance(database, Path)
+        self._connection: Connection | None = None
         self._reader = open_engine(database, read_only=True)
         self._snapshots = Snapshots(self._reader)
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
@@ -167,6 +173,26 @@ class Store:
             self._commit(group)
             if last:
                 break
+        self._let_go()
+
+    @contextlib.contextmanager
+    def _begun(self) -> Iterator[Connection]:
+        """Begin a transaction of the writer; after a failure its connection is another one."""
+        connection = self._connection or Direct(self._writer)
+        self._connection = connection
+        try:
+            with connection.begin():
+                yield connection
+        except BaseException:
+            self._let_go()
+            raise
+        if not self._keeps_connection:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def _gather(self, first: _Item) -> tuple[list[_Item], bool]:
         """Take what waits as well: one fsync for all of them."""
@@ -183,7 +209,7 @@ class Store:
 
     def _commit(self, group: list[_Item]) -> None:
         try:
-            with self._writer.begin() as connection:
+            with self._begun() as connection:
                 for item in group:
                     _apply(connection, item)
         except Exception as error:  # noqa: BLE001 - the outcome of every item of the group

@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from labtrawl.domain.failure import GapReason
 from labtrawl.domain.visit import Mode
+from labtrawl.errors import Missing
 from labtrawl.store import jobs
 from labtrawl.store.engine import NOW_MS
 
@@ -103,6 +104,16 @@ def refill(connection: Connection, wanted: Wanted) -> int:
     if opened:
         jobs.hold_unseen(connection)
     return opened
+
+
+def refill_area(connection: Connection, area_id: int) -> int:
+    """Do as `refill` for an area and all below it. Raises Missing."""
+    path = connection.exec_driver_sql(
+        "SELECT full_path FROM area WHERE id = ?", (area_id,)
+    ).scalar()
+    if path is None:
+        raise Missing(f"There is no area {area_id}.")
+    return refill(connection, Wanted(path))
 
 
 def _open(connection: Connection, area_id: int, resource: str) -> bool:

@@ -250,6 +250,7 @@ class AtWork:
     sweep_at: int | None
     wanted_at: int | None
     role: int | None
+    last_at: int | None
 
 
 BEST_ROLE = """(SELECT MAX(x.role) FROM area_access AS x JOIN account AS c ON c.id = x.account_id
@@ -258,7 +259,7 @@ AT_WORK = f"""
 SELECT job.state, job.fence, job.lease_holder, job.applied_origin, job.applied_id,
   job.resource, job.attempt, job.area_id, a.instance_id, job.account_id, a.kind, job.mode,
   {NOW_MS}, COALESCE(job.started_at, {NOW_MS}), job.read_role, job.changed_items, {BEST_ROLE},
-  v.watermark, v.every_ms, v.sweep_at, v.wanted_at, v.role
+  v.watermark, v.every_ms, v.sweep_at, v.wanted_at, v.role, v.last_at
 FROM job JOIN area AS a ON a.id = job.area_id
   LEFT JOIN visit AS v ON v.area_id = job.area_id AND v.resource = job.resource
 WHERE job.id = ?

@@ -1,7 +1,8 @@
 """The manifest: which segments the dataset is made of. A file that no row names does not count."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from sys import intern
 
 from sqlalchemy import Connection
 
@@ -50,21 +51,40 @@ def commit(
 
 
 SEGMENTS = """
-SELECT s.name, s.length, s.sha256, s.records, s.job_id, s.fence, a.instance_id, a.kind,
+SELECT s.id, s.name, s.length, s.sha256, s.records, s.job_id, s.fence, a.instance_id, a.kind,
   a.gitlab_id, a.full_path, s.resource, s.created_at
 FROM segment AS s JOIN area AS a ON a.id = s.area_id
 WHERE (CAST(? AS TEXT) IS NULL OR s.resource = ?)
-  AND (CAST(? AS TEXT) IS NULL OR a.full_path = ?)
-ORDER BY s.id
+  AND (CAST(? AS TEXT) IS NULL OR a.full_path = ?) AND s.id > ?
+ORDER BY s.id LIMIT ?
 """
+# Rows that are in memory twice, as they come and as they are kept.
+_AT_ONCE = 2000
 
 
 def segments(
     connection: Connection, resource: str | None = None, full_path: str | None = None
 ) -> Sequence[SegmentRow]:
     """Return the committed segments in the order of their commit."""
-    rows = connection.exec_driver_sql(SEGMENTS, (resource, resource, full_path, full_path)).all()
-    return [SegmentRow(*row) for row in rows]
+    found: list[SegmentRow] = []
+    last, is_more = 0, True
+    while is_more:
+        asked = (resource, resource, full_path, full_path, last, _AT_ONCE)
+        rows = connection.exec_driver_sql(SEGMENTS, asked).all()
+        found += [_shared(SegmentRow(*row[1:])) for row in rows]
+        is_more = len(rows) == _AT_ONCE
+        last = rows[-1][0] if rows else last
+    return found
+
+
+def _shared(row: SegmentRow) -> SegmentRow:
+    """Let a row share with others what they say alike: there are a dozen a project."""
+    return replace(
+        row,
+        area_kind=intern(row.area_kind),
+        full_path=intern(row.full_path),
+        resource=intern(row.resource),
+    )
 
 
 def page(

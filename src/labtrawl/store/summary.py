@@ -106,6 +106,17 @@ def held(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
+def why_refused(connection: Connection) -> str:
+    """Return what GitLab said of the token or the account for which jobs wait; "" for nothing."""
+    return (
+        connection.exec_driver_sql(
+            "SELECT error_message FROM job WHERE state = 'held' AND hold_reason = 'credential'"
+            " AND error_message IS NOT NULL ORDER BY updated_at DESC LIMIT 1"
+        ).scalar()
+        or ""
+    )
+
+
 GAPS = """
 SELECT a.full_path, l.resource, l.reason, l.detail FROM ledger AS l JOIN area AS a
 ON a.id = l.area_id WHERE l.reason IS NOT NULL OR l.completed_at IS NULL

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from labtrawl.domain.visit import Mode, Pace, Schedule, next_visit
+from labtrawl.domain.visit import (
+    DISCOVERY,
+    LOOK_MS,
+    Mode,
+    Pace,
+    Schedule,
+    Under,
+    next_visit,
+)
 from labtrawl.store import jobs
 from labtrawl.store.engine import NOW_MS
 from labtrawl.store.leases import AtWork
@@ -68,7 +76,7 @@ def finish(
     changed = reading.changed
     told = _told(work, reading)
     again = _again(work, pace)
-    every, next_at = next_visit(schedule, pace, work.now, work.every, changed > 0)
+    every, next_at = next_visit(schedule, pace, work.now, work.every, changed > 0, work.last_at)
     whole = place.mode != Mode.CHANGES and reading.is_whole
     known = [mark for mark in (work.watermark, told) if mark is not None]
     connection.exec_driver_sql(
@@ -124,11 +132,11 @@ def begin(
     Without one it is read from somewhat before this instant: its clock may be behind ours.
     """
     connection.exec_driver_sql(
-        "INSERT INTO visit (area_id, resource, watermark, next_at)"
-        f" VALUES (?, ?, COALESCE(CAST(? AS BIGINT), {NOW_MS} - {BUSY_MS}),"
+        "INSERT INTO visit (area_id, resource, watermark, every_ms, last_at, next_at)"
+        f" VALUES (?, ?, COALESCE(CAST(? AS BIGINT), {NOW_MS} - {BUSY_MS}), ?, {NOW_MS},"
         f" CASE WHEN CAST(? AS BIGINT) IS NOT NULL THEN {NOW_MS} + ? END)"
         " ON CONFLICT (area_id, resource) DO NOTHING",
-        (area_id, resource, watermark, every, every or 0),
+        (area_id, resource, watermark, every, every, every or 0),
     )
 
 
@@ -209,6 +217,40 @@ def open_due(connection: Connection, schedule: Schedule, limit: int) -> int:
             else:
                 _put_off(connection, area_id, resource)
     return opened
+
+
+UNDER_WAY = """
+SELECT (SELECT COALESCE(SUM(requests), 0) FROM job),
+  (SELECT COUNT(*) FROM job WHERE state IN ('queued', 'running')),
+  (SELECT CASE WHEN COUNT(*) = COUNT(b.limit_per_minute) THEN SUM(b.limit_per_minute) END
+   FROM account AS c LEFT JOIN budget AS b ON b.account_id = c.id AND b.class = 'rest'
+   WHERE c.state = 'active')
+"""
+
+
+def under_way(connection: Connection) -> Under:
+    """Return what is under way; a walk over all jobs."""
+    return Under(*connection.exec_driver_sql(UNDER_WAY).one())
+
+
+# The longer ago for how often a list changes, the sooner its turn. What finds the areas costs many
+# requests, and waits for its time.
+EARLY = f"""
+SELECT area_id, resource FROM visit
+WHERE next_at > {NOW_MS} AND last_at <= {NOW_MS} - {LOOK_MS} AND every_ms > 0
+  AND resource <> '{DISCOVERY}'
+ORDER BY ({NOW_MS} - last_at) * 1.0 / every_ms DESC, area_id, resource LIMIT ?
+"""
+
+
+def open_early(connection: Connection, schedule: Schedule, limit: int) -> int:
+    """Open at most `limit` lists before they are due; return how many."""
+    rows = connection.exec_driver_sql(EARLY, (limit,)).all()
+    return sum(
+        _visit(connection, area_id, resource)
+        for area_id, resource in rows
+        if schedule.has(resource) and _is_seen(connection, area_id)
+    )
 
 
 def _sweep(connection: Connection, area_id: int, resource: str) -> bool:

@@ -51,6 +51,7 @@ AUDIENCE: dict[tuple[str, str], Audience] = {
     ("POST", "/jobs/{job_id}/retry"): PAGES,
     ("GET", "/areas"): PAGES,
     ("GET", "/areas/{area_id}"): PAGES,
+    ("POST", "/areas/{area_id}/refill"): PAGES,
     ("GET", "/coverage"): PAGES,
     ("POST", "/coverage/refill"): PAGES,
     ("GET", "/live"): PAGES,

@@ -12,6 +12,8 @@ from labtrawl.website.words import explain, in_order
 # The area's own object has one column, whatever its kind.
 OWN = frozenset({"group", "project"})
 DETAILS = "project"
+# What the colours of a list that was read to its end are called.
+COMPLETE = frozenset({"level-10", "void"})
 SHORT = {
     "feature_off": "off",
     "empty_repository": "no repository",
@@ -41,6 +43,12 @@ class Line:
 
     row: AreaRow
     cells: Sequence[Cell | None]
+
+    @property
+    def complete(self) -> str:
+        """How many of its lists need no look, in words; a small screen shows only the others."""
+        looks = [cell.look for cell in self.cells if cell is not None]
+        return f"{sum(look in COMPLETE for look in looks)} of {len(looks)} complete"
 
 
 def lines_of(found: Sequence[CoverageLine]) -> tuple[list[str], list[Line]]:

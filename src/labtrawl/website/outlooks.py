@@ -7,6 +7,7 @@ from labtrawl.domain.eta import Crawl, Forecast, Told
 from labtrawl.domain.waits import Around, Turn, Wait, why
 from labtrawl.domain.waits import Job as WaitingJob
 from labtrawl.gitlab import catalog
+from labtrawl.gitlab.graphql_plans import NAMES
 from labtrawl.store.commands import wanted_of
 from labtrawl.store.engine import Connection
 from labtrawl.store.pages import outlook
@@ -15,10 +16,20 @@ from labtrawl.website.site import Site
 # A look may cost a twentieth of one core at most, and is never younger than a second.
 SHARE = 20
 FRESH_SECONDS = 1.0
+# What is granted of a limit; the rest is kept for people (`budget.reserved_share`, by default).
+GRANTED = 0.8
 PARENTS: Mapping[str, str] = {one.name: one.parent for one in catalog.RESOURCES if one.parent}
+# Those of them that GraphQL does not read in blocks.
+COSTLY = frozenset(PARENTS) - frozenset(NAMES)
 
 
-def forecast_of(look: outlook.Outlook, done: float, since: int, rests: eta.Rests = int) -> Forecast:
+def forecast_of(
+    look: outlook.Outlook,
+    done: float,
+    since: int,
+    rests: eta.Rests = int,
+    recent: float | None = None,
+) -> Forecast:
     """Reckon from one look at the crawl, of which `done` requests are done.
 
     It goes on since the instant `since`: how fast it went before, and how long it stood, tells nothing.
@@ -31,10 +42,12 @@ def forecast_of(look: outlook.Outlook, done: float, since: int, rests: eta.Rests
             queued=look.queued,
             done=done,
             nested=frozenset(PARENTS),
-            limit=look.limit,
+            costly=COSTLY,
+            limit=None if look.limit is None else max(1, round(look.limit * GRANTED)),
             not_before=look.not_before,
             known_from=max(look.oldest, since),
             is_discovering=look.is_discovering,
+            recent=recent,
             with_rests=rests,
         )
     )
@@ -48,6 +61,7 @@ class Outlooks:
         self._forecast: Forecast | None = None
         self._around = Around()
         self._due = 0.0
+        self._counted = eta.Counted()
         self._since = site.clock.now_ms()
 
     async def refresh(self) -> None:
@@ -66,7 +80,8 @@ class Outlooks:
             )
         )
         rests = eta.rests_of(self._site.quiet, look.now)
-        self._forecast = forecast_of(look, done, self._since, rests)
+        recent = self._counted.recent(look.now, done)
+        self._forecast = forecast_of(look, done, self._since, rests, recent)
         self._around = Around(
             now=look.now,
             crawlers=len(names),
@@ -102,7 +117,10 @@ class Outlooks:
         return why(job, self._around)
 
 
-def look_whole(connection: Connection, now: int, since: int) -> Told:
-    """Say when all that is open now will be done, at a single look; it goes on since `since`."""
-    look = outlook.outlook(connection, PARENTS, now)
-    return forecast_of(look, outlook.requests_done(connection), since).whole()
+def look_whole(connection: Connection, now: int, since: int, counted: eta.Counted) -> Told:
+    """Say when all that is open now will be done; it goes on since `since`.
+
+    `counted` knows the looks before.
+    """
+    look, done = outlook.outlook(connection, PARENTS, now), outlook.requests_done(connection)
+    return forecast_of(look, done, since, recent=counted.recent(now, done)).whole()

@@ -95,6 +95,7 @@ KNOWN: Mapping[str, Any] = {
     "states": words.STATES,
     "holds": words.HOLDS,
     "explain": words.explain,
+    "is_refusal": words.is_refusal,
     "resource_title": words.resource_title,
     "role_title": words.role_title,
     "left": left,

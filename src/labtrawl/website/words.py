@@ -53,8 +53,8 @@ REASONS = {
     ),
     "credential": Explanation(
         "Token refused",
-        "GitLab refused the account's token: it expired or was revoked. Enter a new one with"
-        " labtrawl init.",
+        "GitLab refuses the account's token, or all of the account. Do what the message says; a new"
+        " token is entered with labtrawl init --add.",
     ),
     "rate_limited": Explanation(
         "Rate limited", "GitLab asked to slow down for too long. Retry later."
@@ -75,6 +75,8 @@ REASONS = {
         "No account sees this area any more. It goes on by itself when one does again.",
     ),
 }  # fmt: skip
+
+REFUSALS = frozenset({"feature_off", "empty_repository", "forbidden", "tier", "cap", "deleted"})
 
 HOLDS = {
     "credential": "wait for a token that GitLab accepts",
@@ -152,6 +154,11 @@ def explain(reason: str | None) -> Explanation:
     """Return what a reason means; an unknown one speaks for itself."""
     known = REASONS.get(reason or "")
     return known or Explanation((reason or "unknown").replace("_", " ").capitalize(), "")
+
+
+def is_refusal(reason: str | None) -> bool:
+    """Say whether GitLab does not give a list, so that no try can read it."""
+    return reason in REFUSALS
 
 
 def role_title(role: int) -> str:

@@ -135,9 +135,42 @@ def test_export_replaces_only_with_force(data_dir: Path, tmp_path: Path) -> None
         f"labtrawl: {out} is there already; --force replaces it, --out names another place\n",
     )
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
-    assert labtrawl("export", "csv", "--force", "--data-dir", data_dir, "--out", out).code == 0
+    (out / "mine.txt").unlink()
+    for form in ("parquet", "jsonl", "duckdb", "csv"):
+        ran = labtrawl("export", form, "--force", "--data-dir", data_dir, "--out", out)
+        assert (ran.code, ran.err) == (0, "")
     assert (out / "issues.csv").is_file()
-    assert not (out / "mine.txt").exists()
+    assert not [path for path in out.iterdir() if path.suffix != ".csv"]
+
+
+@pytest.mark.parametrize(
+    ("form", "what"),
+    [
+        ("csv", "own data"),
+        ("csv", "above it"),
+        ("duckdb", "a file"),
+        ("jsonl", "a file beside the tables"),
+    ],
+)
+def test_force_deletes_nothing_but_an_earlier_export(
+    data_dir: Path, tmp_path: Path, form: str, what: str
+) -> None:
+    out = {"own data": data_dir, "above it": data_dir.parent}.get(what, tmp_path / "out")
+    if what == "a file":
+        out.write_text("keep this, it is long enough")
+    elif what == "a file beside the tables":
+        out.mkdir()
+        (out / "labtrawl_meta.csv").touch()
+        (out / "mine.txt").write_text("keep")
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+    ran = labtrawl("export", form, "--force", "--data-dir", data_dir, "--out", out)
+    assert (ran.code, ran.out, ran.err) == (
+        2,
+        "",
+        f"labtrawl: {out} is no earlier export, or holds other things too, and --force replaces"
+        " nothing else; --out names another place\n",
+    )
+    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
 
 
 @pytest.mark.parametrize("form", ["parquet", "duckdb", "csv", "jsonl"])

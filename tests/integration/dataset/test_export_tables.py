@@ -63,3 +63,32 @@ def test_no_table_has_a_column_twice() -> None:
         for table in TABLES
     }
     assert {name: twice for name, twice in counts.items() if twice} == {}
+
+
+# What no object of the look-alike has; GitLab's own schema names each (OpenAPI 19.3).
+UNFILLED = {
+    "projects": {"forked_from_project_id"},
+    "issues": {"discussion_locked", "start_date", "weight", "moved_to_id"},
+    "notes": {"path", "line"},
+    "state_events": {"source_commit", "source_merge_request_id"},
+    "merge_requests": {"discussion_locked", "squash_commit_sha"},
+    "merge_request_pipelines": {"name"},
+    "pipelines": {"name"},
+    "ci_jobs": {"tag_list", "runner_id"},
+    "environments": {"auto_stop_at"},
+}
+
+
+def test_every_column_names_a_field_that_objects_have(lines: list[Line]) -> None:
+    """A column that looks in a place where nothing ever is would be NULL without a word."""
+    told = expected(lines)
+    always_null = {
+        table.name: {
+            column.name
+            for column in table.columns
+            if all(row.get(column.name) in (None, []) for row in told[table.name])
+        }
+        for table in TABLES
+        if told.get(table.name)
+    }
+    assert {name: columns for name, columns in always_null.items() if columns} == UNFILLED

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
 from shutil import which
@@ -15,7 +16,7 @@ import zstandard
 
 from labtrawl.dataset.disk import LocalDisk
 from labtrawl.dataset.policy import GatedRecord
-from labtrawl.dataset.sink import Folders, Segment, SegmentLimits, Sink
+from labtrawl.dataset.sink import Compressors, Folders, Segment, SegmentLimits, Sink
 from labtrawl.errors import DatasetError, DiskFull
 from tests.integration.dataset.samples import FETCHED_AT, ISSUES, ROOMY, gated, sink_at, written
 
@@ -139,16 +140,20 @@ def test_sink_touches_the_disk_with_its_first_frame_and_not_before(tmp_path: Pat
     assert (sink.is_idle, (tmp_path / "dataset").exists()) == (True, False)
 
 
+class _Telling(LocalDisk):
+    """Tells which folders below one were made to last."""
+
+    def __init__(self, base: Path) -> None:
+        self.synced: list[str] = []
+        self._base = base
+
+    def sync_folder(self, path: Path) -> None:
+        self.synced.append(path.relative_to(self._base).as_posix())
+        super().sync_folder(path)
+
+
 def test_folders_are_made_to_last_once_by_all_sinks_together(tmp_path: Path) -> None:
-    class Counting(LocalDisk):
-        def __init__(self) -> None:
-            self.synced: list[str] = []
-
-        def sync_folder(self, path: Path) -> None:
-            self.synced.append(path.relative_to(tmp_path).as_posix())
-            super().sync_folder(path)
-
-    disk, folders = Counting(), Folders()
+    disk, folders = _Telling(tmp_path), Folders()
     for number in (1, 2):
         sink = Sink(disk, tmp_path / "d", ISSUES, number, SMALL, lambda: 0.0, folders)
         sink.write([gated(number)])
@@ -156,6 +161,20 @@ def test_folders_are_made_to_last_once_by_all_sinks_together(tmp_path: Path) -> 
     area = f"d/i{ISSUES.instance_id}/{ISSUES.area_kind}-{ISSUES.gitlab_id}"
     inner = f"{area}/{ISSUES.resource}"
     assert disk.synced == [inner, ".", "d", f"d/i{ISSUES.instance_id}", area, inner]
+
+
+def test_folders_beyond_those_that_are_known_at_once_are_made_to_last_again(tmp_path: Path) -> None:
+    disk, folders = _Telling(tmp_path), Folders(most=4)
+    other = replace(ISSUES, resource="labels")
+    for number, place in enumerate((ISSUES, other, ISSUES, ISSUES), 1):
+        sink = Sink(disk, tmp_path / "d", place, number, SMALL, lambda: 0.0, folders)
+        sink.write([gated(number)])
+        sink.close_segment()
+    area = f"d/i{ISSUES.instance_id}/{ISSUES.area_kind}-{ISSUES.gitlab_id}"
+    issues, labels = f"{area}/issues", f"{area}/labels"
+    way = [".", "d", f"d/i{ISSUES.instance_id}", area]
+    # Four are known after the first segment; with the second it begins anew.
+    assert disk.synced == [issues, *way, labels, area, issues, *way, issues]
 
 
 def test_folders_are_made_again_after_a_failure_of_the_disk(tmp_path: Path) -> None:
@@ -182,6 +201,41 @@ def test_sink_through_a_link_out_of_the_root_refuses(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="leads out of"):
         sink_at(root).write([gated(1)])
     assert files(outside) == []
+
+
+def test_sink_through_a_link_below_a_known_folder_refuses(tmp_path: Path) -> None:
+    root, outside, folders = tmp_path / "dataset", tmp_path / "outside", Folders()
+    outside.mkdir()
+    first = Sink(LocalDisk(), root, ISSUES, 1, SMALL, lambda: 0.0, folders)
+    first.write([gated(1)])
+    first.close_segment()
+    place = replace(ISSUES, resource="labels")
+    (root / place.name(1)).parent.symlink_to(outside)
+    with pytest.raises(DatasetError, match="leads out of"):
+        Sink(LocalDisk(), root, place, 1, SMALL, lambda: 0.0, folders).write([gated(2)])
+    assert files(outside) == []
+
+
+def test_sinks_that_share_compressors_write_whole_frames_at_once(tmp_path: Path) -> None:
+    """Each frame is made by one compressor that nobody else has in hand."""
+    compressors, together = Compressors(), threading.Barrier(4)
+    pages = {number: [gated(number * 1000 + one) for one in range(400)] for number in range(1, 5)}
+
+    def write(number: int) -> None:
+        sink = Sink(LocalDisk(), tmp_path, ISSUES, number, SMALL, lambda: 0.0, None, compressors)
+        together.wait(30)
+        sink.write(pages[number])
+        sink.close_segment()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in pages]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, page in pages.items():
+        with (tmp_path / ISSUES.name(number)).open("rb") as file:
+            plain = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            assert plain.read() == b"".join(record.line for record in page)
 
 
 def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def test_schedule_is_that_of_the_settings() -> None:
         discover_every=2 * HOUR,
         most=12 * HOUR,
         resources=("!events",),
+        share=0.1,
     )
     assert not schedule_of(Timetable(every_hours=0)).is_on
     assert schedule_of(Timetable(every_hours=0, cron="0 3 * * *")).is_on

@@ -64,6 +64,44 @@ async def test_many_states_are_one_write_of_the_newest(tmp_path: Path) -> None:
         assert manager.board.desk.statistics.merged == 98
 
 
+async def test_first_state_of_a_job_that_was_just_handed_out_needs_no_look(tmp_path: Path) -> None:
+    """The database gave the lease; whoever has another one is asked about."""
+    async with website(tmp_path) as site, site.serving() as manager:
+        await site.plant(1)
+        desk = manager.board.desk
+        asked = wire.Envelope(
+            origin="crawler-1",
+            type="jobRequest",
+            key="request_jobs",
+            id="r",
+            payload=msgspec.Raw(b'{"requestId":"r1","limit":1}'),
+        )
+        reply = await handle(desk, CALLER, asked)
+        assert reply is not None
+        (task,) = msgspec.json.decode(msgspec.json.encode(reply.payload))
+        commits, told = site.store.changes.commits, {"taskId": task["taskId"]}
+        first = _state_of(told | {"epoch": task["lease"]["epoch"]})
+        assert await _send(manager, first) == [first.id]
+        assert site.store.changes.commits == commits
+        await site.until(_shows(1, "page 1"))
+        with pytest.raises(LeaseLost):
+            await handle(desk, Caller("crawler-2"), first)
+        with pytest.raises(LeaseLost):
+            await _send(manager, _state_of(told | {"epoch": task["lease"]["epoch"] + 1}))
+
+
+def _state_of(told: dict[str, object]) -> wire.Envelope:
+    shown = {"status": "processing", "timestamp": 0, "processedItems": 1, "stage": "page 1"}
+    payload = msgspec.Raw(msgspec.json.encode(told | shown))
+    return wire.Envelope(
+        origin="crawler-1",
+        type="progressUpdate",
+        key="PROGRESS_UPDATE",
+        id=f"{1:026d}",
+        payload=payload,
+    )
+
+
 async def test_state_that_comes_again_or_late_changes_nothing(tmp_path: Path) -> None:
     async with website(tmp_path) as site:
         async with site.serving() as manager:

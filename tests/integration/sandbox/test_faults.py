@@ -41,6 +41,7 @@ async def arm(caller: Caller, **fault: object) -> Answer:
         ("408", 408, "application/json", None),
         ("403_spent", 403, "application/json", None),
         ("403_scope", 403, "application/json", None),
+        ("403_granular", 403, "application/json", None),
         ("403_blocked", 403, "application/json", None),
         ("405_offset", 405, "application/json", None),
         ("empty200", 200, "application/json", None),
@@ -172,7 +173,9 @@ async def test_health_and_counts_do_not_count_themselves(world: World, caller: C
     await caller.get("projects/1")
     health = await caller.call("GET", "/-/sandbox/health")
     counts = await caller.call("GET", "/-/sandbox/requests")
+    seconds = await caller.call("GET", "/-/sandbox/requests/seconds")
     assert (health.status, health.body) == (200, b"ok")
+    assert sum(seconds.json.values()) == 2
     assert counts.json == {
         "total": 2,
         "by_endpoint": {"projects/:id/issues": 1, "projects/:id": 1},

@@ -105,10 +105,12 @@ def emptied(world: World, resource: str, place: Place) -> World:
     return project_replaced(world, project, **{holder: items})
 
 
-async def asked(world: World, path: str, token: str | None = None) -> tuple[int, Any]:
+async def asked(
+    world: World, path: str, token: str | None = None, *, enterprise: bool = True
+) -> tuple[int, Any]:
     account = world.accounts[0].token if token is None else token
     async with (
-        running(world, Options(external_url=BASE)) as server,
+        running(world, Options(external_url=BASE, enterprise=enterprise)) as server,
         Caller(server.url, account) as caller,
     ):
         answer = await caller.get(path)
@@ -229,6 +231,17 @@ async def test_approvals_are_one_object_of_the_truth(world: World, whole: Truth)
     )
     assert await asked(world, path_of(APPROVALS, project, request)) == (200, body)
     assert body["approved"] is True
+
+
+async def test_approvals_of_the_free_edition_tell_who_approved_and_no_rules(world: World) -> None:
+    project = next(p for p in readable(world) if p.merge_requests)
+    path = path_of(APPROVALS, project, project.merge_requests[0])
+    status, body = await asked(world, path, enterprise=False)
+    assert (status, set(body)) == (
+        200,
+        {"user_has_approved", "user_can_approve", "approved", "approved_by"},
+    )
+    assert {"iid", "approvals_left"} <= set((await asked(world, path))[1])
 
 
 async def test_languages_of_a_project_and_of_one_without_repository(world: World) -> None:

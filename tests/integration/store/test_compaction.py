@@ -1,5 +1,6 @@
 """Small segments become one under the rule of every commit: file first, then one transaction."""
 
+import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from labtrawl.clock import system_clock
 from labtrawl.dataset.disk import LocalDisk
 from labtrawl.dataset.layout import SegmentPrefix
-from labtrawl.dataset.reader import read_segment
+from labtrawl.dataset.reader import read_lines, read_segment
 from labtrawl.dispatch.leasing import Leasing
 from labtrawl.domain.visit import Mode
 from labtrawl.errors import CorruptSegment
@@ -28,13 +29,13 @@ class Place:
     care: Leasing
     job_id: int
 
-    async def fill(self, *ids: int) -> None:
+    async def fill(self, *ids: int, body: bytes | None = None) -> None:
         """Claim the job, commit one segment an id, complete it."""
         await self.db.write(lambda c: jobs.reopen(c, 1, "r0", Mode.CHANGES))
         (one,) = await self.db.write(lambda c: claim(c, "a", f"c{ids}"))
         place = SegmentPrefix(1, "project", 7, "r0", one.job_id, one.fence)
         made = [
-            written(self.root, [gated(number)], place=place, number=order)
+            written(self.root, [gated(number, body=body)], place=place, number=order)
             for order, number in enumerate(ids, 1)
         ]
         closed = [manifest.ClosedSegment(s.name, s.length, s.sha256, s.records) for s in made]
@@ -43,6 +44,9 @@ class Place:
 
     async def segments(self) -> Sequence[manifest.SegmentRow]:
         return await self.db.read(manifest.segments)
+
+    async def lines(self) -> list[bytes]:
+        return [line for row in await self.segments() for line in read_lines(self.root, row)]
 
     async def ids(self) -> list[int | str]:
         return [
@@ -63,16 +67,68 @@ async def place(database: Database, tmp_path: Path) -> AsyncIterator[Place]:
 async def test_small_segments_become_one_in_their_order(place: Place) -> None:
     await place.fill(1, 2, 3)
     await place.fill(4, 2)
-    before, numbers = await place.segments(), "SELECT MAX(id) FROM segment"
+    before, numbers = await place.lines(), "SELECT MAX(id) FROM segment"
     last = await place.db.read(lambda c: rows(c, numbers))
     assert await place.care.compact(least=2) == 1
     (one,) = await place.segments()
-    assert (one.records, one.length) == (5, sum(row.length for row in before))
+    assert (one.records, await place.lines()) == (5, before)
     assert await place.ids() == [1, 2, 3, 4, 2]
     assert await place.db.read(lambda c: rows(c, numbers)) == last
     assert await place.care.compact(least=2) == 0
     await place.fill(5)
     assert await place.ids() == [1, 2, 3, 4, 2, 5]
+
+
+async def test_newest_segments_become_one_as_soon_as_they_are_four(place: Place) -> None:
+    for number in (1, 2, 3):
+        await place.fill(number)
+    assert await place.care.compact() == 0
+    await place.fill(4)
+    apart, lines = sum(row.length for row in await place.segments()), await place.lines()
+    assert await place.care.compact() == 1
+    (one,) = await place.segments()
+    assert await place.lines() == lines
+    # Alike, they compress as one.
+    assert one.length < apart / 2
+
+
+async def test_large_segment_is_not_written_again_for_a_few_small_ones(place: Place) -> None:
+    noise = random.Random(1).randbytes(20_000).hex()
+    await place.fill(1, body=b'{"id":1,"noise":"%s"}' % noise.encode())
+    for number in (2, 3, 4, 5):
+        await place.fill(number)
+    (large, *_), lines = await place.segments(), await place.lines()
+    assert await place.care.compact() == 1
+    kept, merged = await place.segments()
+    assert (kept, merged.records) == (large, 4)
+    assert await place.lines() == lines
+    assert await place.care.compact() == 0
+
+
+async def test_number_of_segments_stays_small_over_many_visits(place: Place) -> None:
+    """Each visit leaves one; what is written again is a few times what was collected."""
+    written_bytes = most = 0
+    for number in range(1, 151):
+        noise = random.Random(number).randbytes(100).hex()
+        await place.fill(number, body=b'{"id":%d,"noise":"%s"}' % (number, noise.encode()))
+        before = {row.name for row in await place.segments()}
+        await place.care.compact()
+        after = await place.segments()
+        written_bytes += sum(row.length for row in after if row.name not in before)
+        most = max(most, len(after))
+    assert await place.ids() == list(range(1, 151))
+    assert most <= 7
+    assert written_bytes < 10 * sum(row.length for row in after)
+
+
+async def test_segment_with_fewer_records_than_were_committed_is_not_taken_over(
+    place: Place,
+) -> None:
+    await place.fill(1, 2)
+    await place.db.write(lambda c: c.exec_driver_sql("UPDATE segment SET records = 2"))
+    with pytest.raises(CorruptSegment, match="holds 1 records; 2 were committed"):
+        await place.care.compact(least=2)
+    assert len(list(place.root.rglob("*.zst"))) == 2
 
 
 async def test_readers_with_the_old_list_go_on_until_their_files_are_forgotten(
@@ -100,7 +156,7 @@ async def test_list_that_is_read_is_left_alone(place: Place) -> None:
 @pytest.mark.parametrize("meanwhile", ["opened", "compacted"])
 async def test_list_that_changed_meanwhile_keeps_its_rows(place: Place, meanwhile: str) -> None:
     await place.fill(1, 2)
-    (planned_one,) = await place.db.write(lambda c: compaction.plan(c, 1, "r0"))
+    (planned_one,) = await place.db.write(lambda c: compaction.plan(c, 1, "r0", least=2))
     if meanwhile == "opened":
         await place.fill(3)
     else:

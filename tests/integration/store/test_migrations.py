@@ -2,6 +2,8 @@
 
 import contextlib
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError
 
 from labtrawl.store.engine import Connection, Database, open_engine
-from labtrawl.store.migrate import migrate
+from labtrawl.store.migrate import as_prepared, migrate
 from labtrawl.store.schema import metadata
 from tests.integration.store.table import rows
 from tests.rig import postgresql
@@ -117,6 +119,29 @@ def test_migrated_database_equals_the_schema(tmp_path: Path) -> None:
     metadata.create_all(engine)
     engine.dispose()
     assert _objects(migrated) == _objects(created)
+
+
+def test_prepared_schema_is_what_all_migrations_come_to(tmp_path: Path) -> None:
+    prepared, stepwise = tmp_path / "prepared.sqlite", tmp_path / "stepwise.sqlite"
+    migrate(prepared)
+    migrate(stepwise, "0001")
+    migrate(stepwise)
+    anew = "a migration was added: run scripts/newest_schema.py"
+    assert as_prepared(prepared) == as_prepared(stepwise), anew
+    assert _objects(prepared) == _objects(stepwise)
+
+
+def test_new_file_is_made_and_known_without_alembic(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from labtrawl.store.migrate import migrate;"
+        " [migrate(Path(sys.argv[1])) for _ in range(2)];"
+        " sys.exit('alembic' in sys.modules)"
+    )
+    path = tmp_path / "new.sqlite"
+    done = subprocess.run([sys.executable, "-c", code, path], check=False, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    migrate(tmp_path / "here.sqlite")
+    assert as_prepared(path) == as_prepared(tmp_path / "here.sqlite")
 
 
 def test_migrated_postgresql_equals_the_schema() -> None:

@@ -168,3 +168,15 @@ def test_output_into_a_closed_pipe_ends_quietly() -> None:
     )
     os.close(writer)
     assert done.stderr == ""
+
+
+# What a crawl waits for at its start, or holds in memory twice, without need.
+FORK = "sqlalchemy alembic rich cryptography labtrawl.dispatch labtrawl.crawler labtrawl.website"
+LATER = "alembic rich cryptography fastapi jinja2 labtrawl.store.schema labtrawl.crawler"
+
+
+@pytest.mark.parametrize(("module", "unwanted"), [("crawl", FORK), ("crawl_follow", LATER)])
+def test_start_imports_nothing_before_it_is_needed(module: str, unwanted: str) -> None:
+    code = f"import sys, labtrawl.cli.main, labtrawl.cli.{module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) & set(unwanted.split()) == set()

@@ -137,6 +137,50 @@ async def test_gaps_are_read_again_by_a_button_of_the_coverage(admin: Client) ->
     assert (done.status, tuple(row)) == (303, ("queued", "sweep"))
 
 
+async def test_gaps_of_one_area_are_read_again_by_a_button_of_its_page(admin: Client) -> None:
+    job_id = await admin.write(world.one_job)
+    await admin.write(world.start)
+    area = await admin.write(lambda c: c.exec_driver_sql("SELECT area_id FROM job").scalar())
+    assert "/refill" not in (await admin.get(f"/areas/{area}")).text
+    await admin.write(lambda c: jobs.fail(c, job_id, "unavailable", "502"))
+    await admin.write(
+        lambda c: c.exec_driver_sql(
+            "UPDATE ledger SET reason = 'failed' WHERE job_id = ?", (job_id,)
+        )
+    )
+    assert f'action="/areas/{area}/refill"' in (await admin.get(f"/areas/{area}")).text
+    done = await admin.post(f"/areas/{area}/refill")
+    row = await admin.write(lambda c: c.exec_driver_sql("SELECT state, mode FROM job").one())
+    assert (done.status, done.headers["location"]) == (303, f"/areas/{area}")
+    assert tuple(row) == ("queued", "sweep")
+    assert (await admin.post("/areas/99/refill")).status == 404
+
+
+async def test_list_that_gitlab_refuses_is_shown_as_refused_and_not_as_a_failure(
+    admin: Client,
+) -> None:
+    job_id = await admin.write(world.one_job)
+    await admin.write(world.start)
+    await admin.write(lambda c: jobs.fail(c, job_id, "forbidden", "403"))
+    for path in ("/jobs", f"/jobs/{job_id}"):
+        text = (await admin.get(path)).text
+        assert re.search(r'<span class="badge refused">.*?</svg>Forbidden</span>', text)
+        assert not re.search(r'class="[^"]*\b(badge failed|bad)\b', text)
+    await admin.write(lambda c: c.exec_driver_sql("UPDATE job SET error_reason = 'failed'"))
+    assert '<span class="badge failed">' in (await admin.get(f"/jobs/{job_id}")).text
+
+
+async def test_coverage_tells_how_many_lists_need_no_look(admin: Client) -> None:
+    await admin.write(world.build)
+    page = (await admin.get("/coverage")).text
+    rows = re.findall(r'<tr role="row"><th scope="row".*?</tr>', page, re.DOTALL)
+    assert rows
+    for row in rows:
+        looks = re.findall(r'<td role="cell" class="([^"]*)" data-name', row)
+        whole = sum(look in ("level-10", "void") for look in looks)
+        assert f'<span class="done">{whole} of {len(looks)} complete</span>' in row
+
+
 async def test_retry_of_a_list_that_another_job_reads_names_it(admin: Client) -> None:
     first = await admin.write(world.one_job)
     await admin.write(world.start)

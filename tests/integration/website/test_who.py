@@ -34,6 +34,7 @@ TABLE = {
     ("POST", "/coverage/refill"): PAGE,
     ("GET", "/areas"): PAGE,
     ("GET", "/areas/{area_id}"): PAGE,
+    ("POST", "/areas/{area_id}/refill"): PAGE,
     ("GET", "/coverage"): PAGE,
     ("GET", "/live"): PAGE,
     ("GET", "/settings"): "a",

@@ -194,6 +194,8 @@ def test_unknown_names_are_refused_with_the_nearest_known_one(write: Write) -> N
         ("website = 3\n", "unknown setting website in {}; the nearest known one is website.port"),
         ("[lease]\nseconds = nan\n", "lease.seconds in {} must be a number from 1 to 3600"),
         ("[retry]\nbase_seconds = inf\n", "retry.base_seconds in {} must be a number above 0, at most 3600"),
+        ("[schedule]\nshare = 1.5\n", "schedule.share in {} must be a number from 0 to 1"),
+        ("[schedule]\nshare = -0.1\n", "schedule.share in {} must be a number from 0 to 1"),
         ('[logs]\nformat = "xml"\n', "logs.format in {} must be one of auto, console, json"),
         ('[scope]\ninclude = "a"\n', "scope.include in {} must be a list of texts"),
         ("data_dir = 3\n", "data_dir in {} must be a path"),
@@ -204,6 +206,12 @@ def test_unknown_names_are_refused_with_the_nearest_known_one(write: Write) -> N
 def test_wrong_values_are_refused_with_file_and_key(write: Write, text: str, sentence: str) -> None:
     path = write(text)
     assert refusal(path) == sentence.format(path)
+
+
+@pytest.mark.parametrize("share", ["0", "1", "0.25"])
+def test_bounds_of_a_share_belong_to_it(write: Write, share: str) -> None:
+    settings = config.load(write(f"[schedule]\nshare = {share}\n"), {}, {})
+    assert settings.schedule.share == float(share)
 
 
 def test_file_that_is_no_toml_or_not_there_is_refused(write: Write, folder: Path) -> None:

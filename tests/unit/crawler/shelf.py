@@ -45,11 +45,11 @@ class Shelf:
         path, _, query = request.partition("?")
         told = {name: values[0] for name, values in parse_qs(query).items()}
         if path in self.singles:
-            return _said(200, self.singles[path])
+            return said(200, self.singles[path])
         if path not in self.lists:
-            return _said(404, {"message": "404 Not found"})
+            return said(404, {"message": "404 Not found"})
         if "pagination" in told and self.refuses_keyset:
-            return _said(405, {"error": "Keyset pagination is not yet available"})
+            return said(405, {"error": "Keyset pagination is not yet available"})
         if "pagination" in told:
             return self._after(path, query, told)
         return self._numbered(path, told)
@@ -63,7 +63,7 @@ class Shelf:
             headers["x-next-page"] = str(page + 1)
         elif len(rows) < len(self.lists[path]) and start + size >= len(rows):
             headers.pop("x-next-page", None)
-        return _said(200, rows[start : start + size], headers)
+        return said(200, rows[start : start + size], headers)
 
     def _size(self, told: dict[str, str]) -> int:
         """`size` rows stand for a whole page; who asks for a part of one gets that part of it."""
@@ -94,7 +94,7 @@ class Shelf:
             base = "&".join(part for part in query.split("&") if not part.startswith("cursor="))
             last = rows[size - 1]["iid"]
             headers["link"] = f'<https://elsewhere/x?{base}&cursor={last}>; rel="next"'
-        return _said(200, rows[:size], headers)
+        return said(200, rows[:size], headers)
 
 
 def _at(text: str) -> float:
@@ -104,7 +104,8 @@ def _at(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def _said(status: int, body: object, headers: dict[str, str] | None = None) -> Answer:
+def said(status: int, body: object, headers: dict[str, str] | None = None) -> Answer:
+    """Return an answer in JSON."""
     told = {"content-type": "application/json", **(headers or {})}
     return Answer(status, told, json.dumps(body).encode(), "/")
 

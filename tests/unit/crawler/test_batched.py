@@ -33,7 +33,8 @@ def reader_of(
 ) -> Reader:
     resource = find("project", name)
     assert resource is not None
-    return Reader(gitlab_of(desk), resource, 7, "18.5.0", (18, 5), since, width, learnt or Learnt())
+    learnt = learnt or Learnt(is_limited=True)
+    return Reader(gitlab_of(desk), resource, 7, "18.5.0", (18, 5), since, width, learnt)
 
 
 async def read(reader: Reader, cursor: Cursor | None = None) -> list[Step]:
@@ -74,11 +75,46 @@ async def test_small_project_takes_one_request_and_an_empty_one_too() -> None:
         assert steps[-1][1].ended
 
 
+def sizes_of(desk: Desk) -> list[int]:
+    return [len(asked["iids"]) for asked in desk.asked if "iids" in asked]
+
+
+async def test_gitlab_that_limits_nothing_is_asked_for_even_blocks_behind_a_short_first_one() -> (
+    None
+):
+    """All that may be under way at once is, and nothing waits long for how many items there are."""
+    for count, blocks in ((8, [8]), (50, [8, 42]), (1000, [8] + [31] * 32)):
+        desk = Desk(some(count))
+        steps = await read(reader_of(desk, width=16, learnt=Learnt()))
+        assert all_ids(steps) == ids_of(desk.items)
+        assert sizes_of(desk) == blocks
+
+
+async def test_limit_that_an_answer_tells_makes_the_next_blocks_whole() -> None:
+    def before(desk: Desk, asked: dict[str, Any]) -> Answer | None:
+        told = said({"queryComplexity": None, "projects": {"nodes": [desk.project(asked)]}})
+        return Answer(told.status, {**told.headers, "ratelimit-limit": "2000"}, told.body, told.url)
+
+    learnt = Learnt()
+    for blocks in ([8] + [50] * 19 + [42], [50] * 20):
+        desk = Desk(some(1000), before=before)
+        steps = await read(reader_of(desk, width=16, learnt=learnt))
+        assert (all_ids(steps), sizes_of(desk)) == (ids_of(desk.items), blocks)
+
+
 async def test_record_says_which_way_it_came() -> None:
     async for batch in batches(reader_of(Desk(some(1))), Cursor()):
         for record in batch.records:
             assert record.request == "/api/graphql#issue_discussions"
             assert (record.kind, record.id) == ("discussion", "1x0")
+
+
+async def test_reading_in_even_blocks_goes_on_where_it_was_with_others_as_even() -> None:
+    desk = Desk(some(400) | {450: [["late"]]}, order=[450, *range(1, 401)])
+    steps = await read(reader_of(desk, learnt=Learnt()))
+    for at, (_, cursor) in enumerate(steps):
+        rest = await read(reader_of(desk, learnt=Learnt()), cursor=cursor)
+        assert sorted([*all_ids(steps[: at + 1]), *all_ids(rest)]) == ids_of(desk.items)
 
 
 async def test_reading_goes_on_at_the_first_block_that_was_not_committed() -> None:
@@ -300,7 +336,7 @@ async def test_block_that_brings_gitlab_down_is_smaller_at_the_next_try() -> Non
         is_large = len(asked["iids"]) > 30 and "51" in asked["iids"]
         return Answer(502, JSON, b"{}", "/") if is_large else None
 
-    desk, learnt = Desk(some(150), before=before), Learnt()
+    desk, learnt = Desk(some(150), before=before), Learnt(is_limited=True)
     with pytest.raises(Unavailable):
         await read(reader_of(desk, learnt=learnt))
     assert all_ids(await read(reader_of(desk, learnt=learnt))) == ids_of(desk.items)

@@ -12,7 +12,13 @@ from labtrawl.crawler.discovery import Discovery, Scope, jobs_of
 from labtrawl.crawler.line import Line
 from labtrawl.errors import UnexpectedReply
 from labtrawl.http import Answer
-from labtrawl.protocol.messages import DiscoveredArea, JobsDiscovered, ProgressUpdate, Record
+from labtrawl.protocol.messages import (
+    DiscoveredArea,
+    JobsDiscovered,
+    KnownArea,
+    ProgressUpdate,
+    Record,
+)
 from tests.unit.crawler.shelf import gitlab_of
 
 API = "/api/v4/"
@@ -85,12 +91,16 @@ def _site(groups: list[dict[str, Any]], projects: list[dict[str, Any]]) -> Site:
 
 
 async def _discover(
-    site: Site, scope: Scope | None = None, cursor: Cursor | None = None, stop: bool = False
+    site: Site,
+    scope: Scope | None = None,
+    cursor: Cursor | None = None,
+    stop: bool = False,
+    known: tuple[KnownArea, ...] = (),
 ) -> Told:
     told = Told()
     line = Line("1", 1, told.send, lambda *_: None, lambda: 0)
     discovery = Discovery(
-        gitlab_of(site), line, scope or Scope(), lambda: stop, cursor or Cursor(), "ann"
+        gitlab_of(site), line, scope or Scope(), lambda: stop, cursor or Cursor(), "ann", known
     )
     await discovery.run()
     return told
@@ -152,13 +162,47 @@ async def test_included_place_that_cannot_be_found_fails_the_discovery(
     assert (last.status, last.reason) == ("failed", reason)
 
 
-async def test_forbidden_list_of_groups_fails_the_discovery_with_its_reason() -> None:
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"message": "403 Forbidden"}, "forbidden"),
+        ({"error": "insufficient_granular_scope"}, "forbidden"),
+        ({"error": "insufficient_scope"}, "credential"),
+        ({"message": "403 Forbidden - Your account has been blocked."}, "credential"),
+        (
+            {
+                "message": "403 Forbidden - You (@ann) must accept the Terms of Service in order to"
+                " perform this action."
+            },
+            "credential",
+        ),
+    ],
+)
+async def test_forbidden_list_of_groups_fails_the_discovery_with_its_reason(
+    body: dict[str, str], reason: str
+) -> None:
+    """Of an account that may read nothing at all the token or the account is the trouble."""
     site = _site([], [_project(7, "p")])
-    site.put(GROUPS, {"error": "insufficient_scope"}, 403)
+    site.put(GROUPS, body, 403)
     told = await _discover(site)
     last = told.progress()[-1]
-    assert (last.status, last.reason, last.retryable) == ("failed", "forbidden", False)
-    assert "insufficient_scope" in last.error
+    assert (last.status, last.reason, last.retryable) == ("failed", reason, False)
+    assert next(iter(body.values())) in last.error
+
+
+async def test_included_group_that_was_renamed_is_asked_for_by_the_id_that_it_had() -> None:
+    site, was = _site([], []), KnownArea(full_path="old", type="group", gitlab_id=5)
+    site.put("groups/5?with_projects=false", _group(5, "new"))
+    inside = "order_by=id&sort=asc&per_page=100"
+    site.put(f"groups/5/descendant_groups?{inside}", [])
+    site.put(f"groups/5/projects?include_subgroups=true&with_shared=false&{inside}", [])
+    scope = Scope(include=("old",), members=False)
+    told = await _discover(site, scope, known=(was,))
+    assert told.paths() == ["new"]
+    assert (await _discover(site, scope)).progress()[-1].status == "failed"
+    # What has the path now wins.
+    site.put("groups/old?with_projects=false", _group(6, "old"))
+    assert (await _discover(site, scope, known=(was,))).paths() == ["old"]
 
 
 @pytest.mark.parametrize(

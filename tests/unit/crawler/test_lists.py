@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -12,6 +13,7 @@ from labtrawl.crawler.reader import Reader
 from labtrawl.domain.failure import GapReason
 from labtrawl.errors import GitLabError, NotFound, UnexpectedReply
 from labtrawl.gitlab.client import PagingRefused
+from labtrawl.http import Answer
 from labtrawl.protocol.messages import LedgerReport
 from tests.unit.crawler.shelf import PROJECT, Lists, Shelf, read, reader_of, rows
 
@@ -164,6 +166,26 @@ async def test_pages_that_lead_in_a_circle_end_the_read_for_good() -> None:
     with pytest.raises(GitLabError, match="circle") as raised:
         await read(reader_of(shelf, "pipelines"))
     assert (raised.value.retryable, len(shelf.asked)) == (False, 3)
+
+
+@pytest.mark.parametrize("name", ["pipelines", "merge_requests"])
+async def test_page_that_comes_under_each_number_ends_the_read_for_good(name: str) -> None:
+    """A cache or a proxy that looks at the path alone."""
+
+    class Same(Shelf):
+        async def get(self, request: str, headers: dict[str, str]) -> Answer:
+            number = int(parse_qs(request.partition("?")[2]).get("page", ["1"])[0])
+            answer = await Shelf.get(self, request.partition("?")[0], headers)
+            return Answer(200, {**answer.headers, "x-next-page": str(number + 1)}, answer.body, "/")
+
+    shelf = Same(
+        {PIPELINES: rows(*range(9)), PIPELINES.replace("pipelines", name): rows(*range(9))}
+    )
+    shelf.total = False
+    with pytest.raises(GitLabError, match="circle") as raised:
+        await read(reader_of(shelf, name))
+    assert not raised.value.retryable
+    assert len(shelf.asked) <= 3
 
 
 @pytest.mark.parametrize("bad", [None, True, "12", 1.5, -1, 2**63, [], {}])

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labtrawl.crawler import marks
 from labtrawl.crawler.cursor import Cursor, decode_cursor
 from labtrawl.crawler.ledger import report_of
 from labtrawl.crawler.lists import batches
 from labtrawl.errors import GitLabError
+from labtrawl.http import Answer
 from labtrawl.protocol.messages import LedgerReport
-from tests.unit.crawler.shelf import PROJECT, Row, Shelf, read, reader_of, steps
+from tests.unit.crawler.shelf import PROJECT, Row, Shelf, read, reader_of, said, steps
 
 BEGAN = datetime(2020, 1, 1, tzinfo=UTC)
 ISSUES, REQUESTS = f"{PROJECT}/issues", f"{PROJECT}/merge_requests"
@@ -95,6 +97,103 @@ async def test_windows_and_count_prove_each_other() -> None:
     assert (told.expected, told.expected_by, told.reason) == (2_500, "issues_statistics", None)
 
 
+def counting(rows: list[Row], **more: Any) -> Shelf:
+    """A list of issues that says how many there are."""
+    counted = {"statistics": {"counts": {"all": len(rows)}}}
+    return Shelf(
+        {ISSUES: rows}, size=100, singles={f"{PROJECT}/issues_statistics": counted}, **more
+    )
+
+
+def bursts(count: int, seed: int = 1) -> list[Row]:
+    """Rows that were made in a few days of five years, many in the same millisecond."""
+    chance = random.Random(seed)
+    days = [chance.uniform(0, 1825) for _ in range(7)]
+    made_at = sorted(
+        chance.choice(days) + chance.randrange(count) / 4 / 86_400_000 for _ in range(count)
+    )
+    return [
+        {"id": 1000 + n, "iid": n, "created_at": _text(BEGAN + timedelta(days=day))}
+        for n, day in enumerate(made_at)
+    ]
+
+
+@pytest.mark.parametrize("kind", [made, bursts])
+async def test_list_of_known_length_is_cut_where_its_rows_are(kind: Any) -> None:
+    """However unevenly they were made, windows are as long as each other, and cost no page each."""
+    shelf = counting(kind(20_000))
+    found, cursor = await read(reader_of(shelf, "issues", NEW))
+    assert sorted(found) == [1000 + n for n in range(20_000)]
+    assert (cursor.items, cursor.expected, cursor.changed) == (20_000, 20_000, False)
+    assert len(shelf.asked) <= 200 + 3 + 4
+    told = [one.items for one in cursor.windows]
+    assert max(told) <= 20_000 / 24 * 1.1
+
+
+def test_pages_that_cut_a_list_are_far_enough_apart_and_none_lies_behind_its_end() -> None:
+    assert list(marks.numbers(100, 20_000, 100, 16)) == [15 + 13 * n for n in range(15)]
+    assert list(marks.numbers(300, 1_000, 100, 16)) == [7, 10]
+    assert list(marks.numbers(300, 1_000, 100, 16)) == [7, 10]
+    assert list(marks.numbers(100, 50_001, 100, 16)) == []
+    assert list(marks.numbers(100, 150, 100, 16)) == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1_000, 3_000), st.integers(0, 99), st.sampled_from([made, bursts]))
+def test_rows_that_come_and_go_while_a_list_is_cut_lose_and_double_no_other(
+    count: int, seed: int, kind: Any
+) -> None:
+    chance = random.Random(seed)
+    rows = kind(count, seed)
+    gone: set[int] = set()
+
+    def meddle(shelf: Shelf, _request: str) -> None:
+        if len(shelf.asked) > 2:
+            place = chance.randrange(len(rows))
+            if chance.random() < 0.5:
+                gone.add(rows.pop(place)["id"])
+            else:
+                iid = 10_000 + len(shelf.asked)
+                rows.append(
+                    {"id": 90_000 + iid, "iid": iid, "created_at": "2026-01-01T00:00:00.000Z"}
+                )
+
+    shelf = counting(rows, before=meddle)
+    found, _ = asyncio.run(read(reader_of(shelf, "issues", NEW)))
+    assert len(set(found)) == len(found)
+    assert {row["id"] for row in rows} - set(found) <= {
+        row["id"] for row in rows[-40:] if row["id"] >= 90_000
+    }
+    assert set(found) <= {row["id"] for row in rows} | gone
+
+
+@pytest.mark.parametrize("kind", [made, bursts])
+async def test_cut_list_is_whole_from_each_of_its_places(kind: Any) -> None:
+    """A place knows the windows of the marks before it, and of no later one."""
+    rows = kind(3_000)
+    places = await steps(reader_of(counting(rows), "issues", NEW))
+    cut = [(before, cursor) for before, cursor in places if cursor.windows][:9]
+    assert [len(cursor.windows) for _, cursor in cut] == [*range(1, 10)]
+    for before, cursor in cut:
+        rest, last = await read(reader_of(counting(rows), "issues", NEW), cursor)
+        assert sorted(before + rest) == [row["id"] for row in rows]
+        assert (last.items, last.expected) == (3_000, 3_000)
+
+
+async def test_gitlab_that_refuses_page_numbers_is_asked_by_times() -> None:
+    class Keyset(Shelf):
+        def _numbered(self, path: str, told: dict[str, str]) -> Answer:
+            if int(told.get("page", 1)) > 1:
+                return said(405, {"error": "Offset pagination has a maximum allowed offset"})
+            return super()._numbered(path, told)
+
+    rows = made(3_000)
+    shelf = Keyset({ISSUES: rows}, size=100, singles=counting(rows).singles)
+    found, cursor = await read(reader_of(shelf, "issues", NEW))
+    assert sorted(found) == [row["id"] for row in rows]
+    assert (cursor.items, len(cursor.windows) > 1) == (3_000, True)
+
+
 async def test_row_that_vanishes_pushes_no_other_past_the_reader() -> None:
     """And one that came at the end hides it from the total: no page number is asked for."""
 
@@ -127,11 +226,17 @@ async def test_window_that_leads_back_is_refused() -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(1_200, 2_500), st.integers(0, 5), st.sampled_from(["issues", "merge_requests"]))
+@given(
+    st.integers(1_200, 2_500),
+    st.integers(0, 5),
+    st.sampled_from(["issues", "merge_requests", "counted"]),
+)
 def test_windows_resumed_at_every_cursor_give_the_rest(count: int, seed: int, name: str) -> None:
     async def check() -> None:
         rows = made(count, seed)
-        reader = reader_of(Shelf({f"{PROJECT}/{name}": rows}, 100, total=False), name, NEW)
+        shelf = Shelf({f"{PROJECT}/{name}": rows}, 100, total=False)
+        reader = reader_of(shelf, name, NEW) if name != "counted" else None
+        reader = reader or reader_of(counting(rows), "issues", NEW)
         for before, cursor in (await steps(reader))[::5]:
             rest, last = await read(reader, cursor)
             assert sorted(before + rest) == [row["id"] for row in rows]
@@ -147,6 +252,15 @@ async def test_rows_of_one_instant_at_a_cut_are_neither_lost_nor_doubled() -> No
     shelf = Shelf({ISSUES: rows}, size=100, total=False)
     found, _ = await read(reader_of(shelf, "issues", NEW))
     assert sorted(found) == [row["id"] for row in rows]
+
+
+async def test_page_of_one_instant_is_no_place_to_cut_at() -> None:
+    rows = made(3_000)
+    for row in rows[1_000:2_000]:
+        row["created_at"] = rows[1_000]["created_at"]
+    found, cursor = await read(reader_of(counting(rows), "issues", NEW))
+    assert sorted(found) == [row["id"] for row in rows]
+    assert cursor.items == cursor.expected == 3_000
 
 
 async def test_cursor_of_windows_survives_as_text() -> None:

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from labtrawl.dataset.policy import GatedRecord, Record, apply, parse_line
+from labtrawl.dataset.policy import GatedRecord, Record, apply, apply_all, parse_line
 from labtrawl.errors import ConfigError, DatasetError
 from tests.integration.dataset.samples import fetched
 
@@ -71,3 +71,29 @@ def test_gated_record_built_past_the_gate_is_refused() -> None:
     record = Record(1, "issue", "", "", "", "", "as_is", msgspec.Raw(b"{}"))
     with pytest.raises(TypeError, match=r"dataset\.policy\.apply"):
         GatedRecord(object(), record, b"{}\n")
+
+
+def test_apply_all_is_apply_to_each_in_order() -> None:
+    records = [
+        fetched(7, body=ODD_BODY),
+        fetched('12/ä"b', kind="branch", at="2026-03-04T05:06:08Z"),
+        msgspec.structs.replace(fetched(8, body=b"{}"), state="gone", request='/x?a="{}"'),
+        fetched(9),
+    ]
+    lines = [gated.line for gated in apply_all("as_is", "issues", records)]
+    assert lines == [apply("as_is", "issues", record).line for record in records]
+    assert [parse_line(line).id for line in lines] == [7, '12/ä"b', 8, 9]
+    assert [parse_line(line).state for line in lines] == ["present", "present", "gone", "present"]
+    assert parse_line(lines[2]).request == '/x?a="{}"'
+
+
+def test_gated_record_tells_the_body_of_its_line() -> None:
+    gated = apply("as_is", "issues", fetched(7, body=b'{\n "id": 7}'))
+    assert (gated.id, gated.kind, bytes(gated.body)) == (7, "issue", b'{  "id": 7}')
+
+
+@pytest.mark.parametrize("body", [b'{"id":7', b"[]", b'{"name":"\xff"}'])
+def test_bytes_that_nobody_looked_at_are_looked_at(body: bytes) -> None:
+    record = msgspec.structs.replace(fetched(7), body=body)
+    with pytest.raises(DatasetError, match="refused"):
+        apply_all("as_is", "issues", [fetched(6), record])

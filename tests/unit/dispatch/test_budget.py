@@ -113,6 +113,17 @@ def test_period_that_is_spent_for_long_says_so() -> None:
     assert pot.grant("a", 9, START) == Grant(0, reset, START + 5_000)
 
 
+def test_what_is_left_of_an_hour_is_not_taken_for_a_part_of_the_limit_a_minute() -> None:
+    """The limit is told for 60 s, the rest for its own period (gitlab/rack_attack, `rounded_limit`)."""
+    pot, reset = _pot(60), START + 3_600_000
+    for minute in range(3):
+        at = START + minute * 60_000
+        pot.see(Sight(60, 3_500 - 48 * minute, reset), at)
+        assert 45 <= _drain(pot, 60, start=at) <= 60
+    pot.see(Sight(60, 14, reset), START + 180_000)
+    assert _drain(pot, 60, start=START + 180_000) <= 2
+
+
 def test_what_was_granted_and_not_sent_is_granted_again_when_it_lapsed() -> None:
     pot = Pot(Rules(reserved_share=0.0))
     reset = START + 60_000

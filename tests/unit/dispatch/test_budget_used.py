@@ -46,6 +46,7 @@ class Crawler:
 
     name: str
     at_once: int
+    latency_ms: int = LATENCY_MS
     pocket: Pocket = field(default_factory=Pocket)
     under_way: list[tuple[int, Limits]] = field(default_factory=list)
     asked_at: int = 0
@@ -60,7 +61,8 @@ class Crawler:
         self.under_way = [one for one in self.under_way if one[0] > now]
         self._take_answer(now)
         while len(self.under_way) < self.at_once and self.pocket.spend(now / 1000):
-            self.under_way.append((now + LATENCY_MS, gitlab.count(now + LATENCY_MS // 2)))
+            seen = gitlab.count(now + self.latency_ms // 2)
+            self.under_way.append((now + self.latency_ms, seen))
         self.pocket.waiting = self.at_once - len(self.under_way)
         self._ask(now, budget)
 
@@ -89,11 +91,15 @@ class Crawler:
 
 
 def _run(
-    crawlers: int, rules: Rules, minutes: int, others: int = 0, stalls: bool = False
+    crawlers: int | list[Crawler], rules: Rules, minutes: int, others: int = 0, stalls: bool = False
 ) -> tuple[Counting, float]:
     """Return GitLab's count and the requests a minute after the first of them."""
     gitlab, budget, chance = Counting(others_a_minute=others), Budget(rules), random.Random(1)
-    fleet = [Crawler(f"c{number}", 8) for number in range(crawlers)]
+    fleet = (
+        [Crawler(f"c{number}", 8) for number in range(crawlers)]
+        if isinstance(crawlers, int)
+        else crawlers
+    )
     end = START + minutes * 60_000
     for now in range(START, end, STEP_MS):
         for crawler in fleet:
@@ -134,3 +140,19 @@ def test_people_who_spend_more_than_their_reserve_are_never_in_the_way_of_the_li
     gitlab, rate = _run(4, Rules(reserved_share=0.2), minutes=6, others=600)
     assert max(gitlab.minutes.values()) + 600 <= LIMIT
     assert rate >= 0.97 * (LIMIT - 600 - 400)
+
+
+@pytest.mark.parametrize(
+    ("slow", "latency_ms", "fast"),
+    [(12, 1000, 4), (15, 3000, 1)],
+    ids=["four can use it", "one can use it"],
+)
+def test_crawlers_that_send_little_leave_the_budget_to_those_that_can_send_more(
+    slow: int, latency_ms: int, fast: int
+) -> None:
+    """The slow ones have one list each, whose pages come one after the other."""
+    fleet = [Crawler(f"slow{number}", 1, latency_ms) for number in range(slow)]
+    fleet += [Crawler(f"fast{number}", 16 // fast, 500 // fast) for number in range(fast)]
+    gitlab, rate = _run(fleet, Rules(reserved_share=0.2), minutes=4)
+    assert max(gitlab.minutes.values()) <= LIMIT
+    assert 0.97 * 1600 <= rate <= 1.02 * 1600

@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 
+from labtrawl.domain.json_object import JsonObject
 from labtrawl.errors import UnexpectedReply
 from labtrawl.gitlab.pages import next_query, read_page, read_single, resized, without_keyset
 from labtrawl.http import Answer
@@ -142,3 +143,18 @@ def test_smaller_pages_begin_no_later_than_the_one_they_replace(
     query: str, per_page: int, smaller: str
 ) -> None:
     assert resized(query, per_page) == smaller
+
+
+@pytest.mark.parametrize("before", [0, 1, 17, 48, 49, 50, 51])
+def test_number_that_no_reader_takes_is_found_wherever_it_stands(before: int) -> None:
+    row = b'{"id":1,' + b" " * before + b'"b":' + b"7" * 4301 + b"}"
+    with pytest.raises(UnexpectedReply, match="no list"):
+        read_page(_answer(b"[" + row + b"]"), "/x", QUERY, "now")
+
+
+def test_rows_are_whole_objects_as_they_came() -> None:
+    page = read_page(_answer('[ {"id":1} ,{"a":"é"}]'.encode()), "/x", QUERY, "now")
+    assert list(page.rows) == [JsonObject(b'{"id":1}'), JsonObject('{"a":"é"}'.encode())]
+    assert {type(row) for row in page.rows} == {JsonObject}
+    single = read_single(_answer(b'{"id":1}'), "/x", "now")
+    assert [(type(row), bytes(row)) for row in single.rows] == [(JsonObject, b'{"id":1}')]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labtrawl.http.pace import START, Pace, kind_of
+from labtrawl.http.pace import LEAST_LATE, START, Pace, kind_of
 
 PATH = "/api/v4/projects/1/issues"
 
@@ -71,6 +71,13 @@ def test_gitlab_that_grows_slow_gets_fewer_and_more_again_when_it_is_well() -> N
     assert (slow <= 8, int(pace.allowed)) == (True, 32)
 
 
+def test_gitlab_that_stays_slow_is_not_read_one_by_one() -> None:
+    pace = Pace(32)
+    now = _run(pace, lambda _: 0.1, 1_000)
+    _run(pace, lambda _: 5.0, 200, now)
+    assert pace.allowed == LEAST_LATE
+
+
 def test_failures_leave_one_at_a_time_and_one_round_counts_once() -> None:
     pace = Pace(32)
     now = _run(pace, lambda _: 0.05, START, fails=True)
@@ -88,6 +95,31 @@ def test_slow_kind_of_path_beside_a_fast_one_is_no_sign_of_trouble() -> None:
             pace.end(path, now, now + seconds, is_trouble=False)
             now += 0.01
     assert int(pace.allowed) == 32
+
+
+def test_long_answers_beside_short_ones_of_one_path_are_no_sign_of_trouble() -> None:
+    """Of GraphQL's blocks one holds a hundred times as much as the next, and takes longer."""
+    pace, now = Pace(32), 0.0
+    for number in range(600):
+        length = 1_000 if number // 20 % 2 else 100_000
+        while pace.may_begin():
+            pace.begin()
+        pace.end(
+            "/api/graphql", now, now + 0.05 + length / 200_000, is_trouble=False, length=length
+        )
+        now += 0.01
+    assert int(pace.allowed) == 32
+
+
+def test_long_answers_that_come_ever_later_are_a_sign_of_trouble() -> None:
+    pace, now = Pace(32), 0.0
+    for seconds in (0.5, 2.0):
+        for _ in range(40):
+            while pace.may_begin():
+                pace.begin()
+            pace.end("/api/graphql", now, now + seconds, is_trouble=False, length=100_000)
+            now += 0.1
+    assert pace.allowed <= 16
 
 
 @given(

@@ -59,3 +59,16 @@ def test_text_that_is_no_proof_is_refused_without_a_fault(text: str) -> None:
 
 def test_proof_under_another_secret_is_refused() -> None:
     assert not proof.is_proved(proof.prove(proof.secret_of("other"), *GIVEN), SECRET, *GIVEN)
+
+
+def test_ids_ask_for_chance_once_a_second() -> None:
+    asked: list[int] = []
+    clock = iter(range(5000, 8000, 3))
+
+    def draw(bits: int) -> int:
+        asked.append(bits)
+        return len(asked) << 40
+
+    make = MessageIds(lambda: next(clock), draw)
+    made = [make() for _ in range(1000)]
+    assert (asked, made) == ([79] * 3, sorted(set(made)))

@@ -3,6 +3,7 @@
 The rows of waiting jobs are walked by an index and come as sums: whoever shows them keeps them a while.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ STEPS = 64
 # And when those that are put off are due, in steps of ten minutes.
 LATER_MS = 600_000
 LONGEST_BEGUN = 24 * 3_600_000
+# What a crawler says of a list that each item has (crawler.cursor): people read it, too.
+OF_ITEMS = re.compile(r", (\d+)(?: of (\d+))? items$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ def _parent(parents: Mapping[str, str]) -> ColumnElement[Any]:
 def _units(parents: Mapping[str, str]) -> ColumnElement[Any]:
     """The items that have a list each, of what belongs to items; else the rows of the list."""
     items = case(
+        # Of how many something changed nobody knows.
+        (job.c.mode == "changes", None),
         (ledger.c.expected.is_not(None), ledger.c.expected),
         (ledger.c.completed_at.is_not(None), ledger.c.collected),
     )
@@ -71,6 +76,7 @@ def _seen_query(parents: Mapping[str, str]) -> Select[Any]:
             job.c.state,
             job.c.processed_items,
             job.c.total_items,
+            job.c.stage,
         )
         .select_from(_with_parent(parents))
         .where(job.c.change > 0)
@@ -80,19 +86,26 @@ def _seen_query(parents: Mapping[str, str]) -> Select[Any]:
 
 
 def _seen(row: Any, now: int, nested: Mapping[str, str]) -> Seen | None:
-    resource, mode, requests, units, began_at, ended_at, state, read, total = row
+    resource, mode, requests, units, began_at, ended_at, state, read, total, stage = row
     if began_at is None or state not in (JobState.COMPLETED, JobState.RUNNING):
         return None
     is_done = state == JobState.COMPLETED
-    share = None if is_done else _share(resource, nested, read, total)
+    share = None if is_done else _share(resource in nested, units, read, total, stage)
     began_at = max(began_at, now - LONGEST_BEGUN)
     ended_at = ended_at if is_done else now
     return Seen(Kind(resource, mode), requests, units, began_at, ended_at, is_done, share)
 
 
-def _share(resource: str, nested: Mapping[str, str], read: int, total: int | None) -> float | None:
-    """How much of a list is read, where GitLab told how long it is."""
-    return min(1.0, read / total) if total and resource not in nested else None
+def _share(
+    is_nested: bool, units: int | None, read: int, total: int | None, stage: str | None
+) -> float | None:
+    """How much of a list is read, where GitLab told how long it is, or of how many items."""
+    if is_nested:
+        told = OF_ITEMS.search(stage or "")
+        if told is None:
+            return None
+        read, total = int(told[1]), int(told[2]) if told[2] else units
+    return min(1.0, read / total) if total else None
 
 
 def _running_query(parents: Mapping[str, str]) -> Select[Any]:
@@ -104,6 +117,7 @@ def _running_query(parents: Mapping[str, str]) -> Select[Any]:
             _units(parents),
             job.c.processed_items,
             job.c.total_items,
+            job.c.stage,
         )
         .select_from(_with_parent(parents))
         .where(job.c.state == JobState.RUNNING)
@@ -113,8 +127,9 @@ def _running_query(parents: Mapping[str, str]) -> Select[Any]:
 
 
 def _running(row: Any, nested: Mapping[str, str]) -> Running:
-    resource, mode, requests, units, read, total = row
-    return Running(Kind(resource, mode), requests, units, _share(resource, nested, read, total))
+    resource, mode, requests, units, read, total, stage = row
+    share = _share(resource in nested, units, read, total, stage)
+    return Running(Kind(resource, mode), requests, units, share)
 
 
 def _queued_query(parents: Mapping[str, str], step: int) -> Select[Any]:

@@ -7,13 +7,13 @@ from labtrawl.store import gaps
 from labtrawl.store.pages.areas import AreaFilter
 from labtrawl.store.pages.coverage import coverage
 from labtrawl.website.addresses import around
-from labtrawl.website.asking import InTree, MaybeKind, PathPart, place_in_tree
+from labtrawl.website.asking import Id, InTree, MaybeKind, PathPart, place_in_tree
 from labtrawl.website.cells import lines_of
 from labtrawl.website.desk import Desk
 
 
 def add(app: FastAPI, desk: Desk) -> None:
-    """Add /coverage and its refill."""
+    """Add /coverage, and the refills of all areas and of one."""
 
     @app.get("/coverage")
     async def show(
@@ -33,3 +33,8 @@ def add(app: FastAPI, desk: Desk) -> None:
     async def refill() -> RedirectResponse:
         await desk.site.store.write(lambda connection: gaps.refill(connection, gaps.Wanted()))
         return RedirectResponse("/coverage", 303)
+
+    @app.post("/areas/{area_id}/refill")
+    async def refill_one(area_id: Id) -> RedirectResponse:
+        await desk.site.store.write(lambda connection: gaps.refill_area(connection, area_id))
+        return RedirectResponse(f"/areas/{area_id}", 303)

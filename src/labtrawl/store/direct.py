@@ -1,0 +1,95 @@
+"""Statements that are written out go to the driver as they are; only `engine` enters here.
+
+SQLAlchemy takes four fifths of the time of a short statement, to describe a result that nobody asks
+about. What it compiled itself, and what somebody listens to (the translation for PostgreSQL), goes
+its way.
+"""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from sqlalchemy import Connection, CursorResult
+from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
+
+Row = tuple[Any, ...]
+
+
+class Rows:
+    """The answer to one statement, as plain tuples: as much of `CursorResult` as is used here."""
+
+    __slots__ = ("_cursor",)
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows a statement changed."""
+        return int(self._cursor.rowcount)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.all())
+
+    def all(self) -> list[Row]:
+        """Return all rows."""
+        return cast("list[Row]", self._cursor.fetchall())
+
+    def first(self) -> Row | None:
+        """Return the first row, None where there is none."""
+        row = self._cursor.fetchone()
+        self._cursor.close()
+        return cast("Row | None", row)
+
+    def one(self) -> Row:
+        """Return the only row; NoResultFound, MultipleResultsFound where there is another number."""
+        rows = self.all()
+        if not rows:
+            raise NoResultFound("no row was found where there has to be one")
+        if len(rows) > 1:
+            raise MultipleResultsFound("several rows were found where there has to be one")
+        return rows[0]
+
+    def scalar(self) -> Any:
+        """Return the first value of the first row, None where there is none."""
+        row = self.first()
+        return None if row is None else row[0]
+
+    def scalar_one(self) -> Any:
+        """Return the first value of the only row; errors as `one`."""
+        return self.one()[0]
+
+    def scalars(self) -> "Scalars":
+        """Return the first value of each row."""
+        return Scalars([row[0] for row in self.all()])
+
+
+class Scalars(list[Any]):
+    """A value of each row."""
+
+    def all(self) -> list[Any]:
+        """Return all of them."""
+        return self
+
+
+class Direct(Connection):
+    """A connection of SQLAlchemy's whose raw statements go straight to the driver."""
+
+    def exec_driver_sql(
+        self, statement: str, parameters: Any = None, execution_options: Any = None
+    ) -> CursorResult[Any]:
+        """Do as `Connection` does, with its errors; outside of a transaction by its own means."""
+        is_begun = self.in_transaction() or statement.startswith("BEGIN")
+        if not is_begun or self.dispatch.before_cursor_execute:
+            return super().exec_driver_sql(statement, parameters, execution_options)
+        driver = self.dialect.loaded_dbapi
+        cursor = self.connection.cursor()
+        try:
+            if isinstance(parameters, list):
+                cursor.executemany(statement, parameters)
+            else:
+                cursor.execute(statement, parameters or ())
+        except driver.Error as error:
+            raise DBAPIError.instance(
+                statement, parameters, error, driver.Error, hide_parameters=True
+            ) from error
+        return cast("CursorResult[Any]", Rows(cursor))

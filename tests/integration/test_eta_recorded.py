@@ -1,0 +1,46 @@
+"""What is foretold of real crawls that were recorded: the same figures whatever machine tells them.
+
+Six crawls of the look-alike at limits of 600 … 2000 requests a minute, each longer than a minute. The
+model was made with them at hand; crawls that nobody has seen are `test_eta_crawls`.
+"""
+
+import pytest
+
+from labtrawl.domain.eta import FIRM_SHARE
+from tests.rig.foretold import WHOLE, Foretold
+from tests.rig.recorded import FOLDER, foretell_again
+
+
+@pytest.fixture(scope="module")
+def crawls() -> dict[str, Foretold]:
+    return {path.name: foretell_again(path) for path in sorted(FOLDER.iterdir())}
+
+
+def test_areas_end_inside_the_first_range_that_is_told_of_them(crawls: dict[str, Foretold]) -> None:
+    """Four of five, when a fifth of the area is done; where no range is told, its end is outside."""
+    inside = firsts = 0
+    for name, found in crawls.items():
+        first = [one for one in found.first(FIRM_SHARE) if one.area != WHOLE]
+        right = sum(map(found.is_inside, first))
+        assert right >= 0.6 * len(first), name
+        inside, firsts = inside + right, firsts + len(first)
+    assert (len(crawls), firsts) == (6, 161)
+    assert inside >= 0.8 * firsts
+
+
+def test_whole_ends_inside_four_of_five_ranges(crawls: dict[str, Foretold]) -> None:
+    """At all looks, from a fifth on."""
+    looks = [
+        found.is_inside(one)
+        for found in crawls.values()
+        for one in found.later(FIRM_SHARE)
+        if one.area == WHOLE
+    ]
+    assert sum(looks) >= 0.8 * len(looks) > 0
+
+
+def test_every_range_is_at_most_twice_as_wide(crawls: dict[str, Foretold]) -> None:
+    for found in crawls.values():
+        told = [one.told.range for one in found.later(FIRM_SHARE) if one.told.range is not None]
+        assert len(told) > 0
+        assert all(0 <= each.lower <= each.upper <= 2 * each.lower for each in told)
