@@ -7,8 +7,9 @@ model was made with them at hand; crawls that nobody has seen are `test_eta_craw
 import pytest
 
 from labtrawl.domain.eta import FIRM_SHARE
+from labtrawl.website.outlooks import forecast_of
 from tests.rig.foretold import WHOLE, Foretold
-from tests.rig.recorded import FOLDER, foretell_again
+from tests.rig.recorded import FOLDER, foretell_again, read
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +45,16 @@ def test_every_range_is_at_most_twice_as_wide(crawls: dict[str, Foretold]) -> No
         told = [one.told.range for one in found.later(FIRM_SHARE) if one.told.range is not None]
         assert len(told) > 0
         assert all(0 <= each.lower <= each.upper <= 2 * each.lower for each in told)
+
+
+def test_what_is_kept_for_people_makes_the_end_later() -> None:
+    """The rate that was seen is not believed beyond what is granted of the limit."""
+    _, shown = read(FOLDER / "24-areas-at-1200.jsonl.xz")
+    one = next(each for each in shown if each.outlook.limit and each.done[WHOLE] > 1500)
+    told = [
+        forecast_of(one.outlook, one.done[WHOLE], 0, reserved=reserved).whole().range
+        for reserved in (0.2, 0.6, 0.9)
+    ]
+    uppers = [each.upper for each in told if each is not None]
+    assert len(uppers) == 3
+    assert uppers[0] < uppers[1] < uppers[2]

@@ -118,9 +118,9 @@ BUGS = [
     ),
     Bug(
         "a second open job",
-        "store/migrations/versions/0001_first.py",
-        ", OPEN, unique=True)\n",
-        ", OPEN)\n",
+        "store/newest.sql",
+        "CREATE UNIQUE INDEX uq_job_open ",
+        "CREATE INDEX uq_job_open ",
         f"{MESSAGES}::test_area_and_resource_have_one_open_job_however_often_it_is_proposed",
     ),
     Bug(

@@ -193,9 +193,11 @@ class Wiring:
     async def _tell_left(self) -> None:
         """Let `labtrawl status` say how long the crawl will still take."""
         said, since, counted = "", self._clock.now_ms(), Counted()
+        reserved = self._settings.budget.reserved_share
         while True:
             started, now = self._clock.monotonic(), self._clock.now_ms()
-            told = await self._store.read(lambda c, at=now: look_whole(c, at, since, counted))  # type: ignore[misc]
+            look = partial(look_whole, now=now, since=since, counted=counted, reserved=reserved)
+            told = await self._store.read(look)
             words = left(told) if told.range is None or told.range.upper else ""
             if words != said:
                 said = words
@@ -244,6 +246,7 @@ class Wiring:
             accepts_legacy=options.legacy_peers == "accept",
             shared_token_sha256=self._shared_token(),
             quiet=[one for each in self._desk.quiet.windows.values() for one in each],
+            reserved_share=self._settings.budget.reserved_share,
         )
 
     def _notices(self) -> list[str]:

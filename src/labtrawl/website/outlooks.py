@@ -16,8 +16,8 @@ from labtrawl.website.site import Site
 # A look may cost a twentieth of one core at most, and is never younger than a second.
 SHARE = 20
 FRESH_SECONDS = 1.0
-# What is granted of a limit; the rest is kept for people (`budget.reserved_share`, by default).
-GRANTED = 0.8
+# The part of a limit that is kept for people, where no setting says (`budget.reserved_share`).
+RESERVED = 0.2
 PARENTS: Mapping[str, str] = {one.name: one.parent for one in catalog.RESOURCES if one.parent}
 # Those of them that GraphQL does not read in blocks.
 COSTLY = frozenset(PARENTS) - frozenset(NAMES)
@@ -29,11 +29,14 @@ def forecast_of(
     since: int,
     rests: eta.Rests = int,
     recent: float | None = None,
+    reserved: float = RESERVED,
 ) -> Forecast:
     """Reckon from one look at the crawl, of which `done` requests are done.
 
     It goes on since the instant `since`: how fast it went before, and how long it stood, tells nothing.
+    `reserved` is the part of the limit that nobody is granted.
     """
+    limit = None if look.limit is None else max(1, round(look.limit * (1 - reserved)))
     return Forecast(
         Crawl(
             now=look.now,
@@ -43,7 +46,7 @@ def forecast_of(
             done=done,
             nested=frozenset(PARENTS),
             costly=COSTLY,
-            limit=None if look.limit is None else max(1, round(look.limit * GRANTED)),
+            limit=limit,
             not_before=look.not_before,
             known_from=max(look.oldest, since),
             is_discovering=look.is_discovering,
@@ -81,7 +84,8 @@ class Outlooks:
         )
         rests = eta.rests_of(self._site.quiet, look.now)
         recent = self._counted.recent(look.now, done)
-        self._forecast = forecast_of(look, done, self._since, rests, recent)
+        reserved = self._site.reserved_share
+        self._forecast = forecast_of(look, done, self._since, rests, recent, reserved)
         self._around = Around(
             now=look.now,
             crawlers=len(names),
@@ -117,10 +121,17 @@ class Outlooks:
         return why(job, self._around)
 
 
-def look_whole(connection: Connection, now: int, since: int, counted: eta.Counted) -> Told:
+def look_whole(
+    connection: Connection,
+    now: int,
+    since: int,
+    counted: eta.Counted,
+    reserved: float = RESERVED,
+) -> Told:
     """Say when all that is open now will be done; it goes on since `since`.
 
-    `counted` knows the looks before.
+    `counted` knows the looks before, `reserved` is the part of the limit that nobody is granted.
     """
     look, done = outlook.outlook(connection, PARENTS, now), outlook.requests_done(connection)
-    return forecast_of(look, done, since, recent=counted.recent(now, done)).whole()
+    recent = counted.recent(now, done)
+    return forecast_of(look, done, since, recent=recent, reserved=reserved).whole()

@@ -88,6 +88,8 @@ class Site:
     """What works and could be safer, a sentence each."""
     quiet: Sequence[Window] = ()
     """The quiet hours of all instances together, for what is said of the time that is left."""
+    reserved_share: float = 0.2
+    """The part of GitLab's limit that is never granted, for the same."""
 
     @property
     def is_https(self) -> bool:

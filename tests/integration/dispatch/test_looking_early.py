@@ -11,6 +11,7 @@ from labtrawl.dataset.disk import LocalDisk
 from labtrawl.dispatch.leasing import Leasing
 from labtrawl.dispatch.timetable import schedule_of
 from labtrawl.domain.visit import Schedule, Under
+from labtrawl.gitlab import catalog
 from labtrawl.store import budgets, visits
 from labtrawl.store.engine import Database
 from labtrawl.store.pages import outlook
@@ -181,3 +182,12 @@ async def test_commits_that_came_open_the_branches(site: Site) -> None:
 def test_cron_means_its_times_alone() -> None:
     assert schedule_of(Timetable(share=0.3)).share == 0.3
     assert schedule_of(Timetable(cron="0 3 * * *", share=0.3)).share == 0.0
+
+
+def test_what_moves_a_list_is_a_list_of_the_same_areas() -> None:
+    moved = {one.name: one for one in catalog.RESOURCES if one.moved_by}
+    assert sorted(moved) == ["branches"]
+    for one in moved.values():
+        by = catalog.find(one.area_kind, one.moved_by)
+        assert by is not None
+        assert by.changes

@@ -40,6 +40,30 @@ def test_interval_halves_with_a_change_and_doubles_without() -> None:
     assert quiet == [3600, 7200, 14400, 18000, 18000]
 
 
+def test_look_that_came_early_adds_what_it_waited_and_no_more() -> None:
+    early = [next_interval(100, 10**6, 200, False, elapsed) for elapsed in (0, 30, 200, 10**6, -5)]
+    assert early == [200, 230, 400, 400, 200]
+    assert next_interval(100, 10**6, 200, True, 30) == 100
+    asked = [next_visit(Schedule(every=100), Pace(100), 1000, 200, False, at) for at in (None, 970)]
+    assert asked == [(400, 1400), (230, 1230)]
+
+
+@given(st.integers(60_000, 7_200_000), st.integers(1, 1_800_000))
+def test_interval_settles_by_the_changes_however_often_one_looks(between: int, looks: int) -> None:
+    """From once to twice the time between two changes, but for some looks, and within the bounds."""
+    hour, interval, now = 3_600_000, None, 0
+    looks = max(looks, between // 100)
+    told: list[int] = []
+    for _ in range(3000):
+        now += looks
+        found = now // between > (now - looks) // between
+        interval = next_interval(hour, 10**9, interval, found, looks)
+        told.append(interval)
+    least, most = hour // SOONEST, hour * LATEST
+    assert max(told[2000:]) <= max(2 * between + 2 * looks, least + between + looks)
+    assert min(told[2000:]) >= min(max(least, between - 3 * looks), most)
+
+
 def test_next_visit_goes_by_the_pace() -> None:
     schedule = Schedule(every=100, most=10**6)
     timed = Schedule(cron=lambda now: now + 7)
