@@ -47,7 +47,15 @@ async def test_crawler_without_a_socket_does_a_whole_job_over_http(tmp_path: Pat
         assert renewed["expiresAt"] >= task["lease"]["expiresAt"]
         one = progress(task, "processing", processedItems=7)
         assert (await crawler.ask("POST", f"{path}/progress", one, ids()))[0] == 200
-        _, shown = await crawler.ask("GET", f"{path}/progress")
+        store = all_of_it.client.store
+        async with asyncio.timeout(10):
+            # A state is kept in memory, and written beside the answer.
+            while True:
+                ticket = store.changes.ticket()
+                _, shown = await crawler.ask("GET", f"{path}/progress")
+                if shown["processedItems"]:
+                    break
+                await ticket.wait()
         assert (shown["state"], shown["processedItems"]) == ("running", 7)
         done = progress(task, "completed")
         message_id = ids()
