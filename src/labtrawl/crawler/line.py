@@ -140,8 +140,15 @@ class Line:
     async def settle(self) -> None:
         """Wait until all events took effect; raises LeaseLost where the job is no longer ours."""
         answers, self._answers = self._answers, []
+        failures: list[Exception] = []
+        # All are heard before the first failure is told: none is left that nobody hears of.
         for answer in answers:
-            await answer
+            try:
+                await answer
+            except Exception as error:  # noqa: BLE001 - told below, whatever it is
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def check(self) -> None:
         """Raise what an event was refused with, without waiting."""

@@ -39,6 +39,11 @@ async def test_token_that_expires_on_the_way_holds_the_work_and_no_gap_is_made(
     tmp_path: Path, fault: Fault
 ) -> None:
     """It goes on where it was as soon as the account is connected again."""
+    await _goes_on_when_connected_again(tmp_path, fault)
+
+
+async def _goes_on_when_connected_again(tmp_path: Path, fault: Fault) -> None:
+    """A refusal holds the work without a gap, until the account is connected again."""
     async with crawl(tmp_path, fault) as one:
         async with one.crawling():
             await _held(one)
@@ -114,14 +119,7 @@ async def test_scope_that_shrinks_in_the_middle_keeps_what_was_read_and_goes_on_
     tmp_path: Path,
 ) -> None:
     fault = Fault(path=REST, kind="403_scope", skip=6, times=0)
-    async with crawl(tmp_path, fault) as one:
-        async with one.crawling():
-            await _held(one)
-            assert set((await one.gaps()).values()) == {None}
-            await one.control("DELETE", "faults")
-            await one.site.plan(one.server.world)
-            await one.site.finished(30)
-        await one.assert_equals_truth()
+    await _goes_on_when_connected_again(tmp_path, fault)
 
 
 async def test_right_that_a_fine_grained_token_lacks_is_a_gap_of_that_list(tmp_path: Path) -> None:
