@@ -9,7 +9,7 @@ import pytest
 from tests.prove.lookalike import GitLab, gitlab
 
 # Slow enough that a crawl lasts for several kills, with eight jobs at once.
-LATENCY_MS = 40.0
+LATENCY_MS = 120.0
 
 
 @pytest.fixture(scope="module")
