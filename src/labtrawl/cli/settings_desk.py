@@ -14,10 +14,11 @@ from tomlkit.exceptions import TOMLKitError
 from labtrawl import config
 from labtrawl.cli.programs import is_fixed, restarts
 from labtrawl.cli.settings_file import failure, put_file
+from labtrawl.cli.supervisor_desk import ask_until
 from labtrawl.config import SETTINGS, Setting, Settings
 from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError, Conflict, Missing
-from labtrawl.supervisor.control import ReloadWanted, ask
+from labtrawl.supervisor.control import ReloadWanted
 from labtrawl.supervisor.instance import holder_of
 from labtrawl.website.sheet import Change, SettingRow, Sheet
 
@@ -161,14 +162,8 @@ def reload_of(data_dir: Path, stopping: asyncio.Event) -> Reload:
         holder = holder_of(data_dir)
         if holder is None:
             raise Conflict(f"no labtrawl runs on {data_dir} that could apply them")
-        asking = asyncio.create_task(ask(Path(holder.control), ReloadWanted(), _RELOAD_SECONDS))
-        ending = asyncio.create_task(stopping.wait())
-        await asyncio.wait({asking, ending}, return_when=asyncio.FIRST_COMPLETED)
-        ending.cancel()
-        if asking.done():
-            return asking.result().changes
-        asking.cancel()
-        return (RESTARTING,)
+        reply = await ask_until(holder, ReloadWanted(), _RELOAD_SECONDS, stopping)
+        return (RESTARTING,) if reply is None else reply.changes
 
     return reload
 

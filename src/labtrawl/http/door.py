@@ -14,7 +14,7 @@ from pyreqwest.request import StreamRequest
 
 from labtrawl.errors import Unavailable
 from labtrawl.http.failures import mapped, was_never_sent
-from labtrawl.http.gate import Gate
+from labtrawl.http.gate import Gate, Heard, nobody
 from labtrawl.http.intake import Intake
 from labtrawl.http.origin import Limits, Origin
 from labtrawl.http.pace import Pace
@@ -56,13 +56,14 @@ async def open_http(
     *,
     resolve: Resolve | None = None,
     monotonic: Callable[[], float] = time.monotonic,
+    heard: Heard = nobody,
 ) -> AsyncIterator["Http"]:
     """Open the door to one origin; nothing is sent before the first request.
 
     Raises ConfigError for an origin that can never be spoken to as it is written.
     """
     check_headers({"user-agent": user_agent})
-    http = Http(Route(origin), limits, user_agent, resolve or _system_resolve, monotonic)
+    http = Http(Route(origin), limits, user_agent, resolve or _system_resolve, monotonic, heard)
     try:
         yield http
     finally:
@@ -79,13 +80,14 @@ class Http:
         user_agent: str,
         resolve: Resolve,
         monotonic: Callable[[], float],
+        heard: Heard = nobody,
     ) -> None:
         self._route = route
         self._limits = limits
         self._user_agent = user_agent
         self._resolve = resolve
         self._monotonic = monotonic
-        self._gate = Gate(Pace(limits.connections, limits.is_adaptive), monotonic)
+        self._gate = Gate(Pace(limits.connections, limits.is_adaptive), monotonic, heard)
         self._pinning = asyncio.Lock()
         self._pin: _Pin | None = None
         self._clients: dict[str, Client] = {}

@@ -18,12 +18,26 @@ class Passage:
     length: int = 0
 
 
+Heard = Callable[[str, Passage, float], None]
+"""Hears of a request that came to its end: its path, what came of it, and how many seconds it took.
+
+Its turn is not waited for in these; a `status` of 0 is no answer at all.
+"""
+
+
+def nobody(_path: str, _passage: Passage, _seconds: float) -> None:
+    """Hear nothing."""
+
+
 class Gate:
     """The turns of one origin's requests."""
 
-    def __init__(self, pace: Pace, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, pace: Pace, monotonic: Callable[[], float], heard: Heard = nobody
+    ) -> None:
         self._pace = pace
         self._monotonic = monotonic
+        self._heard = heard
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
@@ -47,6 +61,7 @@ class Gate:
             if is_known:
                 now = self._monotonic()
                 self._pace.end(path, began_at, now, is_trouble, passage.length)
+                self._heard(path, passage, now - began_at)
             else:
                 self._pace.leave()
             self._call_next()

@@ -53,7 +53,7 @@ class StoredToken:
 
 def record(connection: Connection, found: VerifiedAccount) -> tuple[int, int]:
     """Insert or update an instance and an account; return their ids."""
-    instance_id = _record_instance(
+    instance_id = record_instance(
         connection, found.instance_name, found.instance_url, found.gitlab_version
     )
     # A token that somebody made by hand takes the place of a pair; an accepted pair stays.
@@ -86,7 +86,7 @@ def sign_in(connection: Connection, new: SignedIn) -> int:
 
     It is usable when its GitLab has accepted it (`record`): a new account begins as refused.
     """
-    instance_id = _record_instance(connection, new.instance_name, new.instance_url, None)
+    instance_id = record_instance(connection, new.instance_name, new.instance_url, None)
     account_id: int = connection.exec_driver_sql(
         "INSERT INTO account (instance_id, gitlab_user_id, username, token, refresh_token,"
         " expires_at, renew_at, source_sha256, state, verified_at)"
@@ -109,7 +109,7 @@ def sign_in(connection: Connection, new: SignedIn) -> int:
     return account_id
 
 
-def _record_instance(connection: Connection, name: str, url: str, version: str | None) -> int:
+def record_instance(connection: Connection, name: str, url: str, version: str | None) -> int:
     """Insert or update an instance; a `version` of None leaves the known one."""
     instance_id: int = connection.exec_driver_sql(
         f"INSERT INTO instance (name, url, version, added_at) VALUES (?, ?, ?, {NOW_MS})"

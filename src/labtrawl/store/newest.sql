@@ -1,4 +1,4 @@
--- revision 0003
+-- revision 0008
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -18,14 +18,6 @@ CREATE TABLE instance (
 	added_at BIGINT NOT NULL,
 	CONSTRAINT pk_instance PRIMARY KEY (id),
 	CONSTRAINT uq_instance_name UNIQUE (name)
-);
-CREATE TABLE session (
-	token_sha256 TEXT NOT NULL,
-	created_at BIGINT NOT NULL,
-	seen_at BIGINT NOT NULL,
-	expires_at BIGINT NOT NULL,
-	revoked_at BIGINT, role TEXT DEFAULT 'admin' NOT NULL CONSTRAINT ck_session_role CHECK (role IN ('admin', 'operator', 'participant')), account_id INTEGER CONSTRAINT fk_session_account_id REFERENCES account (id) CONSTRAINT ck_session_owner CHECK ((role = 'participant') = (account_id IS NOT NULL)),
-	CONSTRAINT pk_session PRIMARY KEY (token_sha256)
 );
 CREATE TABLE account (
 	id INTEGER NOT NULL,
@@ -251,4 +243,124 @@ CREATE TABLE retired (
 	retired_at BIGINT NOT NULL,
 	CONSTRAINT pk_retired PRIMARY KEY (name)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0003');
+CREATE TABLE person (
+	id INTEGER NOT NULL,
+	instance_id INTEGER NOT NULL,
+	gitlab_user_id INTEGER NOT NULL,
+	username TEXT DEFAULT '' NOT NULL,
+	name TEXT DEFAULT '' NOT NULL,
+	added_at BIGINT NOT NULL,
+	seen_at BIGINT NOT NULL,
+	CONSTRAINT pk_person PRIMARY KEY (id),
+	CONSTRAINT fk_person_instance_id FOREIGN KEY(instance_id) REFERENCES instance (id),
+	CONSTRAINT uq_person_instance_id_gitlab_user_id UNIQUE (instance_id, gitlab_user_id)
+);
+CREATE TABLE session (
+	id INTEGER NOT NULL,
+	token_sha256 TEXT NOT NULL,
+	created_at BIGINT NOT NULL,
+	seen_at BIGINT NOT NULL,
+	expires_at BIGINT NOT NULL,
+	revoked_at BIGINT,
+	role TEXT DEFAULT 'admin' NOT NULL,
+	person_id INTEGER,
+	CONSTRAINT pk_session_rows PRIMARY KEY (id),
+	CONSTRAINT ck_session_role CHECK (role IN ('admin', 'operator', 'participant')),
+	CONSTRAINT ck_session_owner CHECK (role <> 'participant' OR person_id IS NOT NULL),
+	CONSTRAINT fk_session_person_id FOREIGN KEY(person_id) REFERENCES person (id),
+	CONSTRAINT uq_session_token_sha256 UNIQUE (token_sha256)
+);
+CREATE INDEX ix_session_person_id ON session (person_id, id);
+CREATE TABLE sign_in_attempt (
+	state_sha256 TEXT NOT NULL,
+	browser_sha256 TEXT NOT NULL,
+	instance_name TEXT NOT NULL,
+	wish TEXT NOT NULL,
+	return_to TEXT DEFAULT '/' NOT NULL,
+	created_at BIGINT NOT NULL,
+	expires_at BIGINT NOT NULL,
+	used_at BIGINT,
+	CONSTRAINT pk_sign_in_attempt PRIMARY KEY (state_sha256),
+	CONSTRAINT ck_sign_in_attempt_wish CHECK (wish IN ('take_part', 'operate'))
+);
+CREATE TABLE sample (
+	grain TEXT NOT NULL,
+	at BIGINT NOT NULL,
+	figures TEXT NOT NULL,
+	CONSTRAINT pk_sample PRIMARY KEY (grain, at),
+	CONSTRAINT ck_sample_grain CHECK (grain IN ('minute', 'hour', 'day'))
+);
+CREATE TABLE notice (
+	id INTEGER NOT NULL,
+	cause TEXT NOT NULL,
+	period TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	subject TEXT NOT NULL,
+	body TEXT NOT NULL,
+	raised_at BIGINT NOT NULL,
+	CONSTRAINT pk_notice PRIMARY KEY (id),
+	CONSTRAINT uq_notice_cause_period UNIQUE (cause, period)
+);
+CREATE TABLE delivery (
+	notice_id INTEGER NOT NULL,
+	channel TEXT NOT NULL,
+	state TEXT DEFAULT 'queued' NOT NULL,
+	attempts INTEGER DEFAULT '0' NOT NULL,
+	due_at BIGINT,
+	result TEXT DEFAULT '' NOT NULL,
+	tried_at BIGINT,
+	CONSTRAINT pk_delivery PRIMARY KEY (notice_id, channel),
+	CONSTRAINT ck_delivery_state CHECK (state IN ('queued', 'sent', 'failed')),
+	CONSTRAINT ck_delivery_due CHECK ((state = 'queued') = (due_at IS NOT NULL)),
+	CONSTRAINT fk_delivery_notice_id FOREIGN KEY(notice_id) REFERENCES notice (id)
+);
+CREATE INDEX ix_delivery_due_at ON delivery (due_at) WHERE due_at IS NOT NULL;
+CREATE TABLE backup (
+	id INTEGER NOT NULL,
+	place TEXT NOT NULL,
+	began_at BIGINT NOT NULL,
+	ended_at BIGINT,
+	state TEXT DEFAULT 'running' NOT NULL,
+	segments INTEGER DEFAULT '0' NOT NULL,
+	bytes BIGINT DEFAULT '0' NOT NULL,
+	copied_bytes BIGINT DEFAULT '0' NOT NULL,
+	message TEXT DEFAULT '' NOT NULL,
+	CONSTRAINT pk_backup PRIMARY KEY (id),
+	CONSTRAINT ck_backup_state CHECK (state IN ('running', 'done', 'failed')),
+	CONSTRAINT ck_backup_ended CHECK ((state = 'running') = (ended_at IS NULL))
+);
+CREATE TABLE seen_version (
+	component TEXT NOT NULL,
+	version TEXT NOT NULL,
+	seen_at BIGINT NOT NULL,
+	CONSTRAINT pk_seen_version PRIMARY KEY (component, version)
+);
+CREATE TABLE seen_fields (
+	instance_id INTEGER NOT NULL,
+	resource TEXT NOT NULL,
+	version TEXT NOT NULL,
+	records INTEGER NOT NULL,
+	fields TEXT NOT NULL,
+	segment_id INTEGER NOT NULL,
+	seen_at BIGINT NOT NULL,
+	CONSTRAINT pk_seen_fields PRIMARY KEY (instance_id, resource, version),
+	CONSTRAINT fk_seen_fields_instance_id FOREIGN KEY(instance_id) REFERENCES instance (id)
+);
+CREATE TABLE share_mark (
+	area_id INTEGER NOT NULL,
+	best INTEGER NOT NULL,
+	latest INTEGER NOT NULL,
+	fell_at BIGINT,
+	CONSTRAINT pk_share_mark PRIMARY KEY (area_id),
+	CONSTRAINT fk_share_mark_area_id FOREIGN KEY(area_id) REFERENCES area (id)
+);
+CREATE TABLE stop_request (
+	id INTEGER NOT NULL,
+	asked_at BIGINT NOT NULL,
+	contact TEXT NOT NULL,
+	words TEXT NOT NULL,
+	answered_at BIGINT,
+	answered_by TEXT DEFAULT '' NOT NULL,
+	CONSTRAINT pk_stop_request PRIMARY KEY (id)
+);
+INSERT INTO alembic_version (version_num) VALUES ('0008');

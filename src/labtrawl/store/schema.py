@@ -18,9 +18,37 @@ from sqlalchemy import (
     text,
 )
 
+from labtrawl.store.schema_notices import (
+    backup,
+    delivery,
+    notice,
+    seen_fields,
+    seen_version,
+    share_mark,
+    stop_request,
+)
+from labtrawl.store.schema_people import admin_link, person, session, sign_in_attempt
+from labtrawl.store.schema_samples import sample
 from labtrawl.store.schema_visits import ledger_window, metadata, retired, visit
 
-__all__ = ["ledger_window", "metadata", "retired", "visit"]
+__all__ = [
+    "admin_link",
+    "backup",
+    "delivery",
+    "ledger_window",
+    "metadata",
+    "notice",
+    "person",
+    "retired",
+    "sample",
+    "seen_fields",
+    "seen_version",
+    "session",
+    "share_mark",
+    "sign_in_attempt",
+    "stop_request",
+    "visit",
+]
 
 # SQLite's integers are wide whatever they are called. Every progress is a change, and GitLab
 # counts on: both outgrow 32 bits.
@@ -247,33 +275,6 @@ ledger = Table(
         " 'failed', 'changed', 'cancelled', 'elsewhere')",
         name="reason",
     ),
-)
-
-admin_link = Table(
-    "admin_link",
-    metadata,
-    # Only the hash is kept: who reads the database cannot sign in with it.
-    Column("token_sha256", Text, primary_key=True),
-    Column("created_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
-    Column("used_at", BigInteger),
-    Column("role", Text, nullable=False, server_default="admin"),
-    CheckConstraint("role IN ('admin', 'operator', 'participant')", name="role"),
-)
-
-session = Table(
-    "session",
-    metadata,
-    Column("token_sha256", Text, primary_key=True),
-    Column("created_at", BigInteger, nullable=False),
-    Column("seen_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
-    Column("revoked_at", BigInteger),
-    Column("role", Text, nullable=False, server_default="admin"),
-    # Whose session it is, where it is a participant's.
-    Column("account_id", ForeignKey("account.id")),
-    CheckConstraint("role IN ('admin', 'operator', 'participant')", name="role"),
-    CheckConstraint("(role = 'participant') = (account_id IS NOT NULL)", name="owner"),
 )
 
 api_token = Table(

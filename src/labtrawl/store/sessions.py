@@ -38,7 +38,7 @@ class SessionState(StrEnum):
 
 
 class Role(StrEnum):
-    """What a session may do; a participant's belongs to an account."""
+    """What a session may do; a participant's belongs to a person."""
 
     ADMIN = "admin"
     OPERATOR = "operator"
@@ -51,8 +51,15 @@ class KnownSession:
 
     state: SessionState
     role: Role
-    account_id: int | None
     name: str
+    id: int = 0
+    person_id: int | None = None
+    """Who signed in; None for who came by a link from the console."""
+    identity: str = ""
+    """INSTANCE:USER-ID of that person, as the settings name people; "" for nobody."""
+    username: str = ""
+    account_id: int | None = None
+    """The account whose data are that person's, where there is one."""
 
 
 def _hash(token: str) -> str:
@@ -103,17 +110,17 @@ def use_link(connection: Connection, token: str) -> LinkState:
 
 
 def create_session(
-    connection: Connection, role: Role = Role.ADMIN, account_id: int | None = None
+    connection: Connection, role: Role = Role.ADMIN, person_id: int | None = None
 ) -> str:
     """Return the token of a new session: 30 minutes idle, 8 hours at most.
 
-    A participant's session names the account that it belongs to.
+    A participant's session names the person that it belongs to.
     """
     token = secrets.token_urlsafe(32)
     connection.exec_driver_sql(
-        "INSERT INTO session (token_sha256, created_at, seen_at, expires_at, role, account_id)"
+        "INSERT INTO session (token_sha256, created_at, seen_at, expires_at, role, person_id)"
         f" VALUES (?, {NOW_MS}, {NOW_MS}, {NOW_MS} + ?, ?, ?)",
-        (_hash(token), SESSION_SECONDS * 1000, role, account_id),
+        (_hash(token), SESSION_SECONDS * 1000, role, person_id),
     )
     return token
 
@@ -135,10 +142,19 @@ def find_session(connection: Connection, token: str) -> KnownSession | None:
     if state is SessionState.ENDED:
         return None
     hashed = _hash(token)
-    role, account_id = connection.exec_driver_sql(
-        "SELECT role, account_id FROM session WHERE token_sha256 = ?", (hashed,)
+    role, number, person_id, instance, user_id, username, account_id = connection.exec_driver_sql(
+        "SELECT s.role, s.id, s.person_id, i.name, p.gitlab_user_id, p.username, a.id"
+        " FROM session AS s LEFT JOIN person AS p ON p.id = s.person_id"
+        " LEFT JOIN instance AS i ON i.id = p.instance_id"
+        " LEFT JOIN account AS a"
+        " ON a.instance_id = p.instance_id AND a.gitlab_user_id = p.gitlab_user_id"
+        " WHERE s.token_sha256 = ?",
+        (hashed,),
     ).one()
-    return KnownSession(state, Role(role), account_id, hashed[:8])
+    identity = "" if person_id is None else f"{instance}:{user_id}"
+    return KnownSession(
+        state, Role(role), hashed[:8], number, person_id, identity, username or "", account_id
+    )
 
 
 def check_session(connection: Connection, token: str) -> SessionState:

@@ -1,6 +1,7 @@
 """Who may use what: the one place where every route says it. What is not here is refused.
 
-A new route without a line here stops `app.build`; a line without a route does too.
+A new route without a line here stops `app.build`; a line without a route does too. What is in
+`TWINNED` is there twice: as a page or a form, and below /api/v1 for programs.
 """
 
 from enum import StrEnum
@@ -38,7 +39,19 @@ CRAWLERS: Audience = frozenset({Who.SOCKET, Who.ADMIN, Who.TOKEN_CRAWLER})
 TASKS: Audience = CRAWLERS | COMMANDS
 TASK_READS: Audience = CRAWLERS | READS
 
-AUDIENCE: dict[tuple[str, str], Audience] = {
+API = "/api/"
+VERSION = "/api/v1"
+
+TWINNED: dict[tuple[str, str], Audience] = {
+    ("GET", "/areas"): PAGES,
+    ("GET", "/areas/{area_id}"): PAGES,
+    ("POST", "/areas/{area_id}/refill"): PAGES,
+    ("GET", "/coverage"): PAGES,
+    ("POST", "/coverage/refill"): PAGES,
+}
+"""Pages and actions with a JSON twin (`website/twins.py`), and who may use both."""
+
+ALONE: dict[tuple[str, str], Audience] = {
     ("GET", "/livez"): PUBLIC,
     ("GET", "/readyz"): PUBLIC,
     ("GET", "/sign-in"): PUBLIC,
@@ -49,11 +62,6 @@ AUDIENCE: dict[tuple[str, str], Audience] = {
     ("GET", "/jobs"): PAGES,
     ("GET", "/jobs/{job_id}"): PAGES,
     ("POST", "/jobs/{job_id}/retry"): PAGES,
-    ("GET", "/areas"): PAGES,
-    ("GET", "/areas/{area_id}"): PAGES,
-    ("POST", "/areas/{area_id}/refill"): PAGES,
-    ("GET", "/coverage"): PAGES,
-    ("POST", "/coverage/refill"): PAGES,
     ("GET", "/live"): PAGES,
     ("GET", "/settings"): ADMINS,
     ("POST", "/settings/apply"): ADMINS,
@@ -83,7 +91,30 @@ AUDIENCE: dict[tuple[str, str], Audience] = {
     ("GET", "/api/openapi.json"): READS,
 }
 
-API = "/api/"
+
+def twin_of(method: str, path: str) -> str:
+    """Return the address of the twin of a page or an action; LookupError where it has none."""
+    if (method, path) not in TWINNED:
+        raise LookupError(f"{method} {path} is not in access.TWINNED")
+    return VERSION + ("/overview" if path == "/" else path)
+
+
+def _for_programs(method: str, audience: Audience) -> Audience:
+    """Let in, beside the same people, the programs that speak for them."""
+    if not audience & PAGES or audience >= SIGNED_IN:
+        return audience
+    reads = {Who.TOKEN_READ} if method == "GET" and Who.OPERATOR in audience else set()
+    return audience | {Who.SOCKET, Who.TOKEN_ADMIN} | reads
+
+
+AUDIENCE: dict[tuple[str, str], Audience] = {
+    **ALONE,
+    **TWINNED,
+    **{
+        (method, twin_of(method, path)): _for_programs(method, audience)
+        for (method, path), audience in TWINNED.items()
+    },
+}
 
 
 def declared(app: FastAPI) -> set[tuple[str, str]]:

@@ -9,6 +9,7 @@ from labtrawl.domain.job import JobState
 from labtrawl.store.pages.areas import AreaFilter, AreaKey, AreaRow
 from labtrawl.store.pages.jobs import JobFilter
 from labtrawl.store.pages.keyset import Page, Place
+from labtrawl.website.access import VERSION
 
 T = TypeVar("T")
 
@@ -83,6 +84,14 @@ class Pager:
     first: str
     previous: str | None
     next: str | None
+
+    def for_programs(self) -> "Pager":
+        """Return the addresses of the twins of these pages."""
+        return Pager(
+            VERSION + self.first,
+            VERSION + self.previous if self.previous else None,
+            VERSION + self.next if self.next else None,
+        )
 
 
 def around(path: str, wanted: AreaFilter, page: Page[T], rows: Sequence[AreaRow]) -> Pager:

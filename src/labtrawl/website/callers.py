@@ -51,6 +51,11 @@ class Visitor:
     crawler: str | None = None
     owner: str | None = None
     """How the names that this credential may use are marked, where it may name itself."""
+    person_id: int | None = None
+    """Who signed in with a GitLab; None for everybody else."""
+    account_id: int | None = None
+    """The account whose data are that person's, where there is one."""
+    session_id: int | None = None
 
     @property
     def level(self) -> SecurityLevel:
@@ -191,12 +196,19 @@ def _local(peer: Peer) -> Visitor:
 
 def name_of(session: KnownSession) -> str:
     """Return what a session is called where its doings are written down."""
-    account = f" of account {session.account_id}" if session.account_id else ""
-    return f"{session.role} {session.name}{account}"
+    person = f" of {session.identity}" if session.identity else ""
+    return f"{session.role} {session.name}{person}"
 
 
 def _signed_in(session: KnownSession) -> Visitor:
-    return Visitor(Tier.SESSION, frozenset({SESSION_ROLES[session.role]}), name_of(session))
+    return Visitor(
+        Tier.SESSION,
+        frozenset({SESSION_ROLES[session.role]}),
+        name_of(session),
+        person_id=session.person_id,
+        account_id=session.account_id,
+        session_id=session.id,
+    )
 
 
 def _named(roles: frozenset[Who], client: str, owner: str, name: str, found: _Found) -> Visitor:

@@ -74,6 +74,8 @@ class Hub:
         self._closed = False
         self.sockets: set[asyncio.Task[None]] = set()
         """What tells of single jobs; ended together with the streams."""
+        self.closing = asyncio.Event()
+        """Set when all streams are to end, for those that the hub does not feed."""
 
     @property
     def viewers(self) -> int:
@@ -95,6 +97,7 @@ class Hub:
     def close(self) -> None:
         """End all streams; those that come later end at once."""
         self._closed = True
+        self.closing.set()
         for viewer in self._viewers:
             viewer.close()
         for telling in self.sockets:

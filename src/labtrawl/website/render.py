@@ -12,8 +12,10 @@ from markupsafe import Markup, escape
 from labtrawl import __version__
 from labtrawl.domain.waits import Around, Job, Wait, left, why
 from labtrawl.website import words
+from labtrawl.website.access import Who
 from labtrawl.website.addresses import address_with_state
 from labtrawl.website.assets import Asset
+from labtrawl.website.navigation import bar
 
 # Control characters have no place on a page; a tab and a line break have.
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -21,7 +23,7 @@ CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 NOTHING = "\N{EN DASH}"
 
 # Set at the door for each request: the frame of every page, of failures too, depends on it.
-FOR_ADMIN: ContextVar[bool] = ContextVar("for_admin", default=False)
+ROLES: ContextVar[frozenset[Who]] = ContextVar("roles", default=frozenset())
 
 
 def clean(value: object) -> object:
@@ -90,7 +92,8 @@ def breakable(path: str) -> Markup:
 # What every template may use.
 KNOWN: Mapping[str, Any] = {
     "version": __version__,
-    "for_admin": FOR_ADMIN.get,
+    "for_admin": lambda: Who.ADMIN in ROLES.get(),
+    "bar": lambda: bar(ROLES.get()),
     "address_with_state": address_with_state,
     "states": words.STATES,
     "holds": words.HOLDS,

@@ -12,7 +12,7 @@ from labtrawl.protocol.exchange import Tier
 from labtrawl.website.access import AUDIENCE, PUBLIC, WEBSOCKET, Who, route_of
 from labtrawl.website.callers import CALLER, Reception, Visitor
 from labtrawl.website.failures import Failure, Failures, known
-from labtrawl.website.render import FOR_ADMIN
+from labtrawl.website.render import ROLES
 from labtrawl.website.site import Site
 from labtrawl.website.trail import SAFE_METHODS, Asked, Trail
 
@@ -115,7 +115,7 @@ class Guard:
         asked.route = route_of(self._app, asked.request.scope)
         asked.visitor = await self._reception.recognise(asked.request)
         asked.request.scope[CALLER] = asked.visitor
-        FOR_ADMIN.set(Who.ADMIN in asked.visitor.roles)
+        ROLES.set(asked.visitor.roles)
         refusal = self._refusal(asked)
         if refusal is None:
             await self._app(asked.request.scope, receive, send)

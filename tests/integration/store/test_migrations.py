@@ -175,7 +175,7 @@ def test_rows_of_the_first_schema_are_kept(empty: Database) -> None:
         for name, kept in before.items():
             now = _columns(connection, name)
             assert {column: now[column] for column in kept} == kept
-        assert rows(connection, "SELECT role, account_id FROM session") == [("admin", None)]
+        assert rows(connection, "SELECT role, person_id FROM session") == [("admin", None)]
         assert rows(connection, "SELECT role FROM admin_link") == [("admin",)]
         assert rows(connection, "SELECT wanted FROM job") == [("run",), ("run",)]
 

@@ -143,9 +143,9 @@ class Client:
     async def sign_in(self) -> None:
         self.cookie = await self.session()
 
-    async def session(self, role: Role = Role.ADMIN, account_id: int | None = None) -> str:
+    async def session(self, role: Role = Role.ADMIN, person_id: int | None = None) -> str:
         """The cookie of a fresh session."""
-        token = await self.store.write(lambda c: create_session(c, role, account_id))
+        token = await self.store.write(lambda c: create_session(c, role, person_id))
         return f"labtrawl_{urlsplit(self.url).port}={token}"
 
     async def token(self, *scopes: str) -> str:

@@ -7,10 +7,11 @@ from urllib.parse import urlencode
 import pytest
 
 from labtrawl.config import SETTINGS
-from labtrawl.store import accounts, audit
+from labtrawl.store import audit
 from labtrawl.store.audit import Entry
 from labtrawl.store.sessions import Role
 from labtrawl.website.sheet import SettingsDesk
+from tests.integration.website import world
 from tests.integration.website.conftest import Client, Reply
 from tests.integration.website.paper import TEXT, TOKEN, Paper, no_file
 
@@ -230,9 +231,8 @@ async def test_run_without_a_file_is_shown_and_cannot_be_changed(admin: Client) 
 async def test_only_admins_see_it_and_the_link_to_it(admin: Client, paper: Paper) -> None:
     link = 'href="/settings"'
     assert link in (await admin.get("/")).text
-    account = accounts.VerifiedAccount("main", "http://g", "19", 101, "user101", (), "t101")
-    account_id = (await admin.write(lambda c: accounts.record(c, account)))[1]
-    for role, of in ((Role.OPERATOR, None), (Role.PARTICIPANT, account_id)):
+    person_id = await admin.write(lambda c: world.participant(c, 101))
+    for role, of in ((Role.OPERATOR, None), (Role.PARTICIPANT, person_id)):
         other = admin.by(cookie=await admin.session(role, of))
         page = await other.get("/settings")
         saved = await save(other, "crawler.count", "2", "1", "x")

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 import pytest
 
-from labtrawl.store import accounts
 from labtrawl.store.engine import Connection
 from labtrawl.store.sessions import Role
 from labtrawl.website.access import AUDIENCE
@@ -31,11 +30,6 @@ TABLE = {
     ("GET", "/jobs"): PAGE,
     ("GET", "/jobs/{job_id}"): PAGE,
     ("POST", "/jobs/{job_id}/retry"): PAGE,
-    ("POST", "/coverage/refill"): PAGE,
-    ("GET", "/areas"): PAGE,
-    ("GET", "/areas/{area_id}"): PAGE,
-    ("POST", "/areas/{area_id}/refill"): PAGE,
-    ("GET", "/coverage"): PAGE,
     ("GET", "/live"): PAGE,
     ("GET", "/settings"): "a",
     ("POST", "/settings/apply"): "a",
@@ -63,6 +57,33 @@ TABLE = {
     ("GET", "/api/admin/statistics"): READ,
     ("GET", "/api/admin/health"): READ,
     ("GET", "/api/openapi.json"): READ,
+}
+
+# Each of these is there twice: for people, and below /api/v1 for programs that speak for them.
+TWINS = {
+    ("GET", "/areas"): PAGE,
+    ("GET", "/areas/{area_id}"): PAGE,
+    ("POST", "/areas/{area_id}/refill"): PAGE,
+    ("GET", "/coverage"): PAGE,
+    ("POST", "/coverage/refill"): PAGE,
+}
+
+
+def twin(method: str, path: str) -> str:
+    return "/api/v1" + ("/overview" if path == "/" else path)
+
+
+def programs(method: str, allowed: str) -> str:
+    """Who uses a twin: whom its page lets in, and tokens and the socket where that is no person."""
+    if allowed not in {PAGE, "a"}:
+        return allowed
+    return allowed + "ds" + ("r" if method == "GET" and allowed == PAGE else "")
+
+
+TABLE |= TWINS
+TABLE |= {
+    (method, twin(method, path)): programs(method, allowed)
+    for (method, path), allowed in TWINS.items()
 }
 
 PLACES = {"{job_id}": "1", "{area_id}": "1", "{task_id}": "1", "{name:path}": "app.css"}
@@ -102,18 +123,10 @@ async def outcome(client: Client, method: str, path: str) -> str:
     return str(status) if status in {401, 403} else "in"
 
 
-def participants(connection: Connection) -> list[int]:
-    made = [
-        accounts.VerifiedAccount(
-            "main", "http://g", "19", number, f"user{number}", (), f"t{number}"
-        )
-        for number in (101, 102)
-    ]
-    return [accounts.record(connection, each)[1] for each in made]
-
-
 async def everybody(stranger: Client) -> Mapping[str, Client]:
-    first, second = await stranger.write(participants)
+    first, second = await stranger.write(
+        lambda c: [world.participant(c, number) for number in (101, 102)]
+    )
     expired = await stranger.session()
     await stranger.write(lambda c: c.exec_driver_sql("UPDATE session SET expires_at = 1"))
     return {

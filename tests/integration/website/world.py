@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from labtrawl.domain.area import AreaKind, FoundArea
 from labtrawl.domain.failure import GapReason
 from labtrawl.domain.job import HoldReason
-from labtrawl.store import accounts, areas, jobs, leases, ledger, manifest
+from labtrawl.store import accounts, areas, jobs, leases, ledger, manifest, people
 from labtrawl.store.engine import NOW_MS
 
 GROUP = ("group", "members", "inherited_members", "labels", "milestones")
@@ -55,6 +55,16 @@ def first_account(connection: Connection) -> tuple[int, int]:
             "example", "https://gitlab.example", "19.3.0", 7, "ada.marin", ("read_api",), "secret"
         ),
     )
+
+
+def participant(connection: Connection, number: int) -> int:
+    """A person with an account at a GitLab called main; return the person."""
+    found = accounts.VerifiedAccount(
+        "main", "http://g", "19", number, f"user{number}", (), f"t{number}"
+    )
+    accounts.record(connection, found)
+    who = people.Identified("main", "http://g", number, f"user{number}")
+    return people.record(connection, who)
 
 
 def one_job(connection: Connection, resource: str = "issues", path: str = "kelp/labs") -> int:

@@ -14,6 +14,7 @@ from labtrawl.protocol import messages as wire
 from labtrawl.website.access import API, AUDIENCE, WEBSOCKET, Who
 from labtrawl.website.api import shapes
 from labtrawl.website.api.speaking import answer
+from labtrawl.website.twins import described
 
 TASK = "/api/internal2/tasks/{task_id}"
 REFS = "#/components/schemas/{name}"
@@ -110,8 +111,9 @@ def add(app: FastAPI) -> None:
 def check(app: FastAPI) -> None:
     """Fail unless each door of the API is described, and nothing else is."""
     doors = {pair for pair in AUDIENCE if pair[1].startswith(API) and pair[0] != WEBSOCKET}
-    if doors != OPERATIONS.keys():
-        raise LookupError(f"not described, or no doors: {sorted(doors ^ OPERATIONS.keys())}")
+    known = _operations(app).keys()
+    if doors != known:
+        raise LookupError(f"not described, or no doors: {sorted(doors ^ known)}")
     description(app)
 
 
@@ -124,21 +126,33 @@ def description(app: FastAPI) -> dict[str, Any]:
         description="See docs/reference/http-api.md.",
         routes=_without_sockets(routes),
     )
-    schemas, components = _schemas()
-    for (method, path), operation in OPERATIONS.items():
+    operations = _operations(app)
+    schemas, components = _schemas(operations)
+    for (method, path), operation in operations.items():
         place = whole["paths"][path][method.lower()]
         _describe(place, (method, path), operation, schemas)
     whole["components"] = {"schemas": components, "securitySchemes": _SECURITY}
     return whole
 
 
+def _operations(app: FastAPI) -> dict[tuple[str, str], Operation]:
+    """Return what every door of the app is for: those of this page, and the twins of pages."""
+    twins = {
+        pair: Operation(each.summary, (each.gives,), (each.takes,) if each.takes else ())
+        for pair, each in described(app).items()
+    }
+    return OPERATIONS | twins
+
+
 def _without_sockets(routes: list[BaseRoute]) -> list[BaseRoute]:
     return [route for route in routes if getattr(route, "methods", None)]
 
 
-def _schemas() -> tuple[dict[str, Any], dict[str, Any]]:
+def _schemas(
+    operations: dict[tuple[str, str], Operation],
+) -> tuple[dict[str, Any], dict[str, Any]]:
     types: dict[str, Any] = {str(shapes.Failed): shapes.Failed}
-    for operation in OPERATIONS.values():
+    for operation in operations.values():
         types |= {str(each): each for each in (*operation.gives, *operation.takes)}
     found, components = msgspec.json.schema_components(types.values(), ref_template=REFS)
     return dict(zip(types, found, strict=True)), components

@@ -1,40 +1,63 @@
 """The heat map: area by resource, how much of it is there, and why not more."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, RedirectResponse
 
 from labtrawl.store import gaps
 from labtrawl.store.pages.areas import AreaFilter
-from labtrawl.store.pages.coverage import coverage
-from labtrawl.website.addresses import around
+from labtrawl.store.pages.coverage import CoverageLine, coverage
+from labtrawl.website import twins
+from labtrawl.website.addresses import Pager, around
 from labtrawl.website.asking import Id, InTree, MaybeKind, PathPart, place_in_tree
 from labtrawl.website.cells import lines_of
 from labtrawl.website.desk import Desk
+from labtrawl.website.twins import Done, Shown
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageTold:
+    """A page of the heat map, and the addresses of the pages around it."""
+
+    rows: Sequence[CoverageLine]
+    pages: Pager
+
+
+@dataclass(frozen=True, slots=True)
+class ListsTold:
+    """How many lists are read again."""
+
+    lists: int
 
 
 def add(app: FastAPI, desk: Desk) -> None:
     """Add /coverage, and the refills of all areas and of one."""
+    store = desk.site.store
 
-    @app.get("/coverage")
+    @twins.page(app, desk, "/coverage", CoverageTold, "How much of each list of each area is there")
     async def show(
         path: PathPart = "",
         kind: MaybeKind = None,
         after: InTree = None,
         before: InTree = None,
-    ) -> HTMLResponse:
+    ) -> Shown:
         wanted = AreaFilter(path, kind)
         place = place_in_tree(after, before)
-        page = await desk.site.store.read(lambda connection: coverage(connection, wanted, place))
+        page = await store.read(lambda connection: coverage(connection, wanted, place))
         pager = around("/coverage", wanted, page, [line.row for line in page.rows])
         columns, lines = lines_of(page.rows)
-        return desk.page("coverage.html", wanted=wanted, columns=columns, lines=lines, pager=pager)
+        values = {"wanted": wanted, "columns": columns, "lines": lines, "pager": pager}
+        return Shown("coverage.html", CoverageTold(page.rows, pager.for_programs()), values=values)
 
-    @app.post("/coverage/refill")
-    async def refill() -> RedirectResponse:
-        await desk.site.store.write(lambda connection: gaps.refill(connection, gaps.Wanted()))
-        return RedirectResponse("/coverage", 303)
+    @twins.action(app, "/coverage/refill", None, ListsTold, "Read every list with a gap again")
+    async def refill() -> Done:
+        found = await store.write(lambda connection: gaps.refill(connection, gaps.Wanted()))
+        return Done("/coverage", ListsTold(found))
 
-    @app.post("/areas/{area_id}/refill")
-    async def refill_one(area_id: Id) -> RedirectResponse:
-        await desk.site.store.write(lambda connection: gaps.refill_area(connection, area_id))
-        return RedirectResponse(f"/areas/{area_id}", 303)
+    @twins.action(
+        app, "/areas/{area_id}/refill", None, ListsTold, "Read an area's lists with a gap again"
+    )
+    async def refill_one(area_id: Id) -> Done:
+        found = await store.write(lambda connection: gaps.refill_area(connection, area_id))
+        return Done(f"/areas/{area_id}", ListsTold(found))

@@ -1,0 +1,102 @@
+"""What requests to a GitLab cost: counts and how long the answers took, by endpoint.
+
+Latencies are kept as how many fell into which step. Such counts of several crawlers and minutes are
+added up without loss, which a percentile cannot be.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+# A step ends at 2 ** (number / 2) milliseconds: 1, 1.4, 2, 2.8, … The last has all above 93 s.
+STEPS = 34
+# Of a step only its ends are known: a percentile is right within this part of it.
+EXACTNESS = math.sqrt(2) - 1
+
+Latency = Mapping[int, int]
+"""How many answers took as long as the step with this number says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What was asked of an endpoint; counts that only grow.
+
+    `limited` are the answers 429, `failed` those from 500 up and the requests without an answer,
+    `bytes` the answers' lengths, unpacked.
+    """
+
+    requests: int = 0
+    limited: int = 0
+    failed: int = 0
+    bytes: int = 0
+    latency: Latency = field(default_factory=dict)
+
+    def plus(self, other: "Traffic") -> "Traffic":
+        """Return both together."""
+        return Traffic(
+            self.requests + other.requests,
+            self.limited + other.limited,
+            self.failed + other.failed,
+            self.bytes + other.bytes,
+            _added(self.latency, other.latency),
+        )
+
+    def since(self, earlier: "Traffic") -> "Traffic":
+        """Return what came after an earlier count; the whole where that was of something else."""
+        if earlier.requests > self.requests:
+            return self
+        steps = {
+            step: count - earlier.latency.get(step, 0)
+            for step, count in self.latency.items()
+            if count > earlier.latency.get(step, 0)
+        }
+        return Traffic(
+            self.requests - earlier.requests,
+            max(self.limited - earlier.limited, 0),
+            max(self.failed - earlier.failed, 0),
+            max(self.bytes - earlier.bytes, 0),
+            steps,
+        )
+
+
+NO_TRAFFIC = Traffic()
+
+
+def _added(one: Latency, other: Latency) -> Latency:
+    return {
+        step: one.get(step, 0) + other.get(step, 0) for step in sorted(one.keys() | other.keys())
+    }
+
+
+def total(each: Iterable[Traffic]) -> Traffic:
+    """Add up."""
+    whole = NO_TRAFFIC
+    for one in each:
+        whole = whole.plus(one)
+    return whole
+
+
+def step_of(seconds: float) -> int:
+    """Return the step that a latency falls into."""
+    milliseconds = seconds * 1000
+    if milliseconds <= 1:
+        return 0
+    return min(math.ceil(2 * math.log2(milliseconds)), STEPS - 1)
+
+
+def percentile(latency: Latency, share: float) -> float | None:
+    """Return the milliseconds in which this share (0 … 1) was answered; None where nothing was.
+
+    Inside a step the answers are taken to be spread evenly: see `EXACTNESS`.
+    """
+    wanted = share * sum(latency.values())
+    if wanted <= 0:
+        return None
+    below = 0
+    for step in sorted(latency):
+        count = latency[step]
+        if count and below + count >= wanted:
+            first = 0.0 if step == 0 else 2 ** ((step - 1) / 2)
+            return float(first + (2 ** (step / 2) - first) * (wanted - below) / count)
+        below += count
+    return None
