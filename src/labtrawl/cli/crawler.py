@@ -29,7 +29,8 @@ from labtrawl.dataset.sink import SegmentLimits
 from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.errors import ConfigError
-from labtrawl.http import Http, Limits, Origin, open_http
+from labtrawl.gitlab.traffic import Endpoints
+from labtrawl.http import Heard, Http, Limits, Origin, open_http
 from labtrawl.protocol.backoff import BackoffLimits
 from labtrawl.protocol.by_http import FallBack
 from labtrawl.protocol.client import Chance, DirectCommunicationClient
@@ -59,10 +60,12 @@ async def run_crawler() -> None:
         workers = ThreadPoolExecutor(settings.crawler.jobs + SPARE_THREADS, "disk")
         asyncio.get_running_loop().set_default_executor(workers)
         async with contextlib.AsyncExitStack() as stack:
-            doors = await _open_doors(settings, stack)
+            asked = Endpoints()
+            doors = await _open_doors(settings, asked.heard, stack)
             meeting = await _meeting(child, settings, stack)
             engine, purse = _engine(child, settings, doors, meeting)
             engine.token_of = _token_of(settings)
+            engine.traffic = asked.counted
             engine.concurrency = lambda: max(
                 (door.concurrency for door in doors.values()), default=0
             )
@@ -95,12 +98,16 @@ async def _pass_on(asked: asyncio.Event, stopping: asyncio.Event) -> None:
     stopping.set()
 
 
-async def _open_doors(settings: Settings, stack: contextlib.AsyncExitStack) -> dict[str, Http]:
-    """Open one door for each instance, by its URL."""
+async def _open_doors(
+    settings: Settings, heard: Heard, stack: contextlib.AsyncExitStack
+) -> dict[str, Http]:
+    """Open one door for each instance, by its URL; `heard` hears of all their requests."""
     limits = Limits(connections=settings.crawler.requests, is_adaptive=True)
     agent = user_agent(settings)
     return {
-        instance.url: await stack.enter_async_context(open_http(http_to(instance), limits, agent))
+        instance.url: await stack.enter_async_context(
+            open_http(http_to(instance), limits, agent, heard=heard)
+        )
         for instance in settings.instances
     }
 
@@ -134,6 +141,7 @@ def _engine(
     worker = Worker(tools, client.send_event, client.send_state, purse, client.request)
     pace = _pace(settings)
     engine = Engine(client, worker.run, pace, clock, _memory_bytes, worker.requests)
+    engine.retries = worker.retries
     return engine, purse
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from labtrawl import logs
+from labtrawl.cli.notice_secrets import texts_of
 from labtrawl.config import Settings
 from labtrawl.dispatch.spool import keys_in
 from labtrawl.errors import Conflict
@@ -43,6 +44,7 @@ async def used_keys(settings: Settings, store: Store) -> set[str]:
 def encrypted_settings(settings: Settings) -> list[str]:
     """Return every encrypted text of the settings."""
     texts = [each.client_secret for each in settings.instances]
+    texts += [text for text, _ in texts_of(settings.notices)]
     for account in settings.accounts:
         texts += [account.token, account.refresh_token]
     return [text for text in texts if text]

@@ -15,7 +15,9 @@ def http_to(instance: Instance) -> Origin:
 
 def user_agent(settings: Settings) -> str:
     """Return how we introduce ourselves: GitLab's administrators can find out whom to ask."""
-    return agent_of(settings.contact)
+    address = settings.website.public_url.rstrip("/")
+    where = f"{address}/about" if address else ""
+    return agent_of("; ".join(each for each in (where, settings.contact) if each))
 
 
 def agent_of(contact: str) -> str:

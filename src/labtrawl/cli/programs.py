@@ -7,11 +7,13 @@ from msgspec.structs import replace
 
 from labtrawl import config
 from labtrawl.config import (
+    Backup,
     Breaker,
     Budget,
     Crawler,
     Dedup,
     Flood,
+    Notices,
     Scope,
     Segment,
     Settings,
@@ -24,7 +26,14 @@ FIXED = ("data_dir", "runtime_dir", "credentials", "socket", "auth_socket", "web
 """What cannot change while children hold the listeners and the data folder."""
 
 _UNREAD_BY_WEBSITE: tuple[type[msgspec.Struct], ...] = (Segment, Scope, Crawler, Breaker)
-_UNREAD_BY_CRAWLER: tuple[type[msgspec.Struct], ...] = (Website, Dedup, Flood, Budget)
+_UNREAD_BY_CRAWLER: tuple[type[msgspec.Struct], ...] = (
+    Website,
+    Dedup,
+    Flood,
+    Budget,
+    Backup,
+    Notices,
+)
 
 
 def programs_of(settings: Settings, extra: tuple[Program, ...] = ()) -> list[Program]:
@@ -54,10 +63,10 @@ def crawler_program(settings: Settings, number: int) -> Program:
         replace(each, client_id="", client_secret="", redirect_uri="")
         for each in settings.instances
     )
-    where = Website(host=settings.website.host, port=settings.website.port)
-    own = replace(
-        settings, accounts=(), instances=instances, website=where, file=None, overrides={}
-    )
+    website = settings.website
+    where = Website(host=website.host, port=website.port, public_url=website.public_url)
+    bare = replace(settings, accounts=(), backup=Backup(), notices=Notices())
+    own = replace(bare, instances=instances, website=where, file=None, overrides={})
     of_many = replace(own, crawler=replace(own.crawler, count=Crawler().count))
     return Program(
         name=f"crawler-{number}",

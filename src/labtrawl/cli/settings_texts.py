@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from labtrawl.cli.notice_secrets import texts_of
 from labtrawl.cli.settings_blocks import replace_texts
 from labtrawl.cli.settings_file import put_file
 from labtrawl.config import Settings
@@ -36,6 +37,7 @@ def encrypt_again(config: Path, settings: Settings, cipher: Cipher) -> tuple[int
 
 def _texts(settings: Settings) -> Iterator[tuple[str, Place]]:
     urls = {each.name: each.url for each in settings.instances}
+    yield from texts_of(settings.notices)
     for instance in settings.instances:
         if instance.client_secret:
             yield instance.client_secret, client_secret_place(instance.url)

@@ -18,6 +18,7 @@ from labtrawl import config, logs
 from labtrawl.cli.allocator import share_arenas
 from labtrawl.cli.settings_desk import FileDesk, reload_of
 from labtrawl.cli.sign_ins import SignIns
+from labtrawl.cli.supervisor_desk import SupervisorDesk
 from labtrawl.cli.tasks import background
 from labtrawl.clock import Clock, system_clock
 from labtrawl.config import Settings
@@ -241,6 +242,7 @@ class Wiring:
             settings=FileDesk(
                 self._settings, reload_of(self._settings.data_dir, self._child.stopping)
             ),
+            programs=SupervisorDesk(self._settings.data_dir, self._child.stopping),
             name=options.process_id,
             heartbeat_seconds=self._settings.heartbeat.seconds,
             accepts_legacy=options.legacy_peers == "accept",

@@ -4,17 +4,14 @@ Read once, in `cli`, and handed down; a supervised child gets the same values ov
 channel. Everybody may import the structs; only `cli` calls `load`.
 """
 
+from labtrawl.config.care import Backup, Notices
 from labtrawl.config.connections import Account, Instance
 from labtrawl.config.layers import CONTROL_VARIABLE
 from labtrawl.config.load import defaults, from_words, load
 from labtrawl.config.settings import (
     AuthSocket,
-    Breaker,
     Budget,
     Crawler,
-    Dedup,
-    Flood,
-    Heartbeat,
     Lease,
     Logs,
     Retry,
@@ -27,6 +24,7 @@ from labtrawl.config.settings import (
     restore,
 )
 from labtrawl.config.table import SETTINGS, TABLES, Setting
+from labtrawl.config.talking import Breaker, Dedup, Flood, Heartbeat
 from labtrawl.config.timetable import Timetable
 
 __all__ = [
@@ -35,6 +33,7 @@ __all__ = [
     "TABLES",
     "Account",
     "AuthSocket",
+    "Backup",
     "Breaker",
     "Budget",
     "Crawler",
@@ -44,6 +43,7 @@ __all__ = [
     "Instance",
     "Lease",
     "Logs",
+    "Notices",
     "Retry",
     "Scope",
     "Segment",

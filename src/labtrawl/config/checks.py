@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from cronsim import CronSim, CronSimError
 
+from labtrawl.config.checks_care import check_care
 from labtrawl.config.connections import Account, Instance
 from labtrawl.config.settings import Settings
 from labtrawl.domain.credential import Secret
@@ -44,6 +45,7 @@ def check(settings: Settings) -> None:
     _check_environment(settings)
     _check_quiet_hours("budget.quiet_hours", settings.budget.quiet_hours)
     _check_cron(settings.schedule.cron)
+    check_care(settings, ENCRYPTED)
     _check_instances(settings.instances)
     for account in settings.accounts:
         _check_account(account, {each.name: each for each in settings.instances})

@@ -7,7 +7,7 @@ checkpoint and give itself back.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -16,10 +16,12 @@ import msgspec
 from labtrawl import logs
 from labtrawl.clock import Clock
 from labtrawl.domain.credential import Secret
+from labtrawl.domain.traffic import Traffic
 from labtrawl.errors import BadMessage, LeaseLost, ProtocolError, StoreError
 from labtrawl.protocol.client import DirectCommunicationClient
 from labtrawl.protocol.messages import (
     Command,
+    EndpointTraffic,
     Envelope,
     Heartbeat,
     Holding,
@@ -103,6 +105,9 @@ class Engine:
     token_of: Callable[[Task], Secret] = token_in
     # How many requests may be under way at once by now.
     concurrency: Callable[[], int] = lambda: 0
+    # What it cost so far, by endpoint, and how many requests were sent again.
+    traffic: Callable[[], Mapping[str, Traffic]] = dict
+    retries: Callable[[], int] = lambda: 0
     running: dict[str, Running] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
@@ -343,7 +348,20 @@ class Engine:
             breaker_opened=self.client.circuit_opened,
             queued=self.client.unsent,
             dropped=self.client.dropped,
+            max_jobs=self.pace.jobs,
+            retries=self.retries(),
+            traffic={name: _told(one) for name, one in self.traffic().items()},
         )
+
+
+def _told(one: Traffic) -> EndpointTraffic:
+    return EndpointTraffic(
+        requests=one.requests,
+        limited=one.limited,
+        failed=one.failed,
+        bytes=one.bytes,
+        latency=dict(one.latency),
+    )
 
 
 def _decode(decoder: msgspec.json.Decoder[T], answer: Envelope) -> T:

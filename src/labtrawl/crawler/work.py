@@ -73,6 +73,7 @@ class Worker:
     ask: Ask
     _tallies: dict[str, Tally] = field(default_factory=dict)
     _finished: int = 0
+    _retried: int = 0
     # What each GitLab was found to be able to, by its URL and for whom.
     _learnt: dict[tuple[str, str], Learnt] = field(default_factory=dict)
     _folders: Folders = field(default_factory=Folders)
@@ -81,6 +82,10 @@ class Worker:
     def requests(self) -> int:
         """Return how many requests went out so far."""
         return self._finished + sum(tally.requests for tally in self._tallies.values())
+
+    def retries(self) -> int:
+        """Return how many of them were sent again, because GitLab failed or asked to wait."""
+        return self._retried + sum(tally.retries for tally in self._tallies.values())
 
     async def run(self, running: Running) -> None:
         """Run one task to its end; an unforeseen fault ends this job, never its neighbours."""
@@ -98,7 +103,9 @@ class Worker:
             figures = Figures(requests=tally.requests, retries=tally.retries)
             await line.fail(line.failure(said, reason, False, None, figures))
         finally:
-            self._finished += self._tallies.pop(task.task_id).requests
+            ended = self._tallies.pop(task.task_id)
+            self._finished += ended.requests
+            self._retried += ended.retries
 
     def _line(self, running: Running) -> Line:
         task = running.task

@@ -9,12 +9,14 @@ raises never holds the value of a header that was sent.
 
 from labtrawl.http.addresses import AddressRefused
 from labtrawl.http.door import Answer, Http, Resolve, open_http
+from labtrawl.http.gate import Heard
 from labtrawl.http.origin import Limits, Origin
 from labtrawl.http.route import canonical_url
 
 __all__ = [
     "AddressRefused",
     "Answer",
+    "Heard",
     "Http",
     "Limits",
     "Origin",

@@ -18,23 +18,21 @@ class Passage:
     length: int = 0
 
 
-Heard = Callable[[str, Passage, float], None]
-"""Hears of a request that came to its end: its path, what came of it, and how many seconds it took.
+Heard = Callable[[str, int, int, float], None]
+"""Hears of a request that came to its end: path, status, length of the answer (bytes), seconds.
 
-Its turn is not waited for in these; a `status` of 0 is no answer at all.
+The seconds begin with its turn; a status of 0 is no answer at all.
 """
 
 
-def nobody(_path: str, _passage: Passage, _seconds: float) -> None:
+def nobody(_path: str, _status: int, _length: int, _seconds: float) -> None:
     """Hear nothing."""
 
 
 class Gate:
     """The turns of one origin's requests."""
 
-    def __init__(
-        self, pace: Pace, monotonic: Callable[[], float], heard: Heard = nobody
-    ) -> None:
+    def __init__(self, pace: Pace, monotonic: Callable[[], float], heard: Heard = nobody) -> None:
         self._pace = pace
         self._monotonic = monotonic
         self._heard = heard
@@ -61,7 +59,7 @@ class Gate:
             if is_known:
                 now = self._monotonic()
                 self._pace.end(path, began_at, now, is_trouble, passage.length)
-                self._heard(path, passage, now - began_at)
+                self._heard(path, passage.status, passage.length, now - began_at)
             else:
                 self._pace.leave()
             self._call_next()

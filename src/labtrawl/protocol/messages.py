@@ -101,6 +101,16 @@ class Rejected(Record, frozen=True, kw_only=True):
     retryable: bool = False
 
 
+class EndpointTraffic(Record, frozen=True, kw_only=True):
+    """What a crawler asked of one endpoint since it began; `latency` as `domain.traffic` counts it."""
+
+    requests: int = 0
+    limited: int = 0
+    failed: int = 0
+    bytes: int = 0
+    latency: dict[int, int] = {}
+
+
 class Heartbeat(Record, frozen=True, kw_only=True):
     """A sign of life with a few figures."""
 
@@ -118,6 +128,10 @@ class Heartbeat(Record, frozen=True, kw_only=True):
     breaker_opened: int = 0
     queued: int = 0
     dropped: int = 0
+    # How many jobs it reads at once, and what GitLab was asked since it began: counts only grow.
+    max_jobs: int = 0
+    retries: int = 0
+    traffic: dict[str, EndpointTraffic] = {}
 
 
 class RequestJobs(Record, frozen=True, kw_only=True):

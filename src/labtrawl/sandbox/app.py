@@ -49,7 +49,7 @@ class App:
     def __init__(self, world: World, base: str, options: Options) -> None:
         self._shelf = Shelf(world, base, enterprise=options.enterprise)
         self._base = base
-        self._provider = Provider(world, options.applications, options.expires_in)
+        self._provider = Provider(world, options.applications, options.expires_in, issuer=base)
         self._gatekeeper = Gatekeeper(self._shelf, self._provider)
         self._router = Router(TABLE)
         self._options = options

@@ -3,7 +3,7 @@
 Entered by `routes_oauth`, by the gatekeeper and through ``/-/sandbox/oauth``. Rules and words as
 GitLab 19.3 has them: doc/api/oauth2.md, config/initializers/doorkeeper.rb,
 config/locales/doorkeeper.en.yml, spec/requests/oauth/flows/authorization_code_spec.rb. The device
-flow is off, and no ID token is made.
+flow is off. Who asks for the scope ``openid`` is given an ID token too.
 """
 
 import base64
@@ -15,11 +15,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from labtrawl.sandbox.id_tokens import LIFE_SECONDS, signer
 from labtrawl.sandbox.model import Account, World
 from labtrawl.sandbox.wire import Refused
 
@@ -66,10 +68,14 @@ APPLICATIONS = (
 
 
 class Rules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What ``POST /-/sandbox/oauth`` may change; None leaves it."""
+    """What ``POST /-/sandbox/oauth`` may change; None leaves it.
+
+    `claims` take the place of those of every ID token and every ``userinfo``: a GitLab that lies.
+    """
 
     expires_in: int | None = None
     applications: tuple[Application, ...] = ()
+    claims: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,7 @@ class Code:
     scope: str
     challenge: str
     created_at: float
+    nonce: str = ""
 
 
 @dataclass(slots=True)
@@ -108,11 +115,14 @@ class Provider:
         applications: tuple[Application, ...],
         expires_in: int,
         now: Callable[[], float] = time.time,
+        issuer: str = "",
     ) -> None:
         self._users = {account.username: account for account in world.accounts}
         self._applications = {each.client_id: each for each in applications}
         self._expires_in = expires_in
         self._now = now
+        self._issuer = issuer
+        self._claims: dict[str, Any] = {}
         self._codes: dict[str, Code] = {}
         self._grants: dict[str, Grant] = {}
         self._renewable: dict[str, Grant] = {}
@@ -127,6 +137,7 @@ class Provider:
         """Take other rules for what comes from now on."""
         self._expires_in = rules.expires_in or self._expires_in
         self._applications |= {each.client_id: each for each in rules.applications}
+        self._claims = self._claims if rules.claims is None else rules.claims
 
     def count(self, grant_type: str, status: int) -> None:
         """Count one request for a token."""
@@ -175,6 +186,7 @@ class Provider:
             query["scope"],
             query.get("code_challenge", ""),
             self._now(),
+            query.get("nonce", ""),
         )
         return code
 
@@ -221,6 +233,35 @@ class Provider:
             "created_at": int(grant.created_at),
         }
 
+    def user_facts(self, token: str) -> dict[str, object]:
+        """``GET /oauth/userinfo``. Raises Refused (401, 403)."""
+        self.token_facts(token)
+        account = self._grants[token].account
+        if "openid" not in self._grants[token].scope.split():
+            raise Refused(403, {"error": "insufficient_scope", "scope": "openid"})
+        name = account.username
+        facts = {"sub": str(account.user_id), "nickname": name, "preferred_username": name}
+        return facts | {"profile": f"{self._issuer}/{name}"} | self._claims
+
+    def _id_token(
+        self, application: Application, account: Account, scope: str, nonce: str
+    ) -> dict[str, object]:
+        """The member of an answer that holds an ID token, where one was asked for."""
+        if "openid" not in scope.split():
+            return {}
+        now = int(self._now())
+        claims: dict[str, object] = {
+            "iss": self._issuer,
+            "sub": str(account.user_id),
+            "aud": application.client_id,
+            "exp": now + LIFE_SECONDS,
+            "iat": now,
+            "auth_time": now,
+        }
+        if nonce:
+            claims["nonce"] = nonce
+        return {"id_token": signer().sign(claims | self._claims)}
+
     def _seconds_left(self, grant: Grant) -> float:
         return grant.created_at + grant.expires_in - self._now()
 
@@ -243,7 +284,8 @@ class Provider:
             or not _is_verified(code.challenge, form.get("code_verifier", ""))
         ):
             raise refusal("invalid_grant")
-        return self._hand_out(application, code.account, code.redirect_uri, code.scope)
+        pair = self._hand_out(application, code.account, code.redirect_uri, code.scope)
+        return pair | self._id_token(application, code.account, code.scope, code.nonce)
 
     def _renew(self, application: Application, form: Mapping[str, str]) -> dict[str, object]:
         """The old access and refresh token die at once: GitLab keeps no previous refresh token."""
@@ -256,7 +298,8 @@ class Provider:
         ):
             raise refusal("invalid_grant")
         grant.revoked = True
-        return self._hand_out(application, grant.account, grant.redirect_uri, grant.scope)
+        pair = self._hand_out(application, grant.account, grant.redirect_uri, grant.scope)
+        return pair | self._id_token(application, grant.account, grant.scope, "")
 
     def _hand_out(
         self, application: Application, account: Account, redirect_uri: str, scope: str

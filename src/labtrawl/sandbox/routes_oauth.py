@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 import msgspec
 
 from labtrawl.sandbox.faults import Fault, spoil
+from labtrawl.sandbox.id_tokens import ALGORITHM, signer
 from labtrawl.sandbox.oauth import SCOPES, Provider
 from labtrawl.sandbox.wire import Refused, Reply, Request, json_reply
 
@@ -64,7 +65,9 @@ def _right_answer(
         case "GET", "token/info":
             return json_reply(provider.token_facts(_bearer(request)))
         case "GET", "userinfo":
-            return _userinfo(provider, base, _bearer(request))
+            return json_reply(provider.user_facts(_bearer(request)))
+        case "GET", "discovery/keys":
+            return json_reply(signer().keys())
         case "GET", "discovery":
             return json_reply(_discovery(base))
     # The device flow too: its paths are not there while its flag is off.
@@ -121,23 +124,6 @@ def _bearer(request: Request) -> str:
     return rest.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
 
 
-def _userinfo(provider: Provider, base: str, token: str) -> Reply:
-    provider.token_facts(token)
-    account = provider.account(token)
-    assert account is not None
-    if "openid" not in account.scopes:
-        raise Refused(403, {"error": "insufficient_scope", "scope": "openid"})
-    name = account.username
-    return json_reply(
-        {
-            "sub": str(account.user_id),
-            "nickname": name,
-            "preferred_username": name,
-            "profile": f"{base}/{name}",
-        }
-    )
-
-
 def _discovery(base: str) -> dict[str, object]:
     return {
         "issuer": base,
@@ -145,6 +131,8 @@ def _discovery(base: str) -> dict[str, object]:
         "token_endpoint": f"{base}/oauth/token",
         "revocation_endpoint": f"{base}/oauth/revoke",
         "userinfo_endpoint": f"{base}/oauth/userinfo",
+        "jwks_uri": f"{base}/oauth/discovery/keys",
+        "id_token_signing_alg_values_supported": [ALGORITHM],
         "scopes_supported": list(SCOPES),
         "response_types_supported": ["code"],
         "grant_types_supported": ["authorization_code", "refresh_token"],

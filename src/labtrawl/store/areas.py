@@ -35,14 +35,30 @@ def record(connection: Connection, instance_id: int, found: FoundArea) -> int:
     return area_id
 
 
-def grant(connection: Connection, area_id: int, account_id: int, role: int) -> None:
-    """Record that an account sees an area, with its access level."""
-    connection.exec_driver_sql(
-        "INSERT INTO area_access (area_id, account_id, role, seen_at)"
-        f" VALUES (?, ?, ?, {NOW_MS}) ON CONFLICT (area_id, account_id)"
-        " DO UPDATE SET role = excluded.role, seen_at = excluded.seen_at",
-        (area_id, account_id, role),
-    )
+# In a study an account with consent reads its own area, and by it finds the others.
+GRANT = f"""
+INSERT INTO area_access (area_id, account_id, role, seen_at)
+SELECT CAST(? AS INTEGER), c.id, CAST(? AS INTEGER), {NOW_MS} FROM account AS c
+WHERE c.id = ? AND (c.mode = 'team' OR (c.consent_id IS NOT NULL AND CAST(? AS INTEGER) = 1))
+ON CONFLICT (area_id, account_id) DO UPDATE SET role = excluded.role, seen_at = excluded.seen_at
+"""
+
+
+def grant(
+    connection: Connection, area_id: int, account_id: int, role: int, may_be_read: bool = True
+) -> bool:
+    """Record that an account sees an area, with its access level; say whether it reads it.
+
+    Of an account of a study only what `may_be_read` (see `choices.found`), and with consent only.
+    """
+    values = (area_id, role, account_id, int(may_be_read))
+    return bool(connection.exec_driver_sql(GRANT, values).rowcount)
+
+
+def is_of_study(connection: Connection, account_id: int) -> bool:
+    """Say whether an account is a participant's."""
+    mode = connection.exec_driver_sql("SELECT mode FROM account WHERE id = ?", (account_id,))
+    return bool(mode.scalar() == "study")
 
 
 def seen_again(connection: Connection, area_id: int) -> bool:

@@ -27,7 +27,7 @@ CREATE TABLE account (
 	scopes TEXT DEFAULT '' NOT NULL,
 	token TEXT NOT NULL,
 	state TEXT NOT NULL,
-	verified_at BIGINT NOT NULL, source_sha256 TEXT DEFAULT '' NOT NULL, refresh_token TEXT DEFAULT '' NOT NULL, expires_at BIGINT, renew_at BIGINT, token_version INTEGER DEFAULT '0' NOT NULL, renewal_began_at BIGINT, renewal_refused_at BIGINT,
+	verified_at BIGINT NOT NULL, source_sha256 TEXT DEFAULT '' NOT NULL, refresh_token TEXT DEFAULT '' NOT NULL, expires_at BIGINT, renew_at BIGINT, token_version INTEGER DEFAULT '0' NOT NULL, renewal_began_at BIGINT, renewal_refused_at BIGINT, mode TEXT DEFAULT 'team' NOT NULL CONSTRAINT ck_account_mode CHECK (mode IN ('team', 'study')), consent_id INTEGER CONSTRAINT ck_account_consent CHECK (mode = 'team' OR state <> 'active' OR consent_id IS NOT NULL),
 	CONSTRAINT pk_account PRIMARY KEY (id),
 	CONSTRAINT ck_account_state CHECK (state IN ('active', 'refused')),
 	CONSTRAINT fk_account_instance_id FOREIGN KEY(instance_id) REFERENCES instance (id),
@@ -283,6 +283,184 @@ CREATE TABLE sign_in_attempt (
 	CONSTRAINT pk_sign_in_attempt PRIMARY KEY (state_sha256),
 	CONSTRAINT ck_sign_in_attempt_wish CHECK (wish IN ('take_part', 'operate'))
 );
+CREATE TABLE pinned (
+	id INTEGER NOT NULL,
+	mode TEXT NOT NULL,
+	key_id TEXT DEFAULT '' NOT NULL,
+	basis TEXT DEFAULT '' NOT NULL,
+	pinned_at BIGINT NOT NULL,
+	CONSTRAINT pk_pinned PRIMARY KEY (id),
+	CONSTRAINT ck_pinned_one CHECK (id = 1),
+	CONSTRAINT ck_pinned_mode CHECK (mode IN ('team', 'study'))
+);
+CREATE TABLE consent_text (
+	version INTEGER NOT NULL,
+	title TEXT NOT NULL,
+	body TEXT NOT NULL,
+	until BIGINT NOT NULL,
+	written_at BIGINT NOT NULL,
+	written_by TEXT NOT NULL,
+	CONSTRAINT pk_consent_text PRIMARY KEY (version)
+);
+CREATE TABLE consent_resource (
+	version INTEGER NOT NULL,
+	resource TEXT NOT NULL,
+	CONSTRAINT pk_consent_resource PRIMARY KEY (version, resource),
+	CONSTRAINT fk_consent_resource_version FOREIGN KEY(version) REFERENCES consent_text (version)
+);
+CREATE TABLE consent (
+	id INTEGER NOT NULL,
+	account_id INTEGER NOT NULL,
+	version INTEGER NOT NULL,
+	areas TEXT NOT NULL,
+	until BIGINT NOT NULL,
+	given_at BIGINT NOT NULL,
+	given_by TEXT NOT NULL,
+	ended_at BIGINT,
+	ended_why TEXT,
+	CONSTRAINT pk_consent PRIMARY KEY (id),
+	CONSTRAINT ck_consent_areas CHECK (areas IN ('all', 'chosen')),
+	CONSTRAINT ck_consent_ended_why CHECK (ended_why IN ('withdrawn', 'expired', 'changed', 'new text')),
+	CONSTRAINT ck_consent_ended CHECK ((ended_at IS NULL) = (ended_why IS NULL)),
+	CONSTRAINT fk_consent_account_id FOREIGN KEY(account_id) REFERENCES account (id),
+	CONSTRAINT fk_consent_version FOREIGN KEY(version) REFERENCES consent_text (version)
+);
+CREATE INDEX ix_consent_account_id ON consent (account_id, id);
+CREATE UNIQUE INDEX uq_consent_living ON consent (account_id) WHERE ended_at IS NULL;
+CREATE INDEX ix_consent_until ON consent (until) WHERE ended_at IS NULL;
+CREATE TABLE area_choice (
+	account_id INTEGER NOT NULL,
+	area_id INTEGER NOT NULL,
+	wanted INTEGER,
+	role INTEGER DEFAULT '0' NOT NULL,
+	seen_at BIGINT NOT NULL,
+	chosen_at BIGINT,
+	CONSTRAINT pk_area_choice PRIMARY KEY (account_id, area_id),
+	CONSTRAINT ck_area_choice_wanted CHECK (wanted IN (0, 1)),
+	CONSTRAINT fk_area_choice_account_id FOREIGN KEY(account_id) REFERENCES account (id),
+	CONSTRAINT fk_area_choice_area_id FOREIGN KEY(area_id) REFERENCES area (id)
+);
+CREATE TABLE withheld (
+	area_id INTEGER NOT NULL,
+	resource TEXT NOT NULL,
+	field TEXT NOT NULL,
+	records INTEGER NOT NULL,
+	seen_at BIGINT NOT NULL,
+	CONSTRAINT pk_withheld PRIMARY KEY (area_id, resource, field),
+	CONSTRAINT fk_withheld_area_id FOREIGN KEY(area_id) REFERENCES area (id)
+);
+CREATE INDEX ix_withheld_resource ON withheld (resource, field);
+CREATE TRIGGER pinned_no_delete BEFORE DELETE ON pinned BEGIN SELECT RAISE(ABORT, 'the mode of a data folder stays'); END;
+CREATE TRIGGER pinned_no_return BEFORE UPDATE ON pinned WHEN OLD.mode = 'study' AND (NEW.mode <> 'study' OR NEW.key_id <> OLD.key_id) BEGIN SELECT RAISE(ABORT, 'a data folder never goes from study to team, nor to another key'); END;
+CREATE TRIGGER consent_text_no_update BEFORE UPDATE ON consent_text BEGIN SELECT RAISE(ABORT, 'people agreed to these words'); END;
+CREATE TRIGGER consent_text_no_delete BEFORE DELETE ON consent_text BEGIN SELECT RAISE(ABORT, 'people agreed to these words'); END;
+CREATE TRIGGER consent_resource_no_update BEFORE UPDATE ON consent_resource BEGIN SELECT RAISE(ABORT, 'people agreed to these words'); END;
+CREATE TRIGGER consent_resource_no_delete BEFORE DELETE ON consent_resource BEGIN SELECT RAISE(ABORT, 'people agreed to these words'); END;
+CREATE TRIGGER consent_no_delete BEFORE DELETE ON consent BEGIN SELECT RAISE(ABORT, 'a consent is ended, never removed'); END;
+CREATE TRIGGER consent_only_ends BEFORE UPDATE ON consent WHEN OLD.ended_at IS NOT NULL OR NEW.account_id <> OLD.account_id OR NEW.version <> OLD.version OR NEW.areas <> OLD.areas OR NEW.until <> OLD.until OR NEW.given_at <> OLD.given_at OR NEW.given_by <> OLD.given_by BEGIN SELECT RAISE(ABORT, 'a consent only ever ends'); END;
+CREATE TRIGGER consent_is_used BEFORE UPDATE OF ended_at ON consent WHEN NEW.ended_at IS NOT NULL AND EXISTS (SELECT 1 FROM account WHERE account.consent_id = OLD.id) BEGIN SELECT RAISE(ABORT, 'an account still rests on this consent'); END;
+CREATE TRIGGER account_stays_in_study BEFORE UPDATE OF mode ON account WHEN OLD.mode = 'study' AND NEW.mode <> 'study' BEGIN SELECT RAISE(ABORT, 'an account of a study stays one'); END;
+CREATE TRIGGER account_needs_consent BEFORE UPDATE OF state, mode, consent_id ON account WHEN (NEW.mode = 'study' OR EXISTS (SELECT 1 FROM pinned WHERE mode = 'study')) AND (NEW.state = 'active' OR NEW.consent_id IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM consent WHERE consent.id = NEW.consent_id AND consent.account_id = NEW.id AND consent.ended_at IS NULL) BEGIN SELECT RAISE(ABORT, 'no account of a study is used without a consent that holds'); END;
+CREATE TRIGGER account_begins_unused BEFORE INSERT ON account WHEN EXISTS (SELECT 1 FROM pinned WHERE mode = 'study') AND (NEW.state = 'active' OR NEW.consent_id IS NOT NULL) BEGIN SELECT RAISE(ABORT, 'no account of a study is used without a consent that holds'); END;
+CREATE TRIGGER area_access_needs_consent BEFORE INSERT ON area_access WHEN (SELECT mode FROM account WHERE account.id = NEW.account_id) = 'study' AND NOT
+EXISTS (SELECT 1 FROM account AS c JOIN consent AS k ON k.id = c.consent_id
+  JOIN area AS a ON a.id = NEW.area_id
+  WHERE c.id = NEW.account_id AND c.mode = 'study' AND k.ended_at IS NULL
+  AND (a.kind = 'user' OR 1 = COALESCE(
+    (SELECT h.wanted FROM area_choice AS h JOIN area AS p ON p.id = h.area_id
+     WHERE h.account_id = c.id AND h.wanted IS NOT NULL AND p.instance_id = a.instance_id
+     AND (p.id = a.id OR (p.kind = 'group'
+       AND substr(a.full_path, 1, length(p.full_path) + 1) = p.full_path || '/'))
+     ORDER BY CASE WHEN p.id = a.id THEN 0 ELSE 1 END, length(p.full_path) DESC LIMIT 1),
+    CASE WHEN k.areas = 'all' THEN 1 ELSE 0 END)))
+ BEGIN SELECT RAISE(ABORT, 'no area of a participant is read without consent'); END;
+CREATE TRIGGER area_access_keeps_consent BEFORE UPDATE OF area_id, account_id ON area_access WHEN (SELECT mode FROM account WHERE account.id = NEW.account_id) = 'study' AND NOT
+EXISTS (SELECT 1 FROM account AS c JOIN consent AS k ON k.id = c.consent_id
+  JOIN area AS a ON a.id = NEW.area_id
+  WHERE c.id = NEW.account_id AND c.mode = 'study' AND k.ended_at IS NULL
+  AND (a.kind = 'user' OR 1 = COALESCE(
+    (SELECT h.wanted FROM area_choice AS h JOIN area AS p ON p.id = h.area_id
+     WHERE h.account_id = c.id AND h.wanted IS NOT NULL AND p.instance_id = a.instance_id
+     AND (p.id = a.id OR (p.kind = 'group'
+       AND substr(a.full_path, 1, length(p.full_path) + 1) = p.full_path || '/'))
+     ORDER BY CASE WHEN p.id = a.id THEN 0 ELSE 1 END, length(p.full_path) DESC LIMIT 1),
+    CASE WHEN k.areas = 'all' THEN 1 ELSE 0 END)))
+ BEGIN SELECT RAISE(ABORT, 'no area of a participant is read without consent'); END;
+CREATE TRIGGER job_needs_consent BEFORE INSERT ON job WHEN NEW.resource <> 'discovery' AND EXISTS (SELECT 1 FROM pinned WHERE mode = 'study') AND NOT EXISTS (SELECT 1 FROM consent_resource AS r WHERE r.resource = NEW.resource AND r.version = (SELECT MAX(version) FROM consent_text)) BEGIN SELECT RAISE(IGNORE); END;
+CREATE TRIGGER job_is_asked_for BEFORE UPDATE OF state ON job WHEN OLD.state <> 'running' AND NEW.state = 'queued' AND NEW.resource <> 'discovery' AND EXISTS (SELECT 1 FROM pinned WHERE mode = 'study') AND NOT EXISTS (SELECT 1 FROM consent_resource AS r WHERE r.resource = NEW.resource AND r.version = (SELECT MAX(version) FROM consent_text)) BEGIN SELECT RAISE(IGNORE); END;
+CREATE TRIGGER account_is_of_the_study AFTER INSERT ON account WHEN NEW.mode = 'team' AND EXISTS (SELECT 1 FROM pinned WHERE mode = 'study') BEGIN UPDATE account SET mode = 'study' WHERE id = NEW.id; END;
+CREATE TRIGGER account_loses_access AFTER UPDATE OF consent_id ON account WHEN NEW.mode = 'study' AND NEW.consent_id IS NULL BEGIN DELETE FROM area_access WHERE account_id = NEW.id; END;
+CREATE TRIGGER area_choice_takes_access AFTER UPDATE OF wanted ON area_choice WHEN NEW.wanted = 0 BEGIN DELETE FROM area_access WHERE account_id = NEW.account_id AND area_id = NEW.area_id; END;
+CREATE TRIGGER area_choice_takes_new_access AFTER INSERT ON area_choice WHEN NEW.wanted = 0 BEGIN DELETE FROM area_access WHERE account_id = NEW.account_id AND area_id = NEW.area_id; END;
+CREATE TABLE operation (
+	id INTEGER NOT NULL,
+	action TEXT NOT NULL,
+	wanted TEXT NOT NULL,
+	value INTEGER,
+	because TEXT NOT NULL,
+	who TEXT NOT NULL,
+	state TEXT DEFAULT 'running' NOT NULL,
+	expected INTEGER NOT NULL,
+	expected_more INTEGER DEFAULT '0' NOT NULL,
+	looked_id BIGINT DEFAULT '0' NOT NULL,
+	last_id BIGINT NOT NULL,
+	matching INTEGER DEFAULT '0' NOT NULL,
+	done INTEGER DEFAULT '0' NOT NULL,
+	skipped TEXT DEFAULT '{}' NOT NULL,
+	ended_by TEXT DEFAULT '' NOT NULL,
+	created_at BIGINT NOT NULL,
+	updated_at BIGINT NOT NULL,
+	ended_at BIGINT,
+	CONSTRAINT pk_operation PRIMARY KEY (id),
+	CONSTRAINT ck_operation_action CHECK (action IN ('retry', 'pause', 'resume', 'cancel', 'priority')),
+	CONSTRAINT ck_operation_state CHECK (state IN ('running', 'stopped', 'completed')),
+	CONSTRAINT ck_operation_ended CHECK ((state = 'running') = (ended_at IS NULL)),
+	CONSTRAINT ck_operation_value CHECK ((action = 'priority') = (value IS NOT NULL))
+);
+CREATE INDEX ix_operation_running ON operation (id) WHERE state = 'running';
+CREATE TABLE attempt (
+	job_id INTEGER NOT NULL,
+	fence INTEGER NOT NULL,
+	holder TEXT NOT NULL,
+	account_id INTEGER,
+	began_at BIGINT NOT NULL,
+	ended_at BIGINT,
+	outcome TEXT,
+	reason TEXT,
+	message TEXT,
+	requests INTEGER DEFAULT '0' NOT NULL,
+	CONSTRAINT pk_attempt PRIMARY KEY (job_id, fence),
+	CONSTRAINT ck_attempt_ended CHECK ((ended_at IS NULL) = (outcome IS NULL)),
+	CONSTRAINT fk_attempt_job_id FOREIGN KEY(job_id) REFERENCES job (id),
+	CONSTRAINT fk_attempt_account_id FOREIGN KEY(account_id) REFERENCES account (id)
+)
+ WITHOUT ROWID
+
+;
+CREATE TRIGGER attempt_begins AFTER UPDATE OF state ON job WHEN NEW.state = 'running' AND OLD.state <> 'running'
+BEGIN
+  INSERT INTO attempt (job_id, fence, holder, account_id, began_at)
+  VALUES (NEW.id, NEW.fence, NEW.lease_holder, NEW.account_id, NEW.updated_at)
+  ON CONFLICT (job_id, fence) DO NOTHING;
+  DELETE FROM attempt WHERE job_id = NEW.id AND fence <= NEW.fence - 10;
+END;
+CREATE TRIGGER attempt_ends AFTER UPDATE OF state ON job WHEN OLD.state = 'running' AND NEW.state <> 'running'
+BEGIN
+  UPDATE attempt SET ended_at = NEW.updated_at, outcome = NEW.state,
+    reason = COALESCE(NEW.error_reason, NEW.hold_reason),
+    message = CASE WHEN NEW.state = 'failed' OR NEW.run_after IS NOT NULL
+      OR COALESCE(NEW.error_message, '') <> COALESCE(OLD.error_message, '')
+      THEN NEW.error_message END,
+    requests = NEW.requests - NEW.earlier_requests
+  WHERE job_id = NEW.id AND fence = NEW.fence;
+END;
+CREATE INDEX ix_job_account ON job (account_id, id) WHERE account_id IS NOT NULL;
+CREATE INDEX ix_job_hold_reason ON job (hold_reason, id) WHERE hold_reason IS NOT NULL;
+CREATE INDEX ix_job_error_reason ON job (error_reason, id) WHERE error_reason IS NOT NULL;
+CREATE INDEX ix_job_held_change ON job (change, id) WHERE hold_reason IS NOT NULL;
+CREATE INDEX ix_job_failed_change ON job (change, id) WHERE error_reason IS NOT NULL;
+CREATE INDEX ix_job_priority ON job (priority DESC, id) WHERE finished_at IS NULL;
+CREATE INDEX ix_job_duration ON job (finished_at - started_at, id) WHERE finished_at IS NOT NULL;
 CREATE TABLE sample (
 	grain TEXT NOT NULL,
 	at BIGINT NOT NULL,

@@ -108,7 +108,7 @@ def due(connection: Connection, limit: int = 50) -> list[Delivery]:
         " LIMIT ?",
         (limit,),
     ).all()
-    return [Delivery(*row[:4], Notice(*row[4:])) for row in rows]
+    return [Delivery(row[0], row[1], row[2], row[3], Notice(*row[4:])) for row in rows]
 
 
 def sent(connection: Connection, delivery: Delivery, result: str) -> None:
@@ -116,9 +116,7 @@ def sent(connection: Connection, delivery: Delivery, result: str) -> None:
     _tried(connection, delivery, "sent", None, result)
 
 
-def not_sent(
-    connection: Connection, delivery: Delivery, result: str, again_ms: int | None
-) -> None:
+def not_sent(connection: Connection, delivery: Delivery, result: str, again_ms: int | None) -> None:
     """Note a failure; the next try is after `again_ms`, or never where that is None."""
     _tried(connection, delivery, "failed" if again_ms is None else "queued", again_ms, result)
 
@@ -157,7 +155,7 @@ def newest(connection: Connection, limit: int, before: int | None = None) -> lis
         (found[-1][0], found[0][0]),
     ).all():
         deliveries.setdefault(row[0], []).append(DeliveryRow(*row[1:]))
-    return [NoticeRow(*row, tuple(deliveries.get(row[0], ()))) for row in found]
+    return [NoticeRow(*(*row, tuple(deliveries.get(row[0], ())))) for row in found]
 
 
 def forget(connection: Connection, keep_days: int) -> int:

@@ -27,18 +27,30 @@ from labtrawl.store.schema_notices import (
     share_mark,
     stop_request,
 )
+from labtrawl.store.schema_consent import (
+    area_choice,
+    consent,
+    consent_resource,
+    consent_text,
+    pinned,
+    withheld,
+)
+from labtrawl.store.schema_operations import add_job_indexes, attempt, operation
 from labtrawl.store.schema_people import admin_link, person, session, sign_in_attempt
 from labtrawl.store.schema_samples import sample
 from labtrawl.store.schema_visits import ledger_window, metadata, retired, visit
 
 __all__ = [
     "admin_link",
+    "attempt",
     "backup",
     "delivery",
     "ledger_window",
     "metadata",
     "notice",
+    "operation",
     "person",
+    "pinned",
     "retired",
     "sample",
     "seen_fields",
@@ -48,6 +60,7 @@ __all__ = [
     "sign_in_attempt",
     "stop_request",
     "visit",
+    "withheld",
 ]
 
 # SQLite's integers are wide whatever they are called. Every progress is a change, and GitLab
@@ -90,9 +103,15 @@ account = Table(
     Column("renewal_refused_at", BigInteger),
     Column("state", Text, nullable=False),
     Column("verified_at", BigInteger, nullable=False),
+    # As the data folder's; a trigger keeps both the same.
+    Column("mode", Text, nullable=False, server_default="team"),
+    # What an account of a study rests on; triggers look whether that consent holds.
+    Column("consent_id", Integer),
     # One account is one GitLab user, whatever it is called today.
     UniqueConstraint("instance_id", "gitlab_user_id"),
     CheckConstraint("state IN ('active', 'refused')", name="state"),
+    CheckConstraint("mode IN ('team', 'study')", name="mode"),
+    CheckConstraint("mode = 'team' OR state <> 'active' OR consent_id IS NOT NULL", name="consent"),
 )
 
 area = Table(
@@ -236,6 +255,7 @@ Index(
     sqlite_where=text(RUNNING),
     postgresql_where=text(RUNNING),
 )
+add_job_indexes(job)
 
 segment = Table(
     "segment",

@@ -48,6 +48,9 @@ TWINNED: dict[tuple[str, str], Audience] = {
     ("POST", "/areas/{area_id}/refill"): PAGES,
     ("GET", "/coverage"): PAGES,
     ("POST", "/coverage/refill"): PAGES,
+    ("GET", "/supervisor"): PAGES,
+    ("POST", "/supervisor/restart"): ADMINS,
+    ("GET", "/logs"): PAGES,
 }
 """Pages and actions with a JSON twin (`website/twins.py`), and who may use both."""
 
@@ -62,7 +65,7 @@ ALONE: dict[tuple[str, str], Audience] = {
     ("GET", "/jobs"): PAGES,
     ("GET", "/jobs/{job_id}"): PAGES,
     ("POST", "/jobs/{job_id}/retry"): PAGES,
-    ("GET", "/live"): PAGES,
+    ("GET", "/live"): SIGNED_IN,
     ("GET", "/settings"): ADMINS,
     ("POST", "/settings/apply"): ADMINS,
     ("POST", "/settings/{setting}"): ADMINS,
@@ -89,6 +92,9 @@ ALONE: dict[tuple[str, str], Audience] = {
     ("GET", "/api/admin/statistics"): READS,
     ("GET", "/api/admin/health"): READS,
     ("GET", "/api/openapi.json"): READS,
+    ("GET", "/supervisor/live"): PAGES,
+    ("GET", "/logs/live"): PAGES,
+    ("GET", "/logs/download"): PAGES,
 }
 
 

@@ -77,6 +77,11 @@ def live_overview_address(since: int) -> str:
     return _address("/live", {"view": "overview", "since": since})
 
 
+def live_page_address(commits: int) -> str:
+    """Return the address of the stream of a page that asks for itself again."""
+    return _address("/live", {"view": "page", "since": commits})
+
+
 @dataclass(frozen=True, slots=True)
 class Pager:
     """The addresses around a page of areas; None where there is no more."""

@@ -21,9 +21,11 @@ from labtrawl.website.pages import (
     job,
     jobs,
     live,
+    logs,
     overview,
     settings,
     sign_in,
+    supervisor,
 )
 from labtrawl.website.render import Renderer
 from labtrawl.website.security import Guard
@@ -55,7 +57,7 @@ def build(site: Site) -> Website:
     failures = Failures(renderer)
     app = _app(desk, failures)
     health.add(app, desk, shipped)
-    for part in (sign_in, overview, jobs, job, areas, coverage, live, settings):
+    for part in (sign_in, overview, jobs, job, areas, coverage, live, settings, supervisor, logs):
         part.add(app, desk)
     doors.add(app, desk)
     access.check(app)

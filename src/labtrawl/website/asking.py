@@ -31,6 +31,7 @@ MaybeState = Annotated[JobState | None, Blank]
 MaybeKind = Annotated[AreaKind | None, Blank]
 Word = Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_]*$")]
 SettingName = Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_.]*$")]
+ProgramName = Annotated[str, Field(pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.-]{0,63})?$")]
 PathPart = Annotated[str, BeforeValidator(_stripped), Field(max_length=255)]
 # As many as a page shows, with commas between them.
 Ids = Annotated[str, Field(pattern=r"^([0-9]{1,18}(,[0-9]{1,18}){0,199})?$")]

@@ -14,9 +14,9 @@ TYPES = {
     "txt": "text/plain; charset=utf-8",
 }
 SMALL = 500
-# One file: htmx starts as soon as its own file has run, and would miss an extension that came later.
+# One file, one request. The streams are a file of their own too, for the worker that pages share.
 BUNDLE = "live.js"
-BUNDLED = ("vendor/htmx.js", "vendor/hx-sse.js", "app.js")
+BUNDLED = ("vendor/htmx.js", "streams.js", "app.js")
 
 
 @dataclass(frozen=True, slots=True)

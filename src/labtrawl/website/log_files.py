@@ -213,17 +213,11 @@ def _end_of(files: Sequence[Path]) -> tuple[int, int]:
 def _since(
     files: Sequence[Path], name: str, place: tuple[int, int]
 ) -> tuple[list[LogLine], tuple[int, int]]:
-    """Return the lines after a place, in at most one file more than it is in, and the next place."""
-    unread = []
-    for path in files:
-        with path.open("rb") as file:
-            inode = os.fstat(file.fileno()).st_ino
-            file.seek(place[1] if inode == place[0] else 0)
-            offset = file.tell()
-            data = file.read(READ_ON_BYTES)
-        unread.append((inode, offset, data))
-        if inode == place[0]:
-            break
+    """Return the lines after a place and the place after them; a part at a time where they are many."""
+    try:
+        unread = list(_unread(files, place))
+    except FileNotFoundError:  # it moved aside meanwhile: the next round has it
+        return [], place
     lines: list[LogLine] = []
     for inode, offset, data in reversed(unread):
         complete = data[: data.rfind(b"\n") + 1]
@@ -232,6 +226,20 @@ def _since(
         if len(data) == READ_ON_BYTES:
             break
     return lines, place
+
+
+def _unread(
+    files: Sequence[Path], place: tuple[int, int]
+) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (inode, offset, bytes) of what lies after a place, file by file, the newest first."""
+    for path in files:
+        with path.open("rb") as file:
+            inode = os.fstat(file.fileno()).st_ino
+            is_last = inode == place[0]
+            offset = file.seek(place[1] if is_last else 0)
+            yield inode, offset, file.read(READ_ON_BYTES)
+        if is_last:
+            return
 
 
 def _place(places: Mapping[str, tuple[int, int]]) -> str:

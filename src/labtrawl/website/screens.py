@@ -1,14 +1,15 @@
 """From what changed to the parts of pages that show it; each part is rendered once for all."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from labtrawl.store.pages.jobs import JobFilter
 from labtrawl.store.pages.live import JobsView, JobView, Reading, View, any_state
 from labtrawl.website.addresses import jobs_address
 from labtrawl.website.figures import Overview
 from labtrawl.website.render import Renderer
 
-# (the element's selector, its new HTML)
-Part = tuple[str, str]
+# (the element's selector, the lines of an event that morph it)
+Part = tuple[str, bytes]
 
 
 class Screens:
@@ -17,21 +18,33 @@ class Screens:
     def __init__(self, renderer: Renderer, reading: Reading) -> None:
         self._renderer = renderer
         self._reading = reading
-        self._overview = ""
-        self._rows: dict[int, str] = {}
+        self._overview = b""
+        self._rows: dict[int, bytes] = {}
+        self._facets: dict[JobFilter, bytes] = {}
+        self._parts: dict[tuple[View, int], Sequence[Part]] = {}
+
+    @property
+    def top(self) -> int:
+        """The newest change of the reading."""
+        return self._reading.top
 
     def add_overview(self, overview: Overview) -> None:
         """Render the overview for all who look at it."""
-        self._overview = self._renderer.part("_overview.html", "overview", overview)
+        self._overview = self._part("#overview", "_overview.html", "overview", overview)
 
-    def of(self, view: View, since: int) -> Iterator[Part]:
-        """Return the parts of a view that changed after `since`."""
+    def of(self, view: View, since: int) -> Sequence[Part]:
+        """Return the parts of a view that changed after `since`; found once for all who share it."""
+        if (view, since) not in self._parts:
+            self._parts[view, since] = tuple(self._changed(view, since))
+        return self._parts[view, since]
+
+    def _changed(self, view: View, since: int) -> Iterator[Part]:
         if isinstance(view, JobsView):
             yield from self._changed_rows(view, since)
             yield from self._list(view)
         elif isinstance(view, JobView):
             if (detail := self._reading.details.get(view)) is not None:
-                yield "#job", self._renderer.part("_job.html", "job", detail)
+                yield "#job", self._part("#job", "_job.html", "job", detail)
         else:
             yield "#overview", self._overview
 
@@ -41,28 +54,55 @@ class Screens:
             if row is not None and row.change > since:
                 yield f"#job-{job_id}", self._row(job_id)
 
-    def _row(self, job_id: int) -> str:
+    def _row(self, job_id: int) -> bytes:
         if job_id not in self._rows:
             row = self._reading.rows[job_id]
-            self._rows[job_id] = self._renderer.part("_jobs.html", "row", row)
+            self._rows[job_id] = self._part(f"#job-{job_id}", "_jobs.html", "row", row)
         return self._rows[job_id]
 
     def _list(self, view: JobsView) -> Iterator[Part]:
-        counts = self._reading.facets.get(any_state(view.wanted))
-        if counts is not None:
-            yield "#facets", self._renderer.part("_jobs.html", "facets", view.wanted, counts)
+        if any_state(view.wanted) in self._reading.facets:
+            yield "#facets", self._counts(view.wanted)
         if view.is_first and view.wanted in self._reading.first_ids:
             fresh = set(self._reading.first_ids[view.wanted]) - set(view.ids)
             address = jobs_address(view.wanted)
-            yield "#fresh", self._renderer.part("_jobs.html", "fresh", len(fresh), address)
+            yield "#fresh", self._part("#fresh", "_jobs.html", "fresh", len(fresh), address)
+
+    def _counts(self, wanted: JobFilter) -> bytes:
+        if wanted not in self._facets:
+            counts = self._reading.facets[any_state(wanted)]
+            self._facets[wanted] = self._part("#facets", "_jobs.html", "facets", wanted, counts)
+        return self._facets[wanted]
+
+    def _part(self, target: str, template: str, macro: str, *values: object) -> bytes:
+        html = self._renderer.part(template, macro, *values)
+        return _lines(f'<hx-partial hx-target="{target}" hx-swap="outerMorph">{html}</hx-partial>')
 
 
-def message(change: int, parts: Mapping[str, str]) -> bytes:
-    """Write one server-sent event that morphs each part in place; its id is the change."""
-    partials = (
-        f'<hx-partial hx-target="{target}" hx-swap="outerMorph">{html}</hx-partial>'
-        for target, html in parts.items()
-    )
-    text = "\n".join(partials).replace("\r\n", "\n").replace("\r", "\n")
-    lines = "\n".join(f"data: {line}" for line in text.split("\n"))
-    return f"id: {change}\n{lines}\n\n".encode()
+def changed_page(commits: int) -> bytes:
+    """Return the lines that tell a page to ask for itself again."""
+    return _lines(str(commits))
+
+
+def _lines(text: str) -> bytes:
+    """Return a text as lines of an event: each is announced (HTML, 9.2.6)."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return "".join(f"data: {line}\n" for line in lines).encode()
+
+
+def message(change: int, pages: Mapping[str, Sequence[bytes]]) -> bytes:
+    """Write what waits for each page as a server-sent event that is named by the page's key.
+
+    The last one carries the change: who got only some of them is given all again.
+    """
+    events = [
+        (f"event: {key}\n".encode() if key else b"") + b"".join(parts)
+        for key, parts in pages.items()
+    ]
+    events[-1] += f"id: {change}\n".encode()
+    return b"\n".join(events) + b"\n"
+
+
+def ended(keys: Sequence[str]) -> bytes:
+    """Write that these pages are told nothing more."""
+    return f"event: ended\ndata: {' '.join(keys)}\n\n".encode()

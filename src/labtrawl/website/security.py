@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labtrawl.errors import LabtrawlError
@@ -20,6 +21,7 @@ POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
+        "worker-src 'self'",
         "style-src 'self'",
         "img-src 'self' data:",
         "connect-src 'self'",
@@ -42,9 +44,9 @@ TRUSTED_SITES = frozenset({"same-origin", "none"})
 WARNING = '299 labtrawl "An API token is the least secure way in; prefer the socket, or a session."'
 
 NOT_FOR_YOU = "This is not for {who}. Ask an admin if you need it."
-PARTICIPANT = (
-    "Your pages are not there yet: signed in as a participant, all you can do here is sign out."
-)
+FOR_OPERATORS = "This is for those who run labtrawl. Yours is all below “My areas”."
+HOME = "/"
+OWN_HOME = "/me"
 
 
 def is_own_request(request: HTTPConnection, base_url: str) -> bool:
@@ -119,6 +121,8 @@ class Guard:
         refusal = self._refusal(asked)
         if refusal is None:
             await self._app(asked.request.scope, receive, send)
+        elif Who.PARTICIPANT in asked.visitor.roles and asked.route == ("GET", HOME):
+            await _send_answer(asked, RedirectResponse(OWN_HOME, 303), receive, send)
         else:
             answer = self._failures.answer(asked.request, refusal)
             await _send_answer(asked, answer, receive, send)
@@ -148,7 +152,7 @@ class Guard:
 
 def _not_for(visitor: Visitor) -> Failure:
     if Who.PARTICIPANT in visitor.roles:
-        return Failure(403, "no_pages_yet", "Not for participants", PARTICIPANT)
+        return Failure(403, "not_allowed", "Not for participants", FOR_OPERATORS)
     who = " and ".join(sorted(_called(role) for role in visitor.roles)) or "this token"
     return Failure(403, "not_allowed", "Not for you", NOT_FOR_YOU.format(who=who))
 

@@ -1,7 +1,7 @@
 """What the cli hands to the website: values and questions, no objects of other rooms but the store."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from labtrawl.protocol.exchange import Exchange
 from labtrawl.protocol.messages import Heartbeat, Register
 from labtrawl.store.audit import Keys
 from labtrawl.store.engine import Store
+from labtrawl.website.programs import Alone, Programs
 from labtrawl.website.sheet import SettingsDesk
 
 
@@ -75,6 +76,8 @@ class Site:
     sockets: Mapping[str, Path]
     """The sockets that other programs reach the website by, by what they are for."""
     settings: SettingsDesk
+    programs: Programs = field(default_factory=Alone)
+    """What the supervisor keeps."""
     name: str = "copilot-study"
     """The website's name on the wire."""
     heartbeat_seconds: float = 5.0

@@ -22,7 +22,7 @@ def changed(settings: Settings, row: Setting) -> Settings:
     if get_origin(kind) is Literal:
         another = next(each for each in get_args(kind) if each != value)
     elif isinstance(value, int | float):
-        another = value + 1 if isinstance(value, int) or value >= 1 else value * 0.9
+        another = value * 0.9 if isinstance(value, float) and 0 < value < 1 else value + 1
     elif isinstance(value, str):
         another = "somebody"
     table, _, last = row.name.rpartition(".")

@@ -20,5 +20,5 @@ def test_vendored_files_are_those_of_the_lock(repository: Path) -> None:
 
 def test_script_of_the_pages_holds_its_parts_in_order() -> None:
     shipped = load()
-    parts = (shipped[name].content for name in ("vendor/htmx.js", "vendor/hx-sse.js", "app.js"))
+    parts = (shipped[name].content for name in ("vendor/htmx.js", "streams.js", "app.js"))
     assert shipped["live.js"].content == b";\n".join(parts)

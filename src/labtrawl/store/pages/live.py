@@ -41,7 +41,12 @@ class OverviewView:
     """The overview; its figures are read apart."""
 
 
-View = JobsView | JobView | OverviewView
+@dataclass(frozen=True, slots=True)
+class PageView:
+    """A page that asks for itself again after something was committed, whatever it was."""
+
+
+View = JobsView | JobView | OverviewView | PageView
 
 
 @dataclass(frozen=True, slots=True)

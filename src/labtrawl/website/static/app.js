@@ -1,19 +1,81 @@
 "use strict";
-// What the pages' own words cannot say: whether the stream of this page is open.
-// Everything else is HTML from the server; without this file every page still works.
+// What the pages' own words cannot say: what changed comes by the stream that all pages share
+// (streams.js). Everything else is HTML from the server; without this file every page still works.
 (() => {
-  const say = (state, text) => {
+  const WORDS = {
+    on: "Live",
+    off: "Connection lost, trying again …",
+    ended: "No longer live: reload the page",
+  };
+  // A page that is younger would be refused again: it is not loaded in circles.
+  const YOUNG_MS = 2000;
+
+  let port = null;
+  let watched = "";
+  let last = "";
+  let number = 0;
+  let since = 0;
+
+  const say = (state) => {
     const place = document.getElementById("live-state");
     if (!place) return;
     place.className = `live-state ${state}`;
-    place.textContent = text;
+    place.textContent = WORDS[state];
   };
-  document.addEventListener("htmx:sse:after:connection", () => say("on", "Live"));
-  document.addEventListener("htmx:sse:error", (event) => {
-    if (event.detail.status === 401) location.reload();
-    else say("off", "Connection lost, trying again …");
-  });
-  document.addEventListener("htmx:sse:close", (event) => {
-    if (event.detail.reason === "message") location.reload();
-  });
+
+  const connect = (worker) => {
+    if (port) return;
+    try {
+      port = new SharedWorker(worker).port;
+    } catch {
+      const channel = new MessageChannel();
+      window.watchHere(channel.port1);
+      port = channel.port2;
+    }
+    port.onmessage = ({ data }) => hear(data);
+  };
+
+  const hear = (told) => {
+    const place = document.getElementById("live");
+    if (!place || told.number !== number) return;
+    if (told.since) since = told.since;
+    if (told.state === "ended" && performance.now() > YOUNG_MS) location.reload();
+    else if (told.state) say(told.state);
+    else if (place.dataset.part) refresh(place);
+    else htmx.swap({ sourceElement: place, target: place, text: told.html, swap: "none swapEmpty:false" });
+  };
+
+  const refresh = async (place) => {
+    const part = place.dataset.part;
+    const response = await fetch(location.href);
+    if (!response.ok) return;
+    const text = await response.text();
+    htmx.swap({ sourceElement: place, target: part, select: part, text, swap: "outerMorph" });
+  };
+
+  // A page that nobody sees watches nothing; seen again, it is told what it missed.
+  const look = () => {
+    const place = document.getElementById("live");
+    const address = place && !document.hidden ? place.dataset.watch : "";
+    if (address === watched) return;
+    if (address && address !== last) since = 0;
+    watched = address;
+    last = address || last;
+    if (!port && !address) return;
+    if (address) connect(place.dataset.worker);
+    number += 1;
+    port.postMessage({ number, query: address.split("?")[1] ?? "", since });
+  };
+
+  const leave = () => {
+    watched = "";
+    number += 1;
+    port?.postMessage({ number, query: "" });
+  };
+
+  look();
+  document.addEventListener("visibilitychange", look);
+  document.addEventListener("htmx:after:swap", look);
+  addEventListener("pageshow", look);
+  addEventListener("pagehide", leave);
 })();

@@ -1,0 +1,172 @@
+"""Everything of somebody as one zip archive, written as a stream: nothing is kept but a list of files.
+
+For the website. Each list of an area is a file of its lines as they stand. `manifest.json` comes at
+the end with the hash of each; what ends before has no directory either, so nobody can take a part
+for the whole. A zip is what every computer opens without further software.
+"""
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from labtrawl.dataset.layout import parse_segment_name
+from labtrawl.dataset.reader import SegmentRow, read_lines
+from labtrawl.errors import CorruptSegment
+
+FORMAT: Final = "labtrawl archive 1"
+MANIFEST: Final = "manifest.json"
+SUMS: Final = "SHA256SUMS"
+README: Final = "README.txt"
+# Bytes of lines that are packed at once.
+CHUNK: Final = 1 << 18
+# JSON packs to a tenth even at the fastest level, and the higher ones take five times as long.
+LEVEL: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file of the archive: of which area and resource, how many lines, its bytes and its hash."""
+
+    name: str
+    area: str
+    resource: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+class _Pipe(io.RawIOBase):
+    """What a zip writes into; it cannot be wound back, as a connection cannot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def taken(self) -> bytes:
+        taken = b"".join(self._parts)
+        self._parts.clear()
+        return taken
+
+
+class Archive:
+    """One archive; the chunks that its methods yield are its bytes, in this order.
+
+    `begin` once, `add` for each list, `finish` once.
+    """
+
+    def __init__(self, root: Path, made_at: str, about: str) -> None:
+        """Make one of the dataset at `root`; `about` says for people whose it is and why."""
+        self._root = root
+        self._made_at = made_at
+        self._about = about
+        self._pipe = _Pipe()
+        self._zip = zipfile.ZipFile(self._pipe, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL)
+        self._listed: list[Listed] = []
+        self._sums: list[tuple[str, str]] = []
+        self._problems: list[str] = []
+
+    def begin(self) -> Iterator[bytes]:
+        """Yield the first bytes; they are there at once."""
+        yield from self._small(README, _README.format(about=self._about, made_at=self._made_at))
+
+    def add(self, area: str, resource: str, rows: Sequence[SegmentRow]) -> Iterator[bytes]:
+        """Yield the bytes of a list, of which these are the segments.
+
+        A segment that is damaged is left out, and the manifest says so.
+        """
+        name = _name_of(rows)
+        digest, size, count = hashlib.sha256(), 0, 0
+        with self._zip.open(name, "w", force_zip64=True) as file:
+            for chunk, records in self._chunks(rows):
+                digest.update(chunk)
+                file.write(chunk)
+                size, count = size + len(chunk), count + records
+                yield self._pipe.taken()
+        self._listed.append(Listed(name, area, resource, count, size, digest.hexdigest()))
+        self._sums.append((name, digest.hexdigest()))
+        yield self._pipe.taken()
+
+    def finish(self) -> Iterator[bytes]:
+        """Yield the manifest, the sums and the directory, without which it is no whole archive."""
+        told = {
+            "format": FORMAT,
+            "made_at": self._made_at,
+            "is_complete": not self._problems,
+            "problems": self._problems,
+            "records": sum(each.records for each in self._listed),
+            "files": self._listed,
+        }
+        manifest = msgspec.json.format(msgspec.json.encode(told), indent=1).decode()
+        yield from self._small(MANIFEST, manifest + "\n")
+        sums = "".join(f"{digest}  {name}\n" for name, digest in self._sums)
+        yield from self._small(SUMS, sums)
+        self._zip.close()
+        yield self._pipe.taken()
+
+    def _small(self, name: str, text: str) -> Iterator[bytes]:
+        content = text.encode()
+        self._zip.writestr(name, content)
+        self._sums.append((name, hashlib.sha256(content).hexdigest()))
+        yield self._pipe.taken()
+
+    def _chunks(self, rows: Iterable[SegmentRow]) -> Iterator[tuple[bytes, int]]:
+        for row in rows:
+            waiting = io.BytesIO()
+            count = 0
+            try:
+                for line in read_lines(self._root, row):
+                    waiting.write(line)
+                    count += 1
+                    if waiting.tell() >= CHUNK:
+                        yield waiting.getvalue(), count
+                        waiting, count = io.BytesIO(), 0
+            except CorruptSegment as error:
+                self._problems.append(str(error))
+            if count:
+                yield waiting.getvalue(), count
+
+
+def _name_of(rows: Sequence[SegmentRow]) -> str:
+    """Return a list's name in the archive: made of numbers and known words, never of a foreign text."""
+    place = parse_segment_name(rows[0].name)
+    if place is None:
+        raise CorruptSegment(f"{rows[0].name!r} is not the name of a segment")
+    return f"i{place.instance_id}/{place.area_kind}-{place.gitlab_id}/{place.resource}.jsonl"
+
+
+_README: Final = """\
+{about}
+
+Made by labtrawl at {made_at}.
+
+What is in here
+  iN/KIND-ID/RESOURCE.jsonl  the records of one list: of the GitLab number N (as labtrawl counts
+                             them), of the group, project or user with that id on GitLab. One JSON
+                             object a line, exactly as it is stored and as researchers see it. An
+                             object that changed has one line for each version, the newest last.
+  manifest.json              each file with the path of its area, its number of lines, its length
+                             and its SHA-256. "problems" names stored files that were damaged and
+                             are left out; "is_complete" is false then.
+  SHA256SUMS                 the same hashes for: sha256sum -c SHA256SUMS
+
+Is it whole?
+  manifest.json and the directory of the archive come last. If your computer says that the archive
+  is damaged, or manifest.json is missing, the download broke off: start it again.
+
+What a line says
+  id, kind, fetched_at, request, page_sha256, gitlab_version, policy and body. "state" is there only
+  for an object that was collected before and is gone, forbidden or unknown since.
+"""

@@ -1,0 +1,133 @@
+"""What the checks of the health page and the weekly digest want to know of the database."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from labtrawl.store.engine import NOW_MS
+
+DAY_MS = 86_400_000
+# Files that the growth is reckoned from; those of the last day at most.
+RECENT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """An account as the checks see it; `expires_at` in ms, None where nobody knows."""
+
+    id: int
+    instance: str
+    username: str
+    state: str
+    expires_at: int | None
+    renews_itself: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJobs:
+    """Jobs that failed for the same reason since an instant, and the newest of them."""
+
+    reason: str
+    number: int
+    newest_id: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """What one week brought: objects by resource, lists with a gap by reason, jobs by end."""
+
+    records: dict[str, int]
+    bytes: int
+    gaps: dict[str, int]
+    ended: dict[str, int]
+    open_jobs: int
+
+
+def now_ms(connection: Connection) -> int:
+    """Return the instant by the database's clock."""
+    found: int = connection.exec_driver_sql(f"SELECT {NOW_MS}").scalar_one()
+    return found
+
+
+def accounts(connection: Connection) -> list[AccountFacts]:
+    """Return every account with what is known of its credential, and never the credential."""
+    rows = connection.exec_driver_sql(
+        "SELECT c.id, i.name, c.username, c.state, c.expires_at,"
+        " CASE WHEN c.refresh_token <> '' THEN 1 ELSE 0 END FROM account AS c"
+        " JOIN instance AS i ON i.id = c.instance_id ORDER BY i.name, c.username, c.id"
+    ).all()
+    return [AccountFacts(*(*row[:5], bool(row[5]))) for row in rows]
+
+
+def growth_a_day(connection: Connection) -> int:
+    """Return how many bytes the dataset grew within the last day."""
+    grown: int = connection.exec_driver_sql(
+        "SELECT COALESCE(SUM(length), 0) FROM (SELECT length, created_at FROM segment"
+        f" ORDER BY id DESC LIMIT {RECENT}) AS newest WHERE created_at > {NOW_MS} - {DAY_MS}"
+    ).scalar_one()
+    return int(grown)
+
+
+def failed_since(connection: Connection, since: int) -> list[FailedJobs]:
+    """Return the jobs that failed after the instant `since` (ms), by reason."""
+    rows = connection.exec_driver_sql(
+        "SELECT g.error_reason, g.number, g.newest, j.error_message FROM"
+        " (SELECT error_reason, COUNT(*) AS number, MAX(id) AS newest FROM job"
+        " WHERE state = 'failed' AND finished_at > ? GROUP BY error_reason) AS g"
+        " JOIN job AS j ON j.id = g.newest ORDER BY g.number DESC, g.error_reason",
+        (since,),
+    ).all()
+    return [FailedJobs(row[0], row[1], row[2], row[3] or "") for row in rows]
+
+
+def gaps_since(connection: Connection, since: int) -> dict[str, int]:
+    """Count the lists that got a gap that may be mended after the instant `since` (ms), by reason."""
+    rows = connection.exec_driver_sql(
+        "SELECT reason, COUNT(*) FROM ledger WHERE updated_at > ?"
+        " AND reason IN ('failed', 'cap', 'changed', 'cancelled', 'deleted')"
+        " GROUP BY reason ORDER BY COUNT(*) DESC, reason",
+        (since,),
+    ).all()
+    return {row[0]: row[1] for row in rows}
+
+
+def open_jobs(connection: Connection) -> dict[str, int]:
+    """Count the jobs that are not over yet, by state."""
+    rows = connection.exec_driver_sql(
+        "SELECT state, COUNT(*) FROM job WHERE state IN ('queued', 'running', 'held')"
+        " GROUP BY state ORDER BY state"
+    ).all()
+    return {row[0]: row[1] for row in rows}
+
+
+def stop_requests_open(connection: Connection) -> int:
+    """Count the requests to stop that nobody has answered."""
+    found: int = connection.exec_driver_sql(
+        "SELECT COUNT(*) FROM stop_request WHERE answered_at IS NULL"
+    ).scalar_one()
+    return found
+
+
+def week(connection: Connection, since: int) -> Week:
+    """Return what was collected since an instant (ms), and what there is of gaps and open jobs."""
+    records = connection.exec_driver_sql(
+        "SELECT resource, SUM(records), SUM(length) FROM segment WHERE created_at > ?"
+        " GROUP BY resource ORDER BY SUM(records) DESC, resource",
+        (since,),
+    ).all()
+    gaps = connection.exec_driver_sql(
+        "SELECT reason, COUNT(*) FROM ledger WHERE reason IS NOT NULL GROUP BY reason"
+        " ORDER BY COUNT(*) DESC, reason"
+    ).all()
+    ended = connection.exec_driver_sql(
+        "SELECT state, COUNT(*) FROM job WHERE finished_at > ? GROUP BY state ORDER BY state",
+        (since,),
+    ).all()
+    return Week(
+        {row[0]: int(row[1]) for row in records},
+        sum(int(row[2]) for row in records),
+        {row[0]: row[1] for row in gaps},
+        {row[0]: row[1] for row in ended},
+        sum(open_jobs(connection).values()),
+    )
