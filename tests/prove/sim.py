@@ -154,7 +154,7 @@ class Sim:
             reader=Reader(gitlab, resource, PROJECT, "19.3.0", (17, 0), _instant(claimed.since)),
             sink=Sink(disk, root, prefix, claimed.next_segment, limits),
             line=line,
-            policy_name="as_is",
+            policy="as_is",
             clock=clock,
             checkpoint_seconds=0.0,
             stopping=lambda: False,

@@ -90,7 +90,7 @@ class _Line:
 
 
 def _csv_lines(answer: "Answer") -> Iterator[bytes]:
-    from labtrawl.dataset.query import harmless
+    from labtrawl.dataset.formulas import harmless
 
     line = _Line()
     writer = csv.writer(line, lineterminator="\n")

@@ -25,9 +25,13 @@ def agent_of(contact: str) -> str:
     return f"labtrawl/{__version__}" + (f" (+{contact})" if contact else "")
 
 
-def application_of(instance: Instance, ring: KeyRing) -> Application:
-    """Return labtrawl's application at an instance; ConfigError where there is none."""
-    if not (instance.client_id and instance.redirect_uri):
+def application_of(instance: Instance, ring: KeyRing, redirect_uri: str = "") -> Application:
+    """Return labtrawl's application at an instance; ConfigError where there is none.
+
+    `redirect_uri` takes the place of the settings' one: the website has one of its own.
+    """
+    returns_to = redirect_uri or instance.redirect_uri
+    if not (instance.client_id and returns_to):
         raise ConfigError(
             f"the instance {instance.name!r} has no client_id and redirect_uri: sign in with "
             "labtrawl init --oauth"
@@ -36,4 +40,4 @@ def application_of(instance: Instance, ring: KeyRing) -> Application:
     if instance.client_secret:
         secret = ring().decrypt(instance.client_secret, client_secret_place(instance.url))
         logs.conceal(secret)
-    return Application(instance.client_id, instance.redirect_uri, secret)
+    return Application(instance.client_id, returns_to, secret)

@@ -223,7 +223,7 @@ class SignIns:
     async def _renew(self, pair: StoredPair, refresh_token: Secret) -> oauth.Pair:
         """Ask the account's GitLab for a new pair."""
         instance = self._instance(pair.instance_name)
-        application = application_of(instance, self._ring)
+        application = application_of(instance, self._ring, pair.redirect_uri)
         agent = user_agent(self._settings)
         async with open_http(http_to(instance), _TOKEN_LIMITS, agent) as http:
             return await oauth.renew(http, application, refresh_token)

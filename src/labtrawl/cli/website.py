@@ -40,6 +40,7 @@ from labtrawl.dispatch.timetable import schedule_of
 from labtrawl.domain.eta import Counted
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.quiet import parse_window
+from labtrawl.domain.traffic import Spent, Traffic
 from labtrawl.domain.waits import left
 from labtrawl.protocol.server import listening
 from labtrawl.store.audit import head_path, keep_head
@@ -247,6 +248,8 @@ class Wiring:
             heartbeat_seconds=self._settings.heartbeat.seconds,
             accepts_legacy=options.legacy_peers == "accept",
             shared_token_sha256=self._shared_token(),
+            spent=lambda: [_spent(status) for status in self._manager.statuses()],
+            is_sampled=True,
             quiet=[one for each in self._desk.quiet.windows.values() for one in each],
             reserved_share=self._settings.budget.reserved_share,
         )
@@ -314,6 +317,24 @@ def _quiet_hours(settings: Settings) -> QuietHours:
             ]
             for instance in settings.instances
         }
+    )
+
+
+def _spent(status: CrawlerStatus) -> Spent:
+    beat = status.heartbeat
+    return Spent(
+        crawler=status.client.name,
+        pid=status.client.pid,
+        uptime_seconds=beat.uptime,
+        active_jobs=beat.active_jobs,
+        job_places=beat.max_jobs,
+        requests_per_minute=beat.requests_per_minute,
+        retries=beat.retries,
+        unsent=beat.queued,
+        endpoints={
+            name: Traffic(one.requests, one.limited, one.failed, one.bytes, one.latency)
+            for name, one in beat.traffic.items()
+        },
     )
 
 

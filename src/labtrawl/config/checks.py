@@ -50,6 +50,8 @@ def check(settings: Settings) -> None:
     for account in settings.accounts:
         _check_account(account, {each.name: each for each in settings.instances})
     _check_users(settings.accounts)
+    for name in ("admins", "operators"):
+        _check_people(name, getattr(settings.website, name), settings.instances)
 
 
 def _check_times(settings: Settings) -> None:
@@ -201,4 +203,16 @@ def _check_users(accounts: tuple[Account, ...]) -> None:
         if times > 1:
             raise ConfigError(
                 f"{times} [[accounts]] are of the user {user_id} on {instance!r}: keep the newest"
+            )
+
+
+def _check_people(what: str, people: tuple[str, ...], instances: tuple[Instance, ...]) -> None:
+    """A name that is none would leave somebody out without a word."""
+    names = {instance.name for instance in instances}
+    for person in people:
+        name, _, number = person.rpartition(":")
+        if name not in names or not (number.isascii() and number.isdecimal() and number[0] != "0"):
+            raise ConfigError(
+                f"website.{what} names {person!r}; it must be INSTANCE:USER-ID, like main:42, with the"
+                " name of one of the [[instances]] and GitLab's number of the user, not the username"
             )

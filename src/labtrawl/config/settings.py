@@ -37,6 +37,17 @@ class Website(msgspec.Struct, frozen=True, kw_only=True):
         str,
         about("The site's address for others; GitLab's administrators find it in our requests."),
     ] = ""
+    admins: Annotated[
+        tuple[str, ...],
+        about(
+            "Who signs in with GitLab as an admin, each as INSTANCE:USER-ID, like main:42: the name "
+            "of an instance and GitLab's number of the user."
+        ),
+    ] = ()
+    operators: Annotated[
+        tuple[str, ...],
+        about("Who signs in with GitLab as an operator, in the same form."),
+    ] = ()
     trusted_proxies: Annotated[
         tuple[str, ...],
         about(

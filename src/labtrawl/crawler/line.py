@@ -69,11 +69,14 @@ class Line:
     settles: Callable[[], None] = lambda: None
     told: Figures = field(default_factory=Figures)
     stage: str = ""
+    # Returns what the policy withheld since it was asked last.
+    withheld: Callable[[], dict[str, int]] = dict
     _answers: list[Answer] = field(default_factory=list)
 
     async def checkpoint(self, cursor: str, closed: Closed | None, figures: Figures) -> None:
         """Commit a closed segment and the cursor behind it, in one transaction."""
-        told = {"cursor": cursor, "stage": self.stage, **_named(closed)}
+        told: dict[str, Any] = {"cursor": cursor, "stage": self.stage, **_named(closed)}
+        told["withheld"] = self.withheld()
         await self._event(self._progress("processing", figures, **told))
 
     async def complete(
@@ -84,6 +87,7 @@ class Line:
             "ledger": ending.ledger,
             "watermark": ending.watermark,
             "changed": ending.changed,
+            "withheld": self.withheld(),
             **_named(closed),
         }
         await self._event(self._progress("completed", figures, cursor=cursor, **told))

@@ -40,7 +40,7 @@ class JobRun:
     reader: Reader
     sink: Sink
     line: Line
-    policy_name: str
+    policy: policy.Policy
     clock: Clock
     checkpoint_seconds: float
     stopping: Callable[[], bool]
@@ -101,7 +101,7 @@ class JobRun:
 
     async def _take(self, batch: Batch) -> None:
         name = self.reader.resource.name
-        gated = policy.apply_all(self.policy_name, name, batch.records)
+        gated = policy.apply_all(self.policy, name, batch.records)
         if self.visit.compares(self.cursor):
             gated = await self.known.fresh(gated)
         await self._write(gated)
@@ -136,7 +136,7 @@ class JobRun:
         name, now = self.reader.resource.name, self.clock.now()
         state = self.visit.state_of_missing(has_met_any=self.known.has_met_any)
         buried = tombstones(self.reader, sorted(ids, key=str), state, now)
-        await self._write(policy.apply_all(self.policy_name, name, buried))
+        await self._write(policy.apply_all(self.policy, name, buried))
         self.known.bury(ids)
         self.cursor = replace(self.cursor, written=self.cursor.written + len(ids))
 

@@ -23,9 +23,11 @@ from labtrawl.crawler.visit import CHANGES, Visit
 from labtrawl.crawler.watch import Watch
 from labtrawl.dataset.disk import Disk
 from labtrawl.dataset.layout import SegmentPrefix, parse_segment_prefix
+from labtrawl.dataset.policy import Policy
+from labtrawl.dataset.policy_study import Study
 from labtrawl.dataset.sink import Compressors, Folders, SegmentLimits, Sink
 from labtrawl.domain.failure import RetryPolicy
-from labtrawl.errors import BadMessage, LabtrawlError, LeaseLost
+from labtrawl.errors import BadMessage, ConfigError, LabtrawlError, LeaseLost
 from labtrawl.gitlab import catalog
 from labtrawl.gitlab.client import GitLab, Tally
 from labtrawl.gitlab.graphql_pace import Learnt
@@ -196,11 +198,14 @@ class Worker:
         visit: Visit,
     ) -> JobRun:
         tools = self.tools
+        gate = policy_of(task)
+        if isinstance(gate, Study):
+            line.withheld = gate.counted
         return JobRun(
             reader=reader,
             sink=self._sink(task, prefix),
             line=line,
-            policy_name=task.policy,
+            policy=gate,
             clock=tools.clock,
             checkpoint_seconds=tools.segment.max_seconds,
             stopping=stopping,
@@ -221,6 +226,16 @@ class Worker:
             self._folders,
             self._compressors,
         )
+
+
+def policy_of(task: Task) -> Policy:
+    """Return what each record of a task passes; ConfigError where a study's key is missing."""
+    if task.policy != Study.name:
+        return task.policy
+    try:
+        return Study(bytes.fromhex(task.credentials.policy_key), task.provider_id)
+    except ValueError:
+        raise ConfigError(f"task {task.task_id} of a study came without its key") from None
 
 
 def since_of(task: Task) -> datetime | None:

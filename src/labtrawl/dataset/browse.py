@@ -6,7 +6,7 @@ file is not compared here, for that reads all of it; each frame has a checksum, 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -128,100 +128,92 @@ def line_at(root: Path, row: Piece, spot: Spot) -> bytes:
     return frame.lines[spot.line]
 
 
-def look(
-    root: Path,
-    pieces: Iterable[P],
-    since: Spot,
-    takes: Takes,
-    size: int,
-    is_over: Callable[[], bool],
-) -> Sight[P]:
-    """Return the next `size` records from `since` on in the first piece, then those that follow.
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How to look: for what `takes`, a page of `size`, until `is_over`, without what is `hidden`.
 
-    Once `is_over`, it ends after the frame at hand. What cannot be read is left out and told.
+    What is hidden is told by the name of its piece and its spot.
     """
-    sight: Sight[P] = Sight()
-    for piece in pieces:
-        try:
-            if _look_in(root, piece, since, takes, size, is_over, sight):
-                break
-        except (CorruptSegment, msgspec.MsgspecError) as error:
-            sight.problems.append(_told(piece, error))
-        since = Spot()
-    return sight
 
+    root: Path
+    takes: Takes
+    size: int
+    is_over: Callable[[], bool]
+    hidden: Set[tuple[str, Spot]] = frozenset()
 
-def _look_in(
-    root: Path,
-    piece: P,
-    since: Spot,
-    takes: Takes,
-    size: int,
-    is_over: Callable[[], bool],
-    sight: Sight[P],
-) -> bool:
-    """Look in one piece; say whether that is enough."""
-    for frame in frames(root, piece, since.frame):
-        first = since.line if frame.begin == since.frame else 0
-        for number in range(first, len(frame.lines)):
-            record = takes(frame.lines[number])
-            if record is not None and len(sight.found) == size:
-                sight.goes_on = (piece, Spot(frame.begin, number))
+    def forth(self, pieces: Iterable[P], since: Spot) -> Sight[P]:
+        """Return the next records from `since` on in the first piece, then those that follow.
+
+        Once it is over it ends after the frame at hand. What cannot be read is left out and told.
+        """
+        sight: Sight[P] = Sight()
+        for piece in pieces:
+            try:
+                if self._look_in(piece, since, sight):
+                    break
+            except (CorruptSegment, msgspec.MsgspecError) as error:
+                sight.problems.append(_told(piece, error))
+            since = Spot()
+        return sight
+
+    def _look_in(self, piece: P, since: Spot, sight: Sight[P]) -> bool:
+        """Look in one piece; say whether that is enough."""
+        for frame in frames(self.root, piece, since.frame):
+            first = since.line if frame.begin == since.frame else 0
+            for number in range(first, len(frame.lines)):
+                found = self._found(piece, frame, number)
+                if found is not None and len(sight.found) == self.size:
+                    sight.goes_on = (piece, found.spot)
+                    return True
+                sight.searched += 1
+                if found is not None:
+                    sight.found.append(found)
+            if self.is_over():
+                sight.goes_on, sight.is_cut = (piece, Spot(frame.end)), True
                 return True
-            sight.searched += 1
-            if record is not None:
-                sight.found.append(Found(piece, Spot(frame.begin, number), record))
-        if is_over():
-            sight.goes_on, sight.is_cut = (piece, Spot(frame.end)), True
-            return True
-    return False
+        return False
 
+    def back(self, pieces: Iterable[P], until: Spot) -> Sight[P]:
+        """Do as `forth`, with the records before `until`; the pieces come backwards.
 
-def look_back(
-    root: Path,
-    pieces: Iterable[P],
-    until: Spot,
-    takes: Takes,
-    size: int,
-    is_over: Callable[[], bool],
-) -> Sight[P]:
-    """Do as `look`, with the `size` records before `until`; the pieces come backwards.
+        A piece is looked through to `until` or to its end before it is over: that is 8 MiB or so.
+        """
+        sight: Sight[P] = Sight()
+        before: Spot | None = until
+        for piece in pieces:
+            try:
+                sight.found[:0] = self._look_before(piece, before, sight)
+            except (CorruptSegment, msgspec.MsgspecError) as error:
+                sight.problems.append(_told(piece, error))
+            if len(sight.found) > self.size:
+                first, sight.found = sight.found[0], sight.found[1:]
+                sight.goes_on = (first.piece, first.spot)
+                break
+            before = None
+            if self.is_over():
+                sight.goes_on, sight.is_cut = (piece, Spot()), True
+                break
+        return sight
 
-    A piece is looked through to `until` or its end before it is over: a file has 8 MiB or so.
-    """
-    sight: Sight[P] = Sight()
-    before: Spot | None = until
-    for piece in pieces:
-        try:
-            sight.found[:0] = _look_before(root, piece, before, takes, size, sight)
-        except (CorruptSegment, msgspec.MsgspecError) as error:
-            sight.problems.append(_told(piece, error))
-        if len(sight.found) > size:
-            first, sight.found = sight.found[0], sight.found[1:]
-            sight.goes_on = (first.piece, first.spot)
-            break
-        before = None
-        if is_over():
-            sight.goes_on, sight.is_cut = (piece, Spot()), True
-            break
-    return sight
+    def _look_before(self, piece: P, until: Spot | None, sight: Sight[P]) -> list[Found[P]]:
+        kept: deque[Found[P]] = deque(maxlen=self.size + 1 - len(sight.found))
+        for frame in frames(self.root, piece):
+            last = len(frame.lines)
+            if until is not None and frame.begin >= until.frame:
+                last = min(until.line, last) if frame.begin == until.frame else 0
+            for number in range(last):
+                sight.searched += 1
+                if (found := self._found(piece, frame, number)) is not None:
+                    kept.append(found)
+            if last < len(frame.lines):
+                break
+        return list(kept)
 
-
-def _look_before(
-    root: Path, piece: P, until: Spot | None, takes: Takes, size: int, sight: Sight[P]
-) -> list[Found[P]]:
-    kept: deque[Found[P]] = deque(maxlen=size + 1 - len(sight.found))
-    for frame in frames(root, piece):
-        last = len(frame.lines)
-        if until is not None and frame.begin >= until.frame:
-            last = min(until.line, last) if frame.begin == until.frame else 0
-        for number in range(last):
-            sight.searched += 1
-            if (record := takes(frame.lines[number])) is not None:
-                kept.append(Found(piece, Spot(frame.begin, number), record))
-        if last < len(frame.lines):
-            break
-    return list(kept)
+    def _found(self, piece: P, frame: Frame, number: int) -> Found[P] | None:
+        if (record := self.takes(frame.lines[number])) is None:
+            return None
+        spot = Spot(frame.begin, number)
+        return None if (piece.name, spot) in self.hidden else Found(piece, spot, record)
 
 
 def _told(piece: Piece, error: Exception) -> str:

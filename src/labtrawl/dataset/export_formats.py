@@ -8,13 +8,12 @@ import duckdb
 
 from labtrawl.dataset.export_staging import literal, name_of
 from labtrawl.dataset.export_versions import Output
+from labtrawl.dataset.formulas import FORMULA
 from labtrawl.dataset.tables import META
 
 # Rows that a writer holds before it writes them; a body of GitLab's has some 2 kB.
 _ROW_GROUP: Final = 10_000
 _ROW_GROUP_BYTES: Final = 16 << 20
-# What a spreadsheet takes for a formula, in half and full width (OWASP, CSV Injection).
-FORMULA: Final = r"^'*[=+\-@\t\r\n\x00" + "\uff1d\uff0b\uff0d\uff20]"
 _INSTANT: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 

@@ -4,10 +4,10 @@
 the gate is a finished line: whole, valid JSON, one line long.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -99,10 +99,25 @@ def _as_is(body: bytes) -> bytes:
     return body
 
 
-_POLICIES: Final[dict[str, Callable[[bytes], bytes]]] = {"as_is": _as_is}
+AS_IS: Final = "as_is"
 
 
-def apply(policy: str, resource: str, record: FetchedRecord) -> GatedRecord:
+class Shaping(Protocol):
+    """A policy that changes what a record says: `policy_study.Study`."""
+
+    @property
+    def name(self) -> str:
+        """What the lines say that they passed."""
+
+    def shaped(self, record: FetchedRecord) -> FetchedRecord:
+        """Return what may be kept of a record; ValueError, which tells no value, for one of none."""
+
+
+Policy = str | Shaping
+"""The name of the policy that keeps everything, or one that was made with a study's key."""
+
+
+def apply(policy: Policy, resource: str, record: FetchedRecord) -> GatedRecord:
     """Pass a fetched record of `resource` through `policy`.
 
     Raises ConfigError for an unknown policy, and DatasetError for a record that would make a
@@ -111,16 +126,17 @@ def apply(policy: str, resource: str, record: FetchedRecord) -> GatedRecord:
     return apply_all(policy, resource, [record])[0]
 
 
-def apply_all(policy: str, resource: str, records: Iterable[FetchedRecord]) -> list[GatedRecord]:
+def apply_all(policy: Policy, resource: str, records: Iterable[FetchedRecord]) -> list[GatedRecord]:
     """Do as `apply` with each of them."""
-    shape = _POLICIES.get(policy)
-    if shape is None:
-        raise ConfigError(f"no policy {policy!r}; there are: {', '.join(sorted(_POLICIES))}")
+    if not isinstance(policy, str):
+        return [_shaped(policy, resource, record) for record in records]
+    if policy != AS_IS:
+        raise ConfigError(f"no policy {policy!r}, or it needs a study's key; there is: {AS_IS}")
     gated = []
     for record in records:
         try:
-            line = _line(record, policy, shape)
-        except (ValueError, TypeError, RecursionError, msgspec.MsgspecError) as error:
+            line = _line(record, policy)
+        except _UNUSABLE as error:
             raise DatasetError(
                 f"{record.kind} {record.id!r} of {resource} was refused ({record.request}): {error}"
             ) from error
@@ -128,7 +144,23 @@ def apply_all(policy: str, resource: str, records: Iterable[FetchedRecord]) -> l
     return gated
 
 
-def _line(record: FetchedRecord, policy: str, shape: Callable[[bytes], bytes]) -> bytes:
+_UNUSABLE: Final = (ValueError, TypeError, RecursionError, msgspec.MsgspecError)
+
+
+def _shaped(policy: Shaping, resource: str, record: FetchedRecord) -> GatedRecord:
+    """Pass a record through a policy that changes it; what is wrong with one is told without it."""
+    try:
+        shaped = policy.shaped(record)
+        return GatedRecord(_GATE, shaped, _line(shaped, policy.name))
+    except _UNUSABLE as error:
+        # An error of a decoder may show what it read: its kind has to do.
+        raise DatasetError(
+            f"a {record.kind} of {resource} was refused by the policy {policy.name}:"
+            f" {type(error).__name__}"
+        ) from None
+
+
+def _line(record: FetchedRecord, policy: str) -> bytes:
     """Return the line of a record; refuse what no reader could take back."""
     body = record.body
     if type(body) is not JsonObject:
@@ -146,7 +178,7 @@ def _line(record: FetchedRecord, policy: str, shape: Callable[[bytes], bytes]) -
         policy,
         record.state,
     )
-    return b"".join((b'{"id":', _ENCODER.encode(record.id), before, shape(body), behind))
+    return b"".join((b'{"id":', _ENCODER.encode(record.id), before, _as_is(body), behind))
 
 
 def _checked(body: bytes) -> bytes:

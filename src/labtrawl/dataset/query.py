@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import duckdb
 
-from labtrawl.dataset.export_formats import FORMULA
 from labtrawl.dataset.export_staging import interrupted
 from labtrawl.dataset.tables import HISTORY, META, TABLES
 from labtrawl.errors import ConfigError
@@ -28,7 +27,6 @@ NAMES: Final = frozenset(
     {table.name for table in TABLES} | {table.name + HISTORY for table in TABLES}
 )
 _READS: Final = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}
-_FORMULA: Final = re.compile(FORMULA)
 _TEXTS: Final = {"VARCHAR", "JSON"}
 _INTERRUPT_SECONDS: Final = 0.1
 
@@ -78,11 +76,6 @@ def _named(sql: str) -> Iterator[str]:
                 waiting.extend(node.values())
             case list() as nodes:
                 waiting.extend(nodes)
-
-
-def harmless(text: str) -> str:
-    """Return a text for a cell of CSV, as `export_formats.harmless` has it."""
-    return "'" + text if _FORMULA.match(text) else text
 
 
 def open_locked(path: Path, spill: Path) -> duckdb.DuckDBPyConnection:

@@ -173,6 +173,10 @@ class Crawling:
             return {"crawlers": self._tell(action, crawler, None), "jobs": 0}
         return {"crawlers": self.manager.send_command(action, None), "jobs": 0}
 
+    def tell(self, action: str, crawler: str, job_id: int) -> None:
+        """Send a command whose effect is in the database already."""
+        self._tell(Action(action), crawler, job_id)
+
     def _tell(self, action: Action, crawler: str, job_id: int | None) -> list[str]:
         """Send for speed; who is not there hears of it with its next renewal."""
         if crawler not in self.manager.sessions:

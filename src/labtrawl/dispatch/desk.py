@@ -10,6 +10,7 @@ from labtrawl.dispatch.credentials import Credentials
 from labtrawl.dispatch.quiet import QuietHours
 from labtrawl.dispatch.shown import Shown
 from labtrawl.dispatch.statistics import Statistics
+from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.visit import Schedule
 from labtrawl.store.engine import Store
@@ -36,6 +37,9 @@ class Desk:
     include: tuple[str, ...] = ()
     # Whether the crawler of this name has this account's token in its environment already.
     is_handed_over: Callable[[str, int], bool] = lambda _name, _account: False
+    # What every record passes, and the key of a study's pseudonyms (hex).
+    policy: str = "as_is"
+    policy_key: Secret | None = None
     # Crawlers whose last claim found something: the next is made without looking first.
     busy: set[str] = field(default_factory=set)
     shown: Shown = field(init=False)

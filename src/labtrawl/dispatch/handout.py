@@ -26,6 +26,11 @@ log = logs.get("backend.direct-communication-manager")
 # How long an empty answer is kept back: a job that appears meanwhile starts at once.
 HOLD_SECONDS = 2.0
 MOST_JOBS = 100
+AS_IS = "as_is"
+NO_POLICY = (
+    "this is a study, and a crawler of dialect 1 knows no policy: it would write names and texts as"
+    " they are; use labtrawl's own crawlers"
+)
 # How long a renewal waits for a newer token; a crawler waits 5 s for its answer.
 TOKEN_SECONDS = 0.5
 # Digits of the largest number of a job that fits the database (2^63).
@@ -44,6 +49,8 @@ def task_number(task_id: str) -> int:
 async def request_jobs(desk: Desk, caller: Caller, envelope: wire.Envelope) -> Reply:
     """Lease due jobs to the caller; waits a little where there are none."""
     asked = msgspec.json.decode(envelope.payload, type=wire.RequestJobs)
+    if caller.dialect == 1 and desk.policy != AS_IS:
+        raise BadMessage(NO_POLICY)
     # A peer of dialect 1 gets what it has in hand, by whatever name it asks.
     claim_id = asked.request_id or envelope.id or ("unnamed" if caller.dialect == 1 else "")
     if not claim_id or len(claim_id) > LONGEST_ID:
@@ -161,17 +168,23 @@ async def _task(
         await desk.store.write(lambda c: _put_off(c, caller.name, job, said))
         return None
     known = await _known_areas(desk, job)
-    return _task_of(job, token, _charged(desk, caller, job), known)
+    key = desk.policy_key.reveal() if desk.policy_key else ""
+    credentials = wire.Credentials(access_token=token, policy_key=key)
+    task = _task_of(job, credentials, _charged(desk, caller, job), known)
+    return msgspec.structs.replace(task, policy=desk.policy)
 
 
 def _task_of(
-    job: leases.ClaimedJob, token: str, rate: int, known: list[wire.KnownArea]
+    job: leases.ClaimedJob,
+    credentials: wire.Credentials,
+    rate: int,
+    known: list[wire.KnownArea],
 ) -> wire.Task:
     return wire.Task(
         task_id=str(job.job_id),
         command=job.resource,
         gitlab_api_url=job.instance_url,
-        credentials=wire.Credentials(access_token=token),
+        credentials=credentials,
         resource_type=job.area_kind,
         resource_id=str(job.gitlab_id),
         full_path=job.full_path,

@@ -16,7 +16,7 @@ from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.job import HoldReason
 from labtrawl.domain.visit import Schedule, Spare
 from labtrawl.errors import DatasetError, StoreError
-from labtrawl.store import compaction, jobs, leases, manifest, messages, visits
+from labtrawl.store import compaction, consents, jobs, leases, manifest, messages, visits
 from labtrawl.store.engine import Connection, Store
 
 log = logs.get("backend.leasing")
@@ -68,6 +68,7 @@ class Leasing:
 
     async def tick(self) -> None:
         """Free expired leases, make due what waited, resume what the disk held, open visits."""
+        await self._end_consents()
         if self.schedule.is_on:
             await self._open_visits()
         if not await self.store.read(leases.needs_care):
@@ -76,6 +77,12 @@ class Leasing:
         freed = await self.store.write(lambda connection: self._care(connection, has_room))
         if freed:
             log.warning("leases_expired", jobs=freed)
+
+    async def _end_consents(self) -> None:
+        """Stop what rests on a consent whose last instant is over; its crawlers renew no more."""
+        if await self.store.read(consents.has_expired):
+            stopped = await self.store.write(consents.end_expired)
+            log.info("consents_expired", jobs=len(stopped))
 
     async def _open_visits(self) -> None:
         """Open the lists that are due, and early what a share of the budget is left for."""

@@ -10,7 +10,7 @@ from labtrawl.domain.visit import Mode, Schedule
 from labtrawl.errors import BadMessage
 from labtrawl.gitlab import catalog
 from labtrawl.protocol.messages import DiscoveredArea, DiscoveredJob
-from labtrawl.store import accounts, areas, jobs, ledger, visits
+from labtrawl.store import accounts, areas, choices, jobs, ledger, visits
 from labtrawl.store.accounts import VerifiedAccount
 from labtrawl.store.engine import Connection
 
@@ -19,14 +19,18 @@ NO_SCHEDULE = Schedule()
 
 
 def plan_account(connection: Connection, account: VerifiedAccount) -> int:
-    """Record an account that its GitLab accepted and queue its discovery once; return its id."""
+    """Record an account that its GitLab accepted and queue its discovery once; return its id.
+
+    In a study only where its owner has agreed.
+    """
     instance_id, account_id = accounts.record(connection, account)
     area_id = areas.record(
         connection,
         instance_id,
         FoundArea(AreaKind.USER, account.gitlab_user_id, f"@{account.username}", account.username),
     )
-    areas.grant(connection, area_id, account_id, 0)
+    if not areas.grant(connection, area_id, account_id, 0):
+        return account_id  # a participant who has not agreed: nothing is planned
     jobs.resume(connection, HoldReason.CREDENTIAL, account_id)
     jobs.enqueue_first(
         connection, jobs.PlannedJob(area_id, catalog.DISCOVERY, priority=DISCOVERY_PRIORITY)
@@ -61,11 +65,22 @@ def record_area(
             kind, found.gitlab_id, found.full_path, found.name, found.web_url, found.parent_path
         ),
     )
-    areas.grant(connection, area_id, account_id, found.role)
+    if not _grant(connection, area_id, account_id, found.role):
+        return
     if areas.seen_again(connection, area_id):
         visiting.seen_again(connection, area_id)
     visiting.seen_with(connection, area_id, found.role, schedule)
     _open_ledger(connection, area_id, kind, found, schedule)
+
+
+def _grant(connection: Connection, area_id: int, account_id: int, role: int) -> bool:
+    """Let an account read an area; say whether it may: a participant may leave areas out."""
+    if areas.grant(connection, area_id, account_id, role, may_be_read=False):
+        return True
+    if not areas.is_of_study(connection, account_id):
+        return False
+    may_be_read = choices.found(connection, account_id, area_id, role)
+    return areas.grant(connection, area_id, account_id, role, may_be_read)
 
 
 def _open_ledger(

@@ -141,6 +141,11 @@ class Renewals:
             found.add_done_callback(lambda _task: self._landed(account_id))
         return found
 
+    async def settle(self, account_id: int) -> None:
+        """Wait for a renewal that is under way, however it ends."""
+        if (flight := self._flights.get(account_id)) is not None:
+            await asyncio.wait([flight])
+
     def _landed(self, account_id: int) -> None:
         flight = self._flights.pop(account_id)
         if not flight.cancelled():
@@ -331,9 +336,10 @@ def _sentence(pair: StoredPair, error: LabtrawlError, is_final: bool) -> Labtraw
     """Say whose renewal failed, and whether somebody has to do something."""
     who = f"@{pair.username or pair.user_id} on {pair.instance_name}"
     if is_final:
+        again = f"with labtrawl init --oauth --add --url {pair.instance_url}"
         return Unauthorized(
-            f"GitLab does not accept the sign-in of {who} any more: sign in again with "
-            f"labtrawl init --oauth --add --url {pair.instance_url}"
+            f"GitLab does not accept the sign-in of {who} any more: sign in again "
+            f"{'on the website' if pair.redirect_uri else again}"
         )
     if isinstance(error, ConfigError):
         return ConfigError(f"the token of {who} cannot be renewed: {error}")

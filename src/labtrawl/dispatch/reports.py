@@ -9,11 +9,13 @@ from labtrawl.domain.job import HoldReason
 from labtrawl.domain.visit import Mode, Schedule
 from labtrawl.errors import BadMessage, RateLimited
 from labtrawl.protocol.messages import LedgerReport, ProgressUpdate, SegmentReport
-from labtrawl.store import accounts, jobs, leases, ledger, manifest
+from labtrawl.store import accounts, consents, jobs, leases, ledger, manifest
 from labtrawl.store.engine import Connection
 
 SHOWN = "processing"
 MOST_WINDOWS = 1000
+MOST_FIELDS = 1000
+LONGEST_FIELD = 200
 Once = Callable[[Connection], bool]
 """What has an effect at most once, and says whether this was the time."""
 # Failures that say something about GitLab, not about the attempt: no retry can mend them.
@@ -101,6 +103,7 @@ def _effect(report: _Report) -> None:
         _progress(update), report.origin, update.cursor, len(update.segments), records, is_end
     )
     jobs.step(connection, job_id, step)
+    _count_withheld(report)
     _record_areas(report)
     if is_end:
         _complete(report, records, objects)
@@ -132,6 +135,16 @@ def _commit_segments(report: _Report) -> tuple[int, int]:
     manifest.commit(report.connection, report.job_id, report.fence, new)
     records = sum(one.records for one in segments)
     return records, sum(_objects(one) for one in segments) if records else 0
+
+
+def _count_withheld(report: _Report) -> None:
+    """Count fields that the policy did not let pass; BadMessage for what no policy would say."""
+    withheld, place = report.update.withheld, report.work.place
+    if len(withheld) > MOST_FIELDS or any(
+        len(field) > LONGEST_FIELD or not 0 < count < 1 << 31 for field, count in withheld.items()
+    ):
+        raise BadMessage("what was withheld is told by field, each with a number")
+    consents.withhold(report.connection, place.area_id, place.resource, withheld)
 
 
 def _count(report: _Report, objects: int) -> None:

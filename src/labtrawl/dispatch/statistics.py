@@ -31,6 +31,8 @@ class Statistics:
     flooders: int = 0
     connects: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
+    # Committed, by resource.
+    records: Counter[str] = field(default_factory=Counter)
 
     @property
     def reconnects(self) -> int:
@@ -48,4 +50,5 @@ class Statistics:
                 "byKey": dict(self.received),
             },
             "reconnects": {"total": self.reconnects, "byClient": dict(self.connects)},
+            "records": dict(self.records),
         }

@@ -35,7 +35,8 @@ async def progress_update(desk: Desk, caller: Caller, envelope: wire.Envelope) -
             desk.shown.confirm(job_id, origin, desk.clock.monotonic())
         return Reply("message", "ACK", wire.Ack(ids=[origin.message_id]))
     delay = reports.Delay(desk.retry, desk.jitter(), desk.schedule)
-    await _count(desk, lambda c: reports.apply(c, job_id, origin, update, delay))
+    if await _count(desk, lambda c: reports.apply(c, job_id, origin, update, delay)):
+        _count_records(desk, update)
     desk.shown.settled(job_id, origin)
     return _acked(update.task_id, origin.message_id, {})
 
@@ -65,6 +66,13 @@ async def _count(desk: Desk, work: reports.Once) -> bool:
     if not is_new:
         desk.statistics.duplicates += 1
     return is_new
+
+
+def _count_records(desk: Desk, update: wire.ProgressUpdate) -> None:
+    for segment in update.segments:
+        place = parse_segment_name(segment.name)
+        if place is not None:
+            desk.statistics.records[place.resource] += segment.records
 
 
 def _origin(caller: Caller, envelope: wire.Envelope, epoch: int) -> jobs.Origin:

@@ -62,6 +62,25 @@ class Traffic:
 NO_TRAFFIC = Traffic()
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a crawler, one process of it, told of itself last.
+
+    `endpoints` and `retries` count since it began; one of an earlier release tells none of both, and
+    of how many jobs it has room for.
+    """
+
+    crawler: str
+    pid: int | None
+    uptime_seconds: float
+    active_jobs: int = 0
+    job_places: int = 0
+    requests_per_minute: float = 0.0
+    retries: int = 0
+    unsent: int = 0
+    endpoints: Mapping[str, Traffic] = field(default_factory=dict)
+
+
 def _added(one: Latency, other: Latency) -> Latency:
     return {
         step: one.get(step, 0) + other.get(step, 0) for step in sorted(one.keys() | other.keys())

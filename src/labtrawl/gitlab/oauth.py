@@ -1,6 +1,6 @@
 """Signing in with GitLab and staying signed in: code, renewal, revocation (RFC 6749, 7636, 7009).
 
-GitLab's own facts (doc/api/oauth2.md, config/initializers/doorkeeper.rb of 19.3): a renewal kills
+Who it is that signed in says `identity`. GitLab's own facts (doc/api/oauth2.md, config/initializers/doorkeeper.rb of 19.3): a renewal kills
 the old access *and* refresh token at once; the redirect URI goes with every request; `expires_in`
 is the administrator's to choose. Entered by the cli and by the renewal of accounts.
 """
@@ -21,6 +21,7 @@ SCOPES = "read_api"
 _LONGEST_TOKEN = 4096
 _LONGEST_LIFE_SECONDS = 366 * 86400
 _LONGEST_QUOTE = 160
+_NO_TOKEN = Secret("")
 _FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
 # Of the application or the request, not of the grant: the same again would be refused again.
 _OURS = frozenset(
@@ -50,19 +51,27 @@ class Application:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What GitLab grants: an access token for so many seconds, and what renews it once."""
+    """What GitLab grants: an access token for so many seconds, and what renews it once.
+
+    `id_token` says who granted it, where the scope `openid` was asked for.
+    """
 
     access_token: Secret
     refresh_token: Secret
     expires_in_seconds: int
+    id_token: Secret = _NO_TOKEN
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One sign-in under way: `state` ties the answer to it, `verifier` the code (RFC 7636)."""
+    """One sign-in under way: `state` ties the answer to it, `verifier` the code (RFC 7636).
+
+    `nonce` ties the ID token to it (OpenID Connect Core 1.0, 3.1.2.1); "" where none is asked for.
+    """
 
     state: str
     verifier: Secret
+    nonce: str = ""
 
     @property
     def challenge(self) -> str:
@@ -76,19 +85,20 @@ def new_attempt() -> Attempt:
     return Attempt(secrets.token_urlsafe(32), Secret(secrets.token_urlsafe(32)))
 
 
-def authorize_url(base: str, application: Application, attempt: Attempt) -> str:
-    """Return where the user signs in and allows labtrawl to read."""
-    query = urlencode(
-        {
-            "client_id": application.client_id,
-            "redirect_uri": application.redirect_uri,
-            "response_type": "code",
-            "state": attempt.state,
-            "scope": SCOPES,
-            "code_challenge": attempt.challenge,
-            "code_challenge_method": "S256",
-        }
-    )
+def authorize_url(
+    base: str, application: Application, attempt: Attempt, scopes: str = SCOPES
+) -> str:
+    """Return where the user signs in and allows labtrawl to do what the scopes name."""
+    wish = {
+        "client_id": application.client_id,
+        "redirect_uri": application.redirect_uri,
+        "response_type": "code",
+        "state": attempt.state,
+        "scope": scopes,
+        "code_challenge": attempt.challenge,
+        "code_challenge_method": "S256",
+    }
+    query = urlencode(wish | ({"nonce": attempt.nonce} if attempt.nonce else {}))
     return f"{base.rstrip('/')}/oauth/authorize?{query}"
 
 
@@ -168,6 +178,7 @@ class _Granted(msgspec.Struct):
     refresh_token: str
     expires_in: int
     token_type: str
+    id_token: str = ""
 
 
 def _pair(answer: Answer) -> Pair:
@@ -183,7 +194,7 @@ def _pair(answer: Answer) -> Pair:
         or not all(_is_token(each) for each in texts)
     ):
         raise UnexpectedReply("GitLab's answer to the request for a token is no pair of tokens")
-    return Pair(Secret(texts[0]), Secret(texts[1]), found.expires_in)
+    return Pair(Secret(texts[0]), Secret(texts[1]), found.expires_in, Secret(found.id_token))
 
 
 def _is_token(text: str) -> bool:

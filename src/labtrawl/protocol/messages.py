@@ -337,6 +337,7 @@ class ProgressUpdate(Record, frozen=True, kw_only=True):
     # objects this visit found new, changed or gone.
     watermark: int | None = None
     changed: int = 0
+    withheld: dict[str, int] = {}  # fields that the policy did not let pass, and how often
 
 
 class DiscoveredJob(Record, frozen=True, kw_only=True):

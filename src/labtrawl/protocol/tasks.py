@@ -15,10 +15,12 @@ class Lease(Record, frozen=True, kw_only=True):
 
 
 class Credentials(Record, frozen=True, kw_only=True):
-    """A short-lived access token; never a refresh token."""
+    """A short-lived access token, never a refresh token; and in a study the key of its policy."""
 
     access_token: str
     token_type: str = "bearer"  # noqa: S105 - the kind of token, not one
+    # Of the pseudonyms, in hex; empty where records are kept as they are.
+    policy_key: str = ""
 
     def __repr__(self) -> str:
         return "Credentials(…)"

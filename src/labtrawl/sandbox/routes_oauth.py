@@ -62,16 +62,24 @@ def _right_answer(
         case "POST", "revoke":
             provider.revoke(form)
             return json_reply({})
-        case "GET", "token/info":
-            return json_reply(provider.token_facts(_bearer(request)))
-        case "GET", "userinfo":
-            return json_reply(provider.user_facts(_bearer(request)))
-        case "GET", "discovery/keys":
-            return json_reply(signer().keys())
-        case "GET", "discovery":
-            return json_reply(_discovery(base))
+        case "GET", _ if (told := _told(provider, base, name, _bearer(request))) is not None:
+            return json_reply(told)
     # The device flow too: its paths are not there while its flag is off.
     raise Refused(404, {"error": "404 Not Found"})
+
+
+def _told(provider: Provider, base: str, name: str, token: str) -> dict[str, object] | None:
+    """What a path of this name tells, None for no such path. Raises Refused."""
+    match name:
+        case "token/info":
+            return provider.token_facts(token)
+        case "userinfo":
+            return provider.user_facts(token)
+        case "discovery":
+            return _discovery(base)
+        case "discovery/keys":
+            return signer().keys()
+    return None
 
 
 def _form(request: Request, body: bytes) -> dict[str, str]:

@@ -4,11 +4,19 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from labtrawl.errors import Missing
 from labtrawl.store.engine import NOW_MS
+from labtrawl.store.mode import IS_STUDY, USABLE
 
 # How long a token was to live is not known of one from the settings: the shortest life that GitLab
 # allows (doc/administration/settings/account_and_limit_settings.md) before its end it is renewed.
 FIRST_MARGIN_MS = 300_000
+
+# What was removed on the website stays so, though the settings still have the same text.
+REMOVED = (
+    "account.token = '' AND account.source_sha256 <> ''"
+    " AND account.source_sha256 = excluded.source_sha256"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,8 @@ class VerifiedAccount:
     scopes: tuple[str, ...]
     encrypted_token: str
     source_sha256: str = ""
+    expires_at: int | None = None
+    """When a token that nobody renews ends, in ms; None where GitLab does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +62,28 @@ class StoredToken:
 
 
 def record(connection: Connection, found: VerifiedAccount) -> tuple[int, int]:
-    """Insert or update an instance and an account; return their ids."""
+    """Insert or update an instance and an account; return their ids.
+
+    In a study the account is used once its owner has agreed (`consents.give`).
+    """
     instance_id = record_instance(
         connection, found.instance_name, found.instance_url, found.gitlab_version
     )
     # A token that somebody made by hand takes the place of a pair; an accepted pair stays.
-    by_hand = "excluded.token <> ''"
+    by_hand = f"excluded.token <> '' AND NOT ({REMOVED})"
     account_id: int = connection.exec_driver_sql(
         "INSERT INTO account (instance_id, gitlab_user_id, username, scopes, token, source_sha256,"
-        f" state, verified_at) VALUES (?, ?, ?, ?, ?, ?, 'active', {NOW_MS})"
+        " expires_at, state, verified_at) VALUES (?, ?, ?, ?, ?, ?, ?,"
+        f" CASE WHEN {IS_STUDY} THEN 'refused' ELSE 'active' END, {NOW_MS})"
         " ON CONFLICT (instance_id, gitlab_user_id) DO UPDATE SET username = excluded.username,"
-        " scopes = excluded.scopes, state = 'active', verified_at = excluded.verified_at,"
+        f" scopes = excluded.scopes, verified_at = excluded.verified_at, state ="
+        f" CASE WHEN {REMOVED} THEN account.state ELSE {USABLE} END,"
         f" token = CASE WHEN {by_hand} THEN excluded.token ELSE account.token END,"
         f" source_sha256 = CASE WHEN {by_hand} THEN excluded.source_sha256"
         " ELSE account.source_sha256 END,"
         f" refresh_token = CASE WHEN {by_hand} THEN '' ELSE account.refresh_token END,"
-        f" expires_at = CASE WHEN {by_hand} THEN NULL ELSE account.expires_at END,"
+        f" expires_at = CASE WHEN {by_hand} OR account.refresh_token = ''"
+        " THEN excluded.expires_at ELSE account.expires_at END,"
         f" renew_at = CASE WHEN {by_hand} THEN NULL ELSE account.renew_at END RETURNING id",
         (
             instance_id,
@@ -76,6 +92,7 @@ def record(connection: Connection, found: VerifiedAccount) -> tuple[int, int]:
             " ".join(found.scopes),
             found.encrypted_token,
             found.source_sha256,
+            found.expires_at,
         ),
     ).scalar_one()
     return instance_id, account_id
@@ -138,6 +155,25 @@ def is_refused(connection: Connection, account_id: int) -> bool:
     """Say whether GitLab refused the account's token and nobody entered another."""
     state = connection.exec_driver_sql("SELECT state FROM account WHERE id = ?", (account_id,))
     return bool(state.scalar() == "refused")
+
+
+def switch(connection: Connection, account_id: int, *, is_on: bool) -> None:
+    """Let an account be used again once it is verified, or by nobody; Missing for no account."""
+    off = f"disabled_at = COALESCE(disabled_at, {NOW_MS}), state = 'refused'"
+    changed = connection.exec_driver_sql(
+        f"UPDATE account SET {'disabled_at = NULL' if is_on else off} WHERE id = ?", (account_id,)
+    ).rowcount
+    if not changed:
+        raise Missing(f"there is no account {account_id}")
+
+
+def is_removed(connection: Connection, source_sha256: str) -> bool:
+    """Say whether the credential of this text of the settings was removed on the website."""
+    found = connection.exec_driver_sql(
+        "SELECT 1 FROM account WHERE source_sha256 = ? AND source_sha256 <> '' AND token = ''",
+        (source_sha256,),
+    )
+    return found.first() is not None
 
 
 def refuse_source(connection: Connection, source_sha256: str) -> None:

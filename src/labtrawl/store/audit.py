@@ -101,7 +101,8 @@ class _Seals:
 COLUMNS = "id, at, tier, client, level, action, target, outcome, detail, mac"
 
 
-def _row(found: Any) -> AuditRow:
+def row_of(found: Any) -> AuditRow:
+    """Return a row of the database, its columns as COLUMNS names them."""
     return AuditRow(found[0], found[1], Entry(*found[2:9]), found[9])
 
 
@@ -141,7 +142,7 @@ def newest(connection: Connection, limit: int) -> list[AuditRow]:
     rows = connection.exec_driver_sql(
         f"SELECT {COLUMNS} FROM audit ORDER BY id DESC LIMIT ?", (limit,)
     ).all()
-    return [_row(row) for row in rows]
+    return [row_of(row) for row in rows]
 
 
 def newest_of(connection: Connection, actions: Sequence[str], limit: int) -> list[AuditRow]:
@@ -151,7 +152,7 @@ def newest_of(connection: Connection, actions: Sequence[str], limit: int) -> lis
         f"SELECT {COLUMNS} FROM audit WHERE action IN ({places}) ORDER BY id DESC LIMIT ?",
         (*actions, limit),
     ).all()
-    return [_row(row) for row in rows]
+    return [row_of(row) for row in rows]
 
 
 def verify(connection: Connection, keys: Keys, remembered: Head | None) -> Verdict:
@@ -169,11 +170,25 @@ def verify(connection: Connection, keys: Keys, remembered: Head | None) -> Verdi
     return Verdict(last.id, "" if met else _cut(last, remembered))
 
 
+def verify_on(connection: Connection, keys: Keys, start: Head, most: int) -> tuple[Head, str]:
+    """Go on from a row that is known to fit; return the last that does, and what is wrong after it.
+
+    It looks at `most` rows: whether the end was cut off, only `verify` tells.
+    """
+    last, seals = start, _Seals(keys)
+    while last.id < start.id + most and (rows := _after(connection, last.id)):
+        for row in rows:
+            if problem := _problem(seals, last, row):
+                return last, problem
+            last = Head(row.id, row.mac)
+    return last, ""
+
+
 def _after(connection: Connection, row_id: int) -> list[AuditRow]:
     rows = connection.exec_driver_sql(
         f"SELECT {COLUMNS} FROM audit WHERE id > ? ORDER BY id LIMIT ?", (row_id, ROWS)
     ).all()
-    return [_row(row) for row in rows]
+    return [row_of(row) for row in rows]
 
 
 def _problem(seals: _Seals, last: Head, row: AuditRow) -> str:

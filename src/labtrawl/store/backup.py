@@ -13,11 +13,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from labtrawl.errors import ConfigError, StoreError
-from labtrawl.store.engine import NOW_MS, open_snapshots
+from labtrawl.store.engine import NOW_MS
 from labtrawl.store.manifest import ClosedSegment
 from labtrawl.store.sqlite import sqlite_module
 
 _REVISION = "SELECT version_num FROM alembic_version"
+_SEGMENTS = "SELECT name, length, sha256, records FROM segment ORDER BY id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +90,13 @@ def revision_of(database: Path) -> str:
 
 
 def segments_of(database: Path) -> list[ClosedSegment]:
-    """Return the committed segments of a database that nobody writes."""
-    with open_snapshots(database) as snapshots:
-        return snapshots.read_now(_segments)
-
-
-def _segments(connection: Connection) -> list[ClosedSegment]:
-    rows = connection.exec_driver_sql(
-        "SELECT name, length, sha256, records FROM segment ORDER BY id"
-    ).all()
+    """Return the committed segments of a database that nobody writes; the file stays as it is."""
+    module = sqlite_module()
+    try:
+        with _opened(module, database) as connection:
+            rows = connection.execute(_SEGMENTS).fetchall()
+    except module.Error as error:
+        raise StoreError(f"the copy of the database cannot be read: {error}") from error
     return [ClosedSegment(*row) for row in rows]
 
 
@@ -129,6 +128,14 @@ def fail(connection: Connection, number: int, message: str) -> None:
     connection.exec_driver_sql(
         f"UPDATE backup SET state = 'failed', ended_at = {NOW_MS}, message = ? WHERE id = ?",
         (message, number),
+    )
+
+
+def restored(connection: Connection) -> None:
+    """Note that the backup that holds this database is whole: it was restored from."""
+    connection.exec_driver_sql(
+        "UPDATE backup SET state = 'done', ended_at = began_at,"
+        " message = 'this data folder was restored from it' WHERE state = 'running'"
     )
 
 

@@ -6,6 +6,7 @@ the triggers of `area_access`, which refuse what this file would not do.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -58,9 +59,13 @@ class Choice:
 def mine(connection: Connection, account_id: int) -> list[Choice]:
     """Return the groups and projects that an account sees, in the order of the tree."""
     rows = connection.exec_driver_sql(MINE, (account_id,)).all()
-    return [
-        Choice(*row[:5], None if row[5] is None else bool(row[5]), bool(row[6])) for row in rows
-    ]
+    return [_choice(row) for row in rows]
+
+
+def _choice(row: Any) -> Choice:
+    area_id, kind, full_path, name, role, wanted, is_collected = row
+    said = None if wanted is None else bool(wanted)
+    return Choice(area_id, kind, full_path, name, role, said, bool(is_collected))
 
 
 def found(connection: Connection, account_id: int, area_id: int, role: int) -> bool:
@@ -121,7 +126,7 @@ def settle(connection: Connection, account_id: int, had: frozenset[int]) -> list
     lost = had - roles.keys()
     stopped = stop(connection, account_id, lost)
     for area_id in sorted(lost):
-        _lose(connection, account_id, area_id)
+        lose(connection, account_id, area_id)
     for area_id in sorted(roles):
         _gain(connection, account_id, area_id, roles[area_id])
     if roles.keys() - had:
@@ -130,7 +135,8 @@ def settle(connection: Connection, account_id: int, had: frozenset[int]) -> list
     return stopped
 
 
-def _lose(connection: Connection, account_id: int, area_id: int) -> None:
+def lose(connection: Connection, account_id: int, area_id: int) -> None:
+    """End an account's access to an area; what nobody sees any more is noted as that."""
     connection.exec_driver_sql(
         "DELETE FROM area_access WHERE account_id = ? AND area_id = ?", (account_id, area_id)
     )

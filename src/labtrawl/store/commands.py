@@ -73,7 +73,7 @@ def resume_job(connection: Connection, job_id: int) -> Worked:
     )
     if not resumed:
         raise Conflict(f"job {job_id} is {state} and not paused; there is nothing to resume")
-    jobs.hold_unseen(connection)
+    jobs.hold_unseen(connection, job_id)
     return Worked(job_id, holder)
 
 

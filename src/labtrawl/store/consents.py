@@ -5,6 +5,7 @@ when the transaction is over. Functions that stop jobs return them, for their cr
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -18,6 +19,8 @@ from labtrawl.store.commands import Worked
 from labtrawl.store.engine import NOW_MS
 
 DISCOVERY_PRIORITY = 10
+# The other half of what a participant says; `choices` has it, with what follows from both.
+choose = choices.choose
 ASKED_AGAIN = "the text has changed meanwhile: read the newest one and decide again"
 
 
@@ -99,8 +102,8 @@ def texts(connection: Connection) -> list[Text]:
     return [_text(connection, row) for row in rows]
 
 
-def _text(connection: Connection, row: tuple[object, ...] | object) -> Text:
-    version, title, body, until, written_at, written_by = row  # type: ignore[misc]
+def _text(connection: Connection, row: Any) -> Text:
+    version, title, body, until, written_at, written_by = row
     names = connection.exec_driver_sql(
         "SELECT resource FROM consent_resource WHERE version = ? ORDER BY resource", (version,)
     ).all()
@@ -138,7 +141,7 @@ def current(connection: Connection, account_id: int) -> Consent | None:
     row = connection.exec_driver_sql(
         f"{_CONSENT} WHERE account_id = ? AND ended_at IS NULL", (account_id,)
     ).first()
-    return None if row is None else Consent(*row[:3], Areas(row[3]), *row[4:])
+    return None if row is None else _consent(row)
 
 
 def history(connection: Connection, account_id: int) -> list[Consent]:
@@ -146,7 +149,12 @@ def history(connection: Connection, account_id: int) -> list[Consent]:
     rows = connection.exec_driver_sql(
         f"{_CONSENT} WHERE account_id = ? ORDER BY id DESC", (account_id,)
     ).all()
-    return [Consent(*row[:3], Areas(row[3]), *row[4:]) for row in rows]
+    return [_consent(row) for row in rows]
+
+
+def _consent(row: Any) -> Consent:
+    number, account_id, version, scope, *rest = row
+    return Consent(number, account_id, version, Areas(scope), *rest)
 
 
 def asked(connection: Connection) -> Asked:
@@ -200,7 +208,8 @@ def _begin(connection: Connection, account_id: int, given: Given) -> None:
     # Without a token there is nothing to use: a sign-in with GitLab brings one.
     connection.exec_driver_sql(
         "UPDATE account SET consent_id = ?,"
-        " state = CASE WHEN token = '' THEN state ELSE 'active' END WHERE id = ?",
+        " state = CASE WHEN token = '' OR disabled_at IS NOT NULL THEN state ELSE 'active' END"
+        " WHERE id = ?",
         (consent_id, account_id),
     )
     begin_discovery(connection, account_id)
@@ -237,8 +246,20 @@ def withdraw(connection: Connection, account_id: int, why: Ended = Ended.WITHDRA
     had = choices.areas_of(connection, account_id)
     stopped = choices.stop(connection, account_id)
     _end(connection, account_id, why)
+    if (own := _own_area(connection, account_id)) is not None:
+        choices.lose(connection, account_id, own)
     choices.settle(connection, account_id, had)
     return stopped
+
+
+def _own_area(connection: Connection, account_id: int) -> int | None:
+    """Return the area that stands for the account's user, by which the others are discovered."""
+    row = connection.exec_driver_sql(
+        "SELECT a.id FROM area AS a JOIN account AS c ON c.instance_id = a.instance_id"
+        " AND c.gitlab_user_id = a.gitlab_id WHERE c.id = ? AND a.kind = 'user'",
+        (account_id,),
+    ).first()
+    return None if row is None else row[0]
 
 
 def _end(connection: Connection, account_id: int, why: Ended) -> None:

@@ -325,15 +325,17 @@ def resume_area(connection: Connection, area_id: int) -> int:
     ).rowcount
 
 
-def hold_unseen(connection: Connection) -> int:
-    """Hold what is queued in areas that no usable account sees; return how many."""
+def hold_unseen(connection: Connection, job_id: int | None = None) -> int:
+    """Hold what is queued in areas that no usable account sees, or one such job; return how many."""
+    which, given = ("", ()) if job_id is None else (" AND id = ?", (job_id,))
     return connection.exec_driver_sql(
         "UPDATE job SET state = 'held', run_after = NULL, hold_reason = CASE WHEN EXISTS"
         " (SELECT 1 FROM area AS a WHERE a.id = job.area_id AND a.unseen_at IS NOT NULL)"
         " THEN 'unseen' ELSE 'credential' END,"
         f" updated_at = {NOW_MS}, change = {NEXT_CHANGE} WHERE state = 'queued' AND NOT EXISTS ("
         "SELECT 1 FROM area_access AS x JOIN account AS c ON c.id = x.account_id"
-        " WHERE x.area_id = job.area_id AND c.state = 'active')"
+        f" WHERE x.area_id = job.area_id AND c.state = 'active'){which}",
+        given,
     ).rowcount
 
 
@@ -355,7 +357,7 @@ def retry(connection: Connection, job_id: int) -> None:
             f"job {job_id} is neither failed nor cancelled, or another job does its work by now;"
             " there is nothing to retry"
         )
-    hold_unseen(connection)
+    hold_unseen(connection, job_id)
 
 
 @dataclass(frozen=True, slots=True)

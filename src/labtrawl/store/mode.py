@@ -10,9 +10,10 @@ from labtrawl.store.engine import NOW_MS
 
 IS_STUDY = "EXISTS (SELECT 1 FROM pinned WHERE mode = 'study')"
 # Whether an account whose GitLab accepts it may be used: in a study it takes a consent, too.
-# Triggers see to it that a `consent_id` stands for one that holds.
+# Triggers see to it that a `consent_id` stands for one that holds. An admin may have said no.
 USABLE = (
-    "CASE WHEN account.mode = 'team' OR account.consent_id IS NOT NULL"
+    "CASE WHEN account.disabled_at IS NULL"
+    " AND (account.mode = 'team' OR account.consent_id IS NOT NULL)"
     " THEN 'active' ELSE 'refused' END"
 )
 

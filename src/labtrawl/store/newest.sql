@@ -1,4 +1,4 @@
--- revision 0008
+-- revision 0009
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -27,7 +27,7 @@ CREATE TABLE account (
 	scopes TEXT DEFAULT '' NOT NULL,
 	token TEXT NOT NULL,
 	state TEXT NOT NULL,
-	verified_at BIGINT NOT NULL, source_sha256 TEXT DEFAULT '' NOT NULL, refresh_token TEXT DEFAULT '' NOT NULL, expires_at BIGINT, renew_at BIGINT, token_version INTEGER DEFAULT '0' NOT NULL, renewal_began_at BIGINT, renewal_refused_at BIGINT, mode TEXT DEFAULT 'team' NOT NULL CONSTRAINT ck_account_mode CHECK (mode IN ('team', 'study')), consent_id INTEGER CONSTRAINT ck_account_consent CHECK (mode = 'team' OR state <> 'active' OR consent_id IS NOT NULL),
+	verified_at BIGINT NOT NULL, source_sha256 TEXT DEFAULT '' NOT NULL, refresh_token TEXT DEFAULT '' NOT NULL, expires_at BIGINT, renew_at BIGINT, token_version INTEGER DEFAULT '0' NOT NULL, renewal_began_at BIGINT, renewal_refused_at BIGINT, redirect_uri TEXT DEFAULT '' NOT NULL, mode TEXT DEFAULT 'team' NOT NULL CONSTRAINT ck_account_mode CHECK (mode IN ('team', 'study')), consent_id INTEGER CONSTRAINT ck_account_consent CHECK (mode = 'team' OR state <> 'active' OR consent_id IS NOT NULL), disabled_at BIGINT,
 	CONSTRAINT pk_account PRIMARY KEY (id),
 	CONSTRAINT ck_account_state CHECK (state IN ('active', 'refused')),
 	CONSTRAINT fk_account_instance_id FOREIGN KEY(instance_id) REFERENCES instance (id),
@@ -386,8 +386,8 @@ EXISTS (SELECT 1 FROM account AS c JOIN consent AS k ON k.id = c.consent_id
      ORDER BY CASE WHEN p.id = a.id THEN 0 ELSE 1 END, length(p.full_path) DESC LIMIT 1),
     CASE WHEN k.areas = 'all' THEN 1 ELSE 0 END)))
  BEGIN SELECT RAISE(ABORT, 'no area of a participant is read without consent'); END;
-CREATE TRIGGER job_needs_consent BEFORE INSERT ON job WHEN NEW.resource <> 'discovery' AND EXISTS (SELECT 1 FROM pinned WHERE mode = 'study') AND NOT EXISTS (SELECT 1 FROM consent_resource AS r WHERE r.resource = NEW.resource AND r.version = (SELECT MAX(version) FROM consent_text)) BEGIN SELECT RAISE(IGNORE); END;
-CREATE TRIGGER job_is_asked_for BEFORE UPDATE OF state ON job WHEN OLD.state <> 'running' AND NEW.state = 'queued' AND NEW.resource <> 'discovery' AND EXISTS (SELECT 1 FROM pinned WHERE mode = 'study') AND NOT EXISTS (SELECT 1 FROM consent_resource AS r WHERE r.resource = NEW.resource AND r.version = (SELECT MAX(version) FROM consent_text)) BEGIN SELECT RAISE(IGNORE); END;
+CREATE TRIGGER job_needs_consent BEFORE INSERT ON job WHEN EXISTS (SELECT 1 FROM pinned WHERE mode = 'study') AND (NOT EXISTS (SELECT 1 FROM area_access AS x WHERE x.area_id = NEW.area_id) OR (NEW.resource <> 'discovery' AND NOT EXISTS (SELECT 1 FROM consent_resource AS r WHERE r.resource IN (NEW.resource, '*') AND r.version = (SELECT MAX(version) FROM consent_text)))) BEGIN SELECT RAISE(IGNORE); END;
+CREATE TRIGGER job_is_asked_for BEFORE UPDATE OF state ON job WHEN OLD.state <> 'running' AND NEW.state = 'queued' AND EXISTS (SELECT 1 FROM pinned WHERE mode = 'study') AND (NOT EXISTS (SELECT 1 FROM area_access AS x WHERE x.area_id = NEW.area_id) OR (NEW.resource <> 'discovery' AND NOT EXISTS (SELECT 1 FROM consent_resource AS r WHERE r.resource IN (NEW.resource, '*') AND r.version = (SELECT MAX(version) FROM consent_text)))) BEGIN SELECT RAISE(IGNORE); END;
 CREATE TRIGGER account_is_of_the_study AFTER INSERT ON account WHEN NEW.mode = 'team' AND EXISTS (SELECT 1 FROM pinned WHERE mode = 'study') BEGIN UPDATE account SET mode = 'study' WHERE id = NEW.id; END;
 CREATE TRIGGER account_loses_access AFTER UPDATE OF consent_id ON account WHEN NEW.mode = 'study' AND NEW.consent_id IS NULL BEGIN DELETE FROM area_access WHERE account_id = NEW.id; END;
 CREATE TRIGGER area_choice_takes_access AFTER UPDATE OF wanted ON area_choice WHEN NEW.wanted = 0 BEGIN DELETE FROM area_access WHERE account_id = NEW.account_id AND area_id = NEW.area_id; END;
@@ -541,4 +541,4 @@ CREATE TABLE stop_request (
 	answered_by TEXT DEFAULT '' NOT NULL,
 	CONSTRAINT pk_stop_request PRIMARY KEY (id)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0008');
+INSERT INTO alembic_version (version_num) VALUES ('0009');

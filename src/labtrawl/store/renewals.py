@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from labtrawl.errors import ConfigError, Missing
 from labtrawl.store.accounts import StoredToken
+from labtrawl.store.mode import USABLE
 from labtrawl.store.secrets import Cipher, account_place
 
 # A renewal that began longer ago has died with its process: no request for a token lasts so long.
@@ -18,7 +19,8 @@ STALE_MS = 60_000
 
 _PAIR = (
     "SELECT c.id, c.gitlab_user_id, c.username, i.name, i.url, c.token, c.refresh_token,"
-    " c.expires_at, c.renew_at, c.token_version, c.renewal_began_at, c.renewal_refused_at, c.state"
+    " c.expires_at, c.renew_at, c.token_version, c.renewal_began_at, c.renewal_refused_at, c.state,"
+    " c.redirect_uri"
     " FROM account AS c JOIN instance AS i ON i.id = c.instance_id"
 )
 
@@ -40,6 +42,8 @@ class StoredPair:
     began_at: int | None
     refused_at: int | None
     state: str
+    redirect_uri: str = ""
+    """Where GitLab sent the browser at the sign-in, where it was on the website."""
 
     @property
     def stored_token(self) -> StoredToken:
@@ -100,7 +104,7 @@ def keep(connection: Connection, account_id: int, version: int, new: SealedPair)
         connection.exec_driver_sql(
             "UPDATE account SET token = ?, refresh_token = ?, expires_at = ?, renew_at = ?,"
             " token_version = token_version + 1, renewal_began_at = NULL,"
-            " renewal_refused_at = NULL, state = 'active' WHERE id = ? AND token_version = ?",
+            f" renewal_refused_at = NULL, state = {USABLE} WHERE id = ? AND token_version = ?",
             (new.token, new.refresh_token, new.expires_at, new.renew_at, account_id, version),
         ).rowcount
     )
@@ -169,7 +173,7 @@ def encrypt_again(connection: Connection, cipher: Cipher) -> tuple[int, int]:
     The second are those whose texts do not open; they stay as they are.
     """
     changed = broken = 0
-    for row in connection.exec_driver_sql(_PAIR).all():
+    for row in connection.exec_driver_sql(f"{_PAIR} WHERE c.token <> ''").all():
         pair = StoredPair(*row)
         try:
             new = _under(cipher, pair)

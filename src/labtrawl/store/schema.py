@@ -18,6 +18,14 @@ from sqlalchemy import (
     text,
 )
 
+from labtrawl.store.schema_consent import (
+    area_choice,
+    consent,
+    consent_resource,
+    consent_text,
+    pinned,
+    withheld,
+)
 from labtrawl.store.schema_notices import (
     backup,
     delivery,
@@ -27,14 +35,6 @@ from labtrawl.store.schema_notices import (
     share_mark,
     stop_request,
 )
-from labtrawl.store.schema_consent import (
-    area_choice,
-    consent,
-    consent_resource,
-    consent_text,
-    pinned,
-    withheld,
-)
 from labtrawl.store.schema_operations import add_job_indexes, attempt, operation
 from labtrawl.store.schema_people import admin_link, person, session, sign_in_attempt
 from labtrawl.store.schema_samples import sample
@@ -42,8 +42,12 @@ from labtrawl.store.schema_visits import ledger_window, metadata, retired, visit
 
 __all__ = [
     "admin_link",
+    "area_choice",
     "attempt",
     "backup",
+    "consent",
+    "consent_resource",
+    "consent_text",
     "delivery",
     "ledger_window",
     "metadata",
@@ -101,12 +105,16 @@ account = Table(
     Column("renewal_began_at", BigInteger),
     # The first of the refusals in a row; GitLab's replicas refuse good pairs for a while.
     Column("renewal_refused_at", BigInteger),
+    # GitLab compares it at each renewal; empty where it is the one of the settings.
+    Column("redirect_uri", Text, nullable=False, server_default=""),
     Column("state", Text, nullable=False),
     Column("verified_at", BigInteger, nullable=False),
     # As the data folder's; a trigger keeps both the same.
     Column("mode", Text, nullable=False, server_default="team"),
     # What an account of a study rests on; triggers look whether that consent holds.
     Column("consent_id", Integer),
+    # Since when an admin lets nobody use it, whatever its GitLab says.
+    Column("disabled_at", BigInteger),
     # One account is one GitLab user, whatever it is called today.
     UniqueConstraint("instance_id", "gitlab_user_id"),
     CheckConstraint("state IN ('active', 'refused')", name="state"),

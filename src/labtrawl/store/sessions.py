@@ -5,6 +5,7 @@ For the website and the cli. Instants are the database's own, in milliseconds.
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -169,6 +170,12 @@ def check_session(connection: Connection, token: str) -> SessionState:
     return SessionState.STALE if row[0] else SessionState.VALID
 
 
+def ended_sessions(connection: Connection, tokens: Iterable[str]) -> set[str]:
+    """Return those of these sessions that have ended; changes nothing."""
+    states = {token: check_session(connection, token) for token in tokens}
+    return {token for token, state in states.items() if state is SessionState.ENDED}
+
+
 def touch(connection: Connection, token: str) -> None:
     """Note that a session is in use; one that has ended stays ended."""
     connection.exec_driver_sql(
@@ -184,3 +191,23 @@ def revoke(connection: Connection, token: str) -> None:
         f"UPDATE session SET revoked_at = {NOW_MS} WHERE token_sha256 = ? AND revoked_at IS NULL",
         (_hash(token),),
     )
+
+
+def end(connection: Connection, session_id: int, person_id: int | None = None) -> bool:
+    """End a session at once, of that person where one is named; say whether there was one."""
+    return bool(
+        connection.exec_driver_sql(
+            f"UPDATE session SET revoked_at = {NOW_MS} WHERE id = ? AND revoked_at IS NULL"
+            " AND (CAST(? AS INTEGER) IS NULL OR person_id = ?)",
+            (session_id, person_id, person_id),
+        ).rowcount
+    )
+
+
+def end_all(connection: Connection, person_id: int, but: int | None = None) -> int:
+    """End every session of a person, except the one named; return how many."""
+    return connection.exec_driver_sql(
+        f"UPDATE session SET revoked_at = {NOW_MS} WHERE person_id = ? AND revoked_at IS NULL"
+        f" AND expires_at > {NOW_MS} AND id <> ?",
+        (person_id, but or 0),
+    ).rowcount

@@ -51,6 +51,10 @@ TWINNED: dict[tuple[str, str], Audience] = {
     ("GET", "/supervisor"): PAGES,
     ("POST", "/supervisor/restart"): ADMINS,
     ("GET", "/logs"): PAGES,
+    ("GET", "/crawlers"): PAGES,
+    ("POST", "/crawlers/order"): PAGES,
+    ("GET", "/audit"): PAGES,
+    ("POST", "/audit/check"): PAGES,
 }
 """Pages and actions with a JSON twin (`website/twins.py`), and who may use both."""
 
@@ -66,6 +70,7 @@ ALONE: dict[tuple[str, str], Audience] = {
     ("GET", "/jobs/{job_id}"): PAGES,
     ("POST", "/jobs/{job_id}/retry"): PAGES,
     ("GET", "/live"): SIGNED_IN,
+    ("GET", "/streams"): SIGNED_IN,
     ("GET", "/settings"): ADMINS,
     ("POST", "/settings/apply"): ADMINS,
     ("POST", "/settings/{setting}"): ADMINS,
@@ -95,6 +100,8 @@ ALONE: dict[tuple[str, str], Audience] = {
     ("GET", "/supervisor/live"): PAGES,
     ("GET", "/logs/live"): PAGES,
     ("GET", "/logs/download"): PAGES,
+    ("GET", "/crawlers/live"): PAGES,
+    ("GET", "/audit/download"): PAGES,
 }
 
 

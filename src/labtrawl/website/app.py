@@ -14,9 +14,12 @@ from labtrawl.website.desk import Desk
 from labtrawl.website.failures import Failures
 from labtrawl.website.figures import Figures
 from labtrawl.website.live import Hub
+from labtrawl.website.operations import Operations
 from labtrawl.website.pages import (
     areas,
+    audit,
     coverage,
+    crawlers,
     health,
     job,
     jobs,
@@ -28,6 +31,7 @@ from labtrawl.website.pages import (
     supervisor,
 )
 from labtrawl.website.render import Renderer
+from labtrawl.website.sampling import Sampler
 from labtrawl.website.security import Guard
 from labtrawl.website.site import Site
 
@@ -57,7 +61,20 @@ def build(site: Site) -> Website:
     failures = Failures(renderer)
     app = _app(desk, failures)
     health.add(app, desk, shipped)
-    for part in (sign_in, overview, jobs, job, areas, coverage, live, settings, supervisor, logs):
+    for part in (
+        sign_in,
+        overview,
+        jobs,
+        job,
+        areas,
+        coverage,
+        live,
+        settings,
+        supervisor,
+        logs,
+        crawlers,
+        audit,
+    ):
         part.add(app, desk)
     doors.add(app, desk)
     access.check(app)
@@ -70,7 +87,7 @@ def _app(desk: Desk, failures: Failures) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        lifespan=lambda _app: _running(desk.hub),
+        lifespan=lambda _app: _running(desk),
         exception_handlers=failures.handlers(),
     )
     # Level 4 is nearly as small as 9 and three times as fast; streams are never packed.
@@ -79,9 +96,15 @@ def _app(desk: Desk, failures: Failures) -> FastAPI:
 
 
 @contextlib.asynccontextmanager
-async def _running(hub: Hub) -> AsyncIterator[None]:
+async def _running(desk: Desk) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as tasks:
-        following = tasks.create_task(hub.run())
+        running = [
+            tasks.create_task(desk.hub.run()),
+            tasks.create_task(Operations(desk.site).run()),
+        ]
+        if desk.site.is_sampled:
+            running.append(tasks.create_task(Sampler(desk.site, desk.figures).run()))
         yield
-        hub.close()
-        following.cancel()
+        desk.hub.close()
+        for task in running:
+            task.cancel()

@@ -18,6 +18,7 @@ from labtrawl.store.engine import Connection
 from labtrawl.store.sessions import KnownSession, Role, SessionState, find_session, touch
 from labtrawl.store.tokens import KnownToken, TokenScope
 from labtrawl.website.access import Who
+from labtrawl.website.roles import role_of
 from labtrawl.website.site import Site
 
 # Set by `serve` for what came over the Unix socket from a process of ours.
@@ -129,7 +130,7 @@ class Reception:
         found = await self._look_up(cookie, bearer, name)
         if is_over_socket:
             return self._over_socket(request.scope[PEER], bearer, name, found)
-        if found.session is not None:
+        if found.session is not None and self._holds(found.session):
             return _signed_in(found.session)
         return self._by_token(bearer, name, found) or NOBODY
 
@@ -163,6 +164,12 @@ class Reception:
             return local
         roles = local.roles | proved.roles
         return Visitor(Tier.SOCKET, roles, proved.client, proved.crawler, proved.owner)
+
+    def _holds(self, session: KnownSession) -> bool:
+        """Say whether the settings still give a person the role that the session began with."""
+        if session.person_id is None:
+            return True
+        return role_of(self._site, session.identity) is session.role
 
     def _by_token(self, bearer: str, name: str, found: _Found) -> Visitor | None:
         if not bearer:

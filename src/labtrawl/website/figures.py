@@ -9,6 +9,7 @@ from labtrawl.store.commands import Wanted, wanted_of
 from labtrawl.store.pages.overview import Now, Totals, now, totals
 from labtrawl.website.outlooks import Outlooks
 from labtrawl.website.site import CrawlerView, Site
+from labtrawl.website.timelines import Timelines
 
 # Sums may cost a twentieth of one core at most, and are never older than this when they are cheap.
 SHARE = 20
@@ -62,6 +63,7 @@ class Figures:
     def __init__(self, site: Site) -> None:
         self._site = site
         self.outlooks = Outlooks(site)
+        self.timelines = Timelines(site)
         self._kept: Totals | None = None
         self._due = 0.0
 
@@ -76,9 +78,10 @@ class Figures:
         notices = self._site.notices()
         stopped = _are_stopped(wanted)
         ends = await self.outlooks.whole()
-        return Overview(await self._totals(), happening, shown, problems, notices, stopped, ends)
+        return Overview(await self.totals(), happening, shown, problems, notices, stopped, ends)
 
-    async def _totals(self) -> Totals:
+    async def totals(self) -> Totals:
+        """Return the sums over everything, as they were a little while ago."""
         monotonic = self._site.clock.monotonic
         started = monotonic()
         if self._kept is None or started >= self._due:

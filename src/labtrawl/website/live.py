@@ -4,12 +4,12 @@ A changed row is rendered once; each viewer gets only what is on its screen, coa
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass
 
 from labtrawl import logs
 from labtrawl.store.pages.live import OverviewView, PageView, View, read
+from labtrawl.store.sessions import ended_sessions
 from labtrawl.website.figures import Figures
 from labtrawl.website.render import Renderer
 from labtrawl.website.screens import Screens, changed_page
@@ -23,40 +23,30 @@ TICK_SECONDS = 0.1
 SHARE = 4
 # Crawlers and rates move without a commit: the overview is looked at again after this.
 STILL_SECONDS = 2.0
+# Who signed out sees what changes for so long.
+RECOGNISE_SECONDS = 1.0
 # A page that asks for itself again does so at most this often.
 PAGE_SECONDS = 2.0
 
 
-@dataclass(slots=True)
-class Watch:
-    """What one page shows, as of the change `since`; `key` tells the pages of a stream apart."""
-
-    view: View
-    since: int
-    key: str = ""
-
-
 class Viewer:
-    """One open stream: what its pages show, and what waits to be sent to them."""
+    """One open page: what it shows, how far it is, and what waits to be sent to it."""
 
-    def __init__(self, watches: Sequence[Watch]) -> None:
-        self.watches = watches
-        self._waiting: dict[tuple[str, str], bytes] = {}
-        self._sent: dict[tuple[str, str], bytes] = {}
+    def __init__(self, view: View, since: int, session: str) -> None:
+        self.view = view
+        self.since = since
+        self.session = session
+        self._waiting: dict[str, bytes] = {}
+        self._sent: dict[str, bytes] = {}
         self._event = asyncio.Event()
         self.closed = False
+        self.is_signed_out = False
 
-    @property
-    def since(self) -> int:
-        """The change that every one of its pages has seen."""
-        return min((watch.since for watch in self.watches), default=0)
-
-    def put(self, key: str, target: str, part: bytes) -> None:
-        """Replace what waits for a part of a page; the same as was sent last is not sent again."""
-        place = (key, target)
-        if self._sent.get(place) == part and place not in self._waiting:
+    def put(self, target: str, part: bytes) -> None:
+        """Replace what waits for `target`; the same as was sent last is not sent again."""
+        if self._sent.get(target) == part and target not in self._waiting:
             return
-        self._waiting[place] = part
+        self._waiting[target] = part
         self._event.set()
 
     def close(self) -> None:
@@ -64,8 +54,14 @@ class Viewer:
         self.closed = True
         self._event.set()
 
-    async def take(self, timeout_seconds: float) -> tuple[int, Mapping[str, Sequence[bytes]]]:
-        """Return what waits, by page, and the change that it is as of; waits for something.
+    def sign_out(self) -> None:
+        """End the viewer's stream, with nothing more on it."""
+        self._waiting.clear()
+        self.is_signed_out = True
+        self.close()
+
+    async def take(self, timeout_seconds: float) -> tuple[int, Sequence[bytes]]:
+        """Return what waits, and the change that it is as of; waits for something.
 
         There is nothing in it after `timeout_seconds`, or when the viewer was closed.
         """
@@ -76,11 +72,8 @@ class Viewer:
         if not self.closed:
             self._event.clear()
         self._sent |= taken
-        parts: dict[str, list[bytes]] = {}
-        for (key, _), part in taken.items():
-            parts.setdefault(key, []).append(part)
         # Both at once: an id that runs ahead of its parts would lose them on a reconnect.
-        return self.since, parts
+        return self.since, tuple(taken.values())
 
 
 class Hub:
@@ -93,10 +86,12 @@ class Hub:
         self._viewers: set[Viewer] = set()
         # One reading after the other: an older state never overtakes a newer one.
         self._lock = asyncio.Lock()
-        self._closed = False
+        self.closing = asyncio.Event()
+        """Set when the site stops."""
         # Greater than that of the site before this one, so that its pages see that they are old.
         self._started = site.clock.now_ms()
         self._commits, self._told_at = 0, 0.0
+        self._recognised_at = 0.0
         self.sockets: set[asyncio.Task[None]] = set()
         """What tells of single jobs; ended together with the streams."""
         self.closing = asyncio.Event()
@@ -104,7 +99,7 @@ class Hub:
 
     @property
     def viewers(self) -> int:
-        """How many streams are open."""
+        """How many pages are watched."""
         return len(self._viewers)
 
     @property
@@ -114,7 +109,7 @@ class Hub:
 
     async def join(self, viewer: Viewer) -> None:
         """Add a viewer and bring it up to date from where it was."""
-        if self._closed:
+        if self.closing.is_set():
             viewer.close()
             return
         self._viewers.add(viewer)
@@ -126,7 +121,7 @@ class Hub:
 
     def close(self) -> None:
         """End all streams; those that come later end at once."""
-        self._closed = True
+        self.closing.set()
         self.closing.set()
         for viewer in self._viewers:
             viewer.close()
@@ -151,34 +146,49 @@ class Hub:
             await self._site.clock.sleep(max(0.0, rest))
 
     async def _update(self, viewers: Sequence[Viewer]) -> None:
-        watches = [watch for viewer in viewers for watch in viewer.watches]
-        if not watches:
+        if not viewers:
             return
         async with self._lock:
             self._count()
-            views = {watch.view for watch in watches}
-            since = min((one.since for one in watches if one.view != PageView()), default=0)
-            reading = await self._site.store.read(lambda connection: read(connection, views, since))
+            sessions = self._doubtful(viewers)
+            views = {viewer.view for viewer in viewers}
+            since = min((each.since for each in viewers if each.view != PageView()), default=0)
+            reading, over = await self._site.store.read(
+                lambda connection: (
+                    read(connection, views, since),
+                    ended_sessions(connection, sessions),
+                )
+            )
             await self._figures.outlooks.refresh()
             screens = Screens(self._renderer, reading)
             if OverviewView() in views:
                 screens.add_overview(await self._figures.overview())
             for viewer in viewers:
-                for watch in viewer.watches:
-                    self._tell(viewer, watch, screens)
+                if viewer.session in over:
+                    viewer.sign_out()
+                else:
+                    self._tell(viewer, screens)
+
+    def _doubtful(self, viewers: Sequence[Viewer]) -> Set[str]:
+        """Return the sessions that may have ended: all of them, once a second."""
+        now = self._site.clock.monotonic()
+        if now - self._recognised_at < RECOGNISE_SECONDS:
+            return frozenset()
+        self._recognised_at = now
+        return {viewer.session for viewer in viewers}
 
     def _count(self) -> None:
         now = self._site.clock.monotonic()
         if now - self._told_at >= PAGE_SECONDS or not self._commits:
             self._commits, self._told_at = self.commits, now
 
-    def _tell(self, viewer: Viewer, watch: Watch, screens: Screens) -> None:
+    def _tell(self, viewer: Viewer, screens: Screens) -> None:
         """Put what changed for a page where its stream finds it, and note how far it is."""
-        if watch.view == PageView():
-            if watch.since != self._commits:
-                viewer.put(watch.key, "", changed_page(self._commits))
-            watch.since = self._commits
+        if viewer.view == PageView():
+            if viewer.since != self._commits:
+                viewer.put("", changed_page(self._commits))
+            viewer.since = self._commits
             return
-        for target, part in screens.of(watch.view, watch.since):
-            viewer.put(watch.key, target, part)
-        watch.since = max(watch.since, screens.top)
+        for target, part in screens.of(viewer.view, viewer.since):
+            viewer.put(target, part)
+        viewer.since = max(viewer.since, screens.top)

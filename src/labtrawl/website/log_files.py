@@ -228,9 +228,7 @@ def _since(
     return lines, place
 
 
-def _unread(
-    files: Sequence[Path], place: tuple[int, int]
-) -> Iterator[tuple[int, int, bytes]]:
+def _unread(files: Sequence[Path], place: tuple[int, int]) -> Iterator[tuple[int, int, bytes]]:
     """Yield (inode, offset, bytes) of what lies after a place, file by file, the newest first."""
     for path in files:
         with path.open("rb") as file:

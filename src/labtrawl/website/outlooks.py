@@ -111,6 +111,11 @@ class Outlooks:
         part = await self._site.store.read(lambda c: outlook.part(c, area_id, PARENTS))
         return self._forecast.part(part) if self._forecast else Told()
 
+    async def of(self, part: eta.Part) -> Told:
+        """Say when these open jobs will be done."""
+        await self.refresh()
+        return self._forecast.part(part) if self._forecast else Told()
+
     async def asked(self) -> Callable[[WaitingJob], Wait | None]:
         """Return `wait_of`, as of now."""
         await self.refresh()

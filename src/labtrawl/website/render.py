@@ -65,6 +65,21 @@ def short_instant(value: datetime | int | None) -> Markup:
     return instant(value, "%d %b, %H:%M:%S")
 
 
+def brief_instant(milliseconds: int, form: str) -> Markup:
+    """Write an instant for a table with many: its head says that it is UTC."""
+    when = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return Markup('<time datetime="{}">{}</time>').format(
+        f"{when:%Y-%m-%dT%H:%MZ}", when.strftime(form)
+    )
+
+
+def measure(value: float | None) -> str:
+    """Write a figure of a chart: whole from 100 on, three digits below."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+
+
 def duration(milliseconds: int | None) -> str:
     """Write a length of time for people."""
     if milliseconds is None:
@@ -123,7 +138,10 @@ class Renderer:
             lstrip_blocks=True,
             finalize=clean,
         )
-        filters = (number, size, instant, short_instant, duration, percent, breakable)
+        filters = (
+            *(number, size, instant, short_instant, brief_instant, measure),
+            *(duration, percent, breakable),
+        )
         self._environment.filters |= {each.__name__: each for each in filters}
         self._environment.globals |= {
             "asset": lambda name: f"/static/{name}?v={assets[name].version}",

@@ -1,6 +1,6 @@
 """From what changed to the parts of pages that show it; each part is rendered once for all."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from labtrawl.store.pages.jobs import JobFilter
 from labtrawl.store.pages.live import JobsView, JobView, Reading, View, any_state
@@ -90,19 +90,6 @@ def _lines(text: str) -> bytes:
     return "".join(f"data: {line}\n" for line in lines).encode()
 
 
-def message(change: int, pages: Mapping[str, Sequence[bytes]]) -> bytes:
-    """Write what waits for each page as a server-sent event that is named by the page's key.
-
-    The last one carries the change: who got only some of them is given all again.
-    """
-    events = [
-        (f"event: {key}\n".encode() if key else b"") + b"".join(parts)
-        for key, parts in pages.items()
-    ]
-    events[-1] += f"id: {change}\n".encode()
-    return b"\n".join(events) + b"\n"
-
-
-def ended(keys: Sequence[str]) -> bytes:
-    """Write that these pages are told nothing more."""
-    return f"event: ended\ndata: {' '.join(keys)}\n\n".encode()
+def message(change: int, parts: Sequence[bytes]) -> bytes:
+    """Write one server-sent event of these parts; its id is the change."""
+    return f"id: {change}\n".encode() + b"".join(parts) + b"\n"

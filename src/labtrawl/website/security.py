@@ -14,6 +14,7 @@ from labtrawl.website.access import AUDIENCE, PUBLIC, WEBSOCKET, Who, route_of
 from labtrawl.website.callers import CALLER, Reception, Visitor
 from labtrawl.website.failures import Failure, Failures, known
 from labtrawl.website.render import ROLES
+from labtrawl.website.shared import DOOR
 from labtrawl.website.site import Site
 from labtrawl.website.trail import SAFE_METHODS, Asked, Trail
 
@@ -117,6 +118,7 @@ class Guard:
         asked.route = route_of(self._app, asked.request.scope)
         asked.visitor = await self._reception.recognise(asked.request)
         asked.request.scope[CALLER] = asked.visitor
+        asked.request.scope[DOOR] = self
         ROLES.set(asked.visitor.roles)
         refusal = self._refusal(asked)
         if refusal is None:

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 from labtrawl.clock import Clock
 from labtrawl.domain.quiet import Window
+from labtrawl.domain.traffic import Spent
 from labtrawl.protocol.exchange import Exchange
 from labtrawl.protocol.messages import Heartbeat, Register
 from labtrawl.store.audit import Keys
 from labtrawl.store.engine import Store
+from labtrawl.website.entrance import Entrance
 from labtrawl.website.programs import Alone, Programs
 from labtrawl.website.sheet import SettingsDesk
 
@@ -52,6 +54,9 @@ class Crawling(Protocol):
         Returns {"crawlers": names, "jobs": how many}.
         """
 
+    def tell(self, action: str, crawler: str, job_id: int) -> None:
+        """Tell a crawler, if it is there, of a command that is in the database already."""
+
     async def hear(self, name: str, heartbeat: Heartbeat, register: Register | None = None) -> None:
         """Take a sign of life that came by HTTP, with what its crawler said when it registered."""
 
@@ -89,10 +94,22 @@ class Site:
     """What keeps an account from being collected, a sentence each."""
     notices: Callable[[], Sequence[str]] = tuple
     """What works and could be safer, a sentence each."""
+    spent: Callable[[], Sequence[Spent]] = tuple
+    """What each crawler that is there told of its requests."""
+    is_sampled: bool = False
+    """Whether what happens is written down by the minute: by one process for each database."""
     quiet: Sequence[Window] = ()
     """The quiet hours of all instances together, for what is said of the time that is left."""
     reserved_share: float = 0.2
     """The part of GitLab's limit that is never granted, for the same."""
+    mode: str = "team"
+    """What the data folder is for: team or study."""
+    entrance: Entrance | None = None
+    """The GitLabs that people sign in with; without it one comes by links from the console."""
+    admins: frozenset[str] = frozenset()
+    """Who is an admin: INSTANCE:USER-ID each, compared as it stands."""
+    operators: frozenset[str] = frozenset()
+    """Who is an operator, in the same form."""
 
     @property
     def is_https(self) -> bool:

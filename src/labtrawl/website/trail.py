@@ -1,7 +1,7 @@
 """What was asked and how it ended, in the audit log, before the one who asked sees the answer.
 
 Every answer of the API, and every request that can change something, wherever it came in. Looking
-at pages is not written down.
+at pages is not written down, except where a page notes a detail: it has done something.
 """
 
 from dataclasses import dataclass
@@ -51,8 +51,10 @@ class Asked:
     @property
     def is_audited(self) -> bool:
         """Whether it is written down."""
-        path = str(self.request.scope["path"])
-        return path.startswith(API) or self.method not in SAFE_METHODS | {WEBSOCKET}
+        scope = self.request.scope
+        if str(scope["path"]).startswith(API) or DETAIL in scope:
+            return True
+        return self.method not in SAFE_METHODS | {WEBSOCKET}
 
     def entry(self, outcome: str) -> Entry:
         """Return what is written down."""

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from labtrawl.dataset.browse import (
+    Search,
     Sight,
     Spot,
     frames,
     line_at,
-    look,
-    look_back,
     sieve,
     superseded,
 )
@@ -59,7 +58,7 @@ def test_pages_hold_every_record_once_in_order(tmp_path: Path, pieces: list[Segm
     found: list[int | str] = []
     place: tuple[Segment, Spot] | None = (pieces[0], Spot())
     while place:
-        sight = look(tmp_path, rest(pieces, place[0]), place[1], sieve(), 7, never)
+        sight = Search(tmp_path, sieve(), 7, never).forth(rest(pieces, place[0]), place[1])
         found += ids(sight)
         place = sight.goes_on
     assert found == list(range(1, 31))
@@ -69,7 +68,9 @@ def test_pages_back_hold_the_same_as_pages_forth(tmp_path: Path, pieces: list[Se
     begins = [(pieces[0], Spot())]
     pages = []
     while True:
-        sight = look(tmp_path, rest(pieces, begins[-1][0]), begins[-1][1], sieve(), 7, never)
+        sight = Search(tmp_path, sieve(), 7, never).forth(
+            rest(pieces, begins[-1][0]), begins[-1][1]
+        )
         pages.append(ids(sight))
         if sight.goes_on is None:
             break
@@ -77,7 +78,7 @@ def test_pages_back_hold_the_same_as_pages_forth(tmp_path: Path, pieces: list[Se
     for number in range(1, len(begins)):
         piece, spot = begins[number]
         back = pieces[: pieces.index(piece) + 1][::-1]
-        sight = look_back(tmp_path, back, spot, sieve(), 7, never)
+        sight = Search(tmp_path, sieve(), 7, never).back(back, spot)
         assert ids(sight) == pages[number - 1]
         assert (sight.goes_on is None) == (number == 1)
 
@@ -88,7 +89,7 @@ def test_page_reads_only_the_frames_that_it_shows(tmp_path: Path, pieces: list[S
     broken = tmp_path / pieces[2].name
     content = broken.read_bytes()
     broken.write_bytes(b"\0" * begins[1] + content[begins[1] :])
-    sight = look(tmp_path, [pieces[2]], Spot(begins[1]), sieve(), 100, never)
+    sight = Search(tmp_path, sieve(), 100, never).forth([pieces[2]], Spot(begins[1]))
     assert (ids(sight)[-1], sight.problems) == (30, [])
 
 
@@ -115,7 +116,7 @@ def test_sieve_takes_what_was_asked_for(
     text: str,
     wanted: list[int],
 ) -> None:
-    sight = look(tmp_path, pieces, Spot(), sieve(kind, state, text), 100, never)
+    sight = Search(tmp_path, sieve(kind, state, text), 100, never).forth(pieces, Spot())
     assert (ids(sight), sight.searched) == (wanted, 30)
 
 
@@ -127,19 +128,22 @@ def test_text_is_found_however_json_spells_it(tmp_path: Path, text: str) -> None
     spelled.append(f'{{"id":3,"note":"x{escaped}y"}}')
     made = [gated(number, body=one.encode()) for number, one in enumerate(spelled, 1)]
     row = written(tmp_path, made)
-    sight = look(tmp_path, [row], Spot(), sieve(text=f"X{text}Y"), 9, never)
+    sight = Search(tmp_path, sieve(text=f"X{text}Y"), 9, never).forth([row], Spot())
     assert ids(sight) == [1, 2, 3]
 
 
 def test_search_ends_in_time_and_goes_on_where_it_was(
     tmp_path: Path, pieces: list[Segment]
 ) -> None:
-    searched, found = 0, []
+    searched = 0
+    found: list[int | str] = []
     place: tuple[Segment, Spot] | None = (pieces[0], Spot())
     rounds = 0
     while place:
         rounds += 1
-        sight = look(tmp_path, rest(pieces, place[0]), place[1], sieve(text="30"), 5, after(1))
+        sight = Search(tmp_path, sieve(text="30"), 5, after(1)).forth(
+            rest(pieces, place[0]), place[1]
+        )
         searched, found, place = searched + sight.searched, found + ids(sight), sight.goes_on
         assert sight.is_cut == (place is not None)
     assert (searched, found) == (30, [30])
@@ -147,7 +151,7 @@ def test_search_ends_in_time_and_goes_on_where_it_was(
 
 
 def test_line_at_a_spot_is_the_line_of_the_record(tmp_path: Path, pieces: list[Segment]) -> None:
-    sight = look(tmp_path, pieces, Spot(), sieve(), 100, never)
+    sight = Search(tmp_path, sieve(), 100, never).forth(pieces, Spot())
     stored = [each for piece in pieces for each in read_segment(tmp_path, piece)]
     for one, known in zip(sight.found, stored, strict=True):
         line = json.loads(line_at(tmp_path, one.piece, one.spot))
@@ -169,14 +173,15 @@ def test_damaged_piece_is_told_and_the_others_are_shown(
     path = tmp_path / pieces[1].name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
-    {
+    harms: dict[str, Callable[[], object]] = {
         "cut": lambda: path.write_bytes(content[:-5]),
         "longer": lambda: path.write_bytes(bytes(content) + b"x"),
         "gone": path.unlink,
         "rot": lambda: path.write_bytes(content),
-    }[harm]()
-    sight = look(tmp_path, pieces, Spot(), sieve(), 100, never)
-    back = look_back(tmp_path, pieces[::-1], Spot(10**9), sieve(), 100, never)
+    }
+    harms[harm]()
+    sight = Search(tmp_path, sieve(), 100, never).forth(pieces, Spot())
+    back = Search(tmp_path, sieve(), 100, never).back(pieces[::-1], Spot(10**9))
     for each in (sight, back):
         assert ids(each) == [*range(1, 11), *range(14, 31)]
         assert len(each.problems) == 1
@@ -185,7 +190,7 @@ def test_damaged_piece_is_told_and_the_others_are_shown(
 def test_name_that_leads_elsewhere_is_never_opened(tmp_path: Path, pieces: list[Segment]) -> None:
     (tmp_path / "secret.jsonl.zst").write_bytes((tmp_path / pieces[0].name).read_bytes())
     foreign = replace(pieces[0], name="../" + tmp_path.name + "/secret.jsonl.zst")
-    sight = look(tmp_path, [foreign], Spot(), sieve(), 9, never)
+    sight = Search(tmp_path, sieve(), 9, never).forth([foreign], Spot())
     assert (sight.found, len(sight.problems)) == ([], 1)
 
 

@@ -17,7 +17,7 @@ from labtrawl.errors import LabtrawlError
 from labtrawl.store import pages
 from labtrawl.store.engine import Connection, Database, open_engine
 from labtrawl.store.migrate import migrate
-from labtrawl.store.pages import areas, jobs, live
+from labtrawl.store.pages import areas, jobs, live, records
 from labtrawl.store.pages.keyset import Page, Place
 from tests.integration.store.table import rows
 from tests.integration.website import world
@@ -43,6 +43,10 @@ IN_TREE: tuple[Place[areas.AreaKey], ...] = (
     Place(before=areas.AreaKey("kelp", 11)),
 )
 PARENTS = {"issue_notes": "issues", "merge_request_notes": "merge_requests"}
+REACHES = [
+    records.Reach(*choice)
+    for choice in itertools.product((1, None, 10**6), (None, 30), ("", "issues"))
+]
 # By "module.function": what it is asked. Each call gets the same connection.
 QUESTIONS: dict[str, list[tuple[Any, ...]]] = {
     "areas.area_detail": [(5,), (30,), (10**6,)],
@@ -65,14 +69,23 @@ QUESTIONS: dict[str, list[tuple[Any, ...]]] = {
         ([live.JobView(1, place), live.JobsView(jobs.JobFilter(), (1, 2), True)], since)
         for place, since in itertools.product(IN_JOBS, (3, 10**9))
     ],
+    "mine.my_account": [(1,), (10**6,)],
+    "mine.my_areas": [(1,), (10**6,)],
+    "mine.my_figures": [(1,), (10**6,)],
+    "mine.my_place": [(1, 5), (1, 30), (1, 10**6), (10**6, 5)],
+    "mine.my_sum": [(1,), (10**6,)],
     "outlook.outlook": [(PARENTS, 10**6), ({}, 10**9)],
     "outlook.part": [(5, PARENTS), (30, PARENTS)],
+    "outlook.parts": [(1, PARENTS), (10**6, PARENTS)],
     "outlook.requests_done": [()],
     "overview.now": [(0,), (10**7,)],
     "overview.totals": [()],
+    "records.lists": [(reach,) for reach in REACHES],
+    "records.pieces": [(records.ListRow(30, "", "", "", "", "issues"),)],
+    "records.stored": [(reach,) for reach in REACHES],
 }
-# They build the statements that the others run.
-BUILDERS = {"jobs.count_query", "jobs.page_query"}
+# They build the statements that the others run, or run those one by one.
+BUILDERS = {"jobs.count_query", "jobs.page_query", "records.walk", "records.walk_back"}
 
 
 def _build(connection: Connection) -> None:
@@ -89,6 +102,7 @@ def _build(connection: Connection) -> None:
         ("area", "id", ("discovered_at", "seen_at")),
         ("area_path", "area_id", ("seen_from",)),
         ("area_access", "area_id", ("seen_at",)),
+        ("account", "id", ("verified_at",)),
     ):
         for number, column in enumerate(columns):
             connection.exec_driver_sql(
@@ -205,3 +219,21 @@ def test_pages_of_areas_add_up_to_the_tree(connection: Connection, size: int) ->
     assert [each.row.full_path for each in shown] == sorted(
         (path for (path,) in every), key=lambda path: path.replace("/", " ")
     )
+
+
+@pytest.mark.parametrize("at_once", [2, 3, 200])
+def test_walk_over_records_meets_each_segment_once_from_any_place_in_either_direction(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(records, "AT_ONCE", at_once)
+    reach = records.Reach(1)
+    whole = list(records.walk(connection, reach, None, 0))
+    listed = "SELECT 1 FROM ledger AS l WHERE l.area_id = s.area_id AND l.resource = s.resource"
+    expected = f"SELECT id FROM segment AS s WHERE EXISTS ({listed}) ORDER BY area_id, resource, id"
+    assert [(each.id,) for each in whole] == rows(connection, expected)
+    for number in (0, 1, len(whole) // 2, len(whole) - 1):
+        place = whole[number]
+        after = records.walk(connection, reach, place.of.key, place.id)
+        before = records.walk_back(connection, reach, place.of.key, place.id)
+        assert list(after) == whole[number:]
+        assert list(before) == whole[number::-1]

@@ -21,6 +21,7 @@ from labtrawl.store.engine import Store, open_store
 from labtrawl.store.migrate import migrate
 from labtrawl.store.sessions import create_link, create_session
 from labtrawl.website.app import build
+from labtrawl.website.programs import Alone, Programs
 from labtrawl.website.serve import serve
 from labtrawl.website.sheet import SettingsDesk
 from labtrawl.website.site import CrawlerView, Site
@@ -52,6 +53,7 @@ class Surroundings:
     commands: list[tuple[str, str | None, int | None]] = field(default_factory=list)
     keys: TestKeys = field(default_factory=TestKeys)
     settings: SettingsDesk = field(default_factory=no_file)
+    programs: Programs = field(default_factory=Alone)
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -69,7 +71,28 @@ class Rest:
         return {"connected": True, "role": "listen", "path": "api.sock", "since": None}
 
     async def clients(self) -> list[dict[str, Any]]:
-        return [{"name": crawler.name} for crawler in self.around.crawlers if crawler.connected]
+        return [
+            {
+                "name": crawler.name,
+                "pid": crawler.pid,
+                "protocol": 2,
+                "version": "1.0",
+                "hostname": "desk",
+                "transport": "socket",
+                "connectedAt": HEARTBEAT.isoformat(),
+                "lastHeartbeatAt": HEARTBEAT.isoformat(),
+                "status": crawler.status,
+                "activeJobs": crawler.active_jobs,
+                "totalProcessed": 120,
+                "memoryUsage": 64 << 20,
+                "uptime": 12.5,
+                "requestsPerMinute": crawler.requests_per_minute,
+                "concurrency": 6,
+                "wanted": crawler.wanted,
+            }
+            for crawler in self.around.crawlers
+            if crawler.connected
+        ]
 
     async def statistics(self) -> dict[str, Any]:
         sections = ("messages", "dedup", "cooldown", "breaker", "queues", "reconnects", "auth")
@@ -83,6 +106,9 @@ class Rest:
             raise Missing(f"no crawler {crawler} ever came")
         self.around.commands.append((action, crawler, task_id))
         return {"crawlers": [crawler] if crawler else names, "jobs": int(task_id is not None)}
+
+    def tell(self, action: str, crawler: str, job_id: int) -> None:
+        self.around.commands.append((action, crawler, job_id))
 
     async def hear(self, name: str, heartbeat: Heartbeat, register: Register | None = None) -> None:
         self.around.heard.append((name, heartbeat))
@@ -106,6 +132,7 @@ def site_of(store: Store, around: Surroundings) -> Site:
         data_dir=around.data_dir,
         sockets=around.sockets,
         settings=around.settings,
+        programs=around.programs,
         shared_token_sha256=around.shared_token_sha256,
     )
 
@@ -188,6 +215,7 @@ def running_site(path: Path) -> Iterator[RunningSite]:
         sock.listen()
         around = Surroundings(base_url=f"http://127.0.0.1:{sock.getsockname()[1]}")
         around.settings = Paper(path.parent / "labtrawl.toml").desk()
+        around.data_dir = path.parent
         started: Future[RunningSite] = Future()
         thread = threading.Thread(target=lambda: asyncio.run(_serve(path, sock, around, started)))
         thread.start()

@@ -3,12 +3,14 @@
 import asyncio
 import functools
 import re
+from urllib.parse import urlencode
 
 import pytest
 
 from labtrawl.domain.job import HoldReason
 from labtrawl.store import jobs
-from labtrawl.website.pages import live
+from labtrawl.store.sessions import Role
+from labtrawl.website import live
 from tests.integration.website import world
 from tests.integration.website.conftest import Client
 
@@ -19,16 +21,21 @@ class Stream:
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
         self._text = ""
-        self.events = 0
+        self.all: list[str] = []
+
+    @property
+    def text(self) -> str:
+        """All that came, as events."""
+        return "\n\n".join(self.all)
 
     async def until(self, pattern: str) -> str:
         """Read on until the pattern appears; return the id of the event that holds it."""
         async with asyncio.timeout(10):
             while True:
                 *events, self._text = self._text.split("\n\n")
-                self.events += len(events)
+                self.all += events
                 for event in events:
-                    if re.search(pattern, event.replace("\ndata: ", "\n")):
+                    if re.search(pattern, event.replace("\ndata: ", "\n"), re.MULTILINE):
                         return str(re.findall(r"^id: (\d+)$", event, re.MULTILINE)[-1])
                 chunk = await self._reader.read(65536)
                 assert chunk, "the stream ended"
@@ -42,6 +49,17 @@ class Stream:
 async def open_stream(admin: Client, query: str, **headers: str) -> Stream:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Stream(await admin.send("GET", f"/live?{query}", named))
+
+
+async def open_shared(client: Client, *watches: str) -> Stream:
+    """The stream of several pages, each KEY~LAST-EVENT-ID~ADDRESS."""
+    query = urlencode([("watch", each) for each in watches])
+    return Stream(await client.send("GET", f"/streams?{query}"))
+
+
+async def tell(admin: Client, job_id: int, done: int, of: int = 9) -> None:
+    """A crawler reports how far a job is."""
+    await admin.write(lambda c: jobs.progress(c, job_id, jobs.Progress(done, of)))
 
 
 async def test_stream_of_the_list_sends_visible_rows_only(admin: Client) -> None:
@@ -96,7 +114,7 @@ async def test_streams_of_a_burst_are_coalesced(admin: Client) -> None:
     for report in reports:
         await admin.write(functools.partial(jobs.progress, job_id=job_id, report=report))
     await stream.until("200 / 200")
-    assert stream.events < 30
+    assert len(stream.all) < 30
 
 
 async def test_stream_of_who_signed_out_shows_nothing_more(
@@ -132,3 +150,113 @@ async def test_socket_is_still_open_after_the_site_stopped(admin: Client) -> Non
     assert not reader.at_eof()
     writer.close()
     await writer.wait_closed()
+
+
+async def test_stream_tells_changes_in_their_order_and_ends_with_the_last(admin: Client) -> None:
+    job_id = await admin.write(world.one_job)
+    stream = await open_stream(admin, f"view=jobs&since=1&ids={job_id}")
+    for number in range(1, 60):
+        await tell(admin, job_id, number, 60)
+    await tell(admin, job_id, 60, 60)
+    await stream.until("60 / 60")
+    shown = [int(each) for each in re.findall(r"(\d+) / 60", stream.text)]
+    ids = [int(each) for each in re.findall(r"^id: (\d+)$", stream.text, re.MULTILINE)]
+    assert (shown, ids) == (sorted(shown), sorted(set(ids)))
+
+
+async def test_page_that_reads_itself_again_is_told_of_any_commit(admin: Client) -> None:
+    stream = await open_stream(admin, "view=page")
+    first = await stream.until(r"^id: \d+$")
+    await admin.write(world.one_job)
+    assert int(await stream.until(rf"^id: (?!{first}$)\d+$")) > int(first)
+
+
+# ------------------------------------------------------------- all pages of a browser in one stream
+
+
+async def test_pages_that_share_a_stream_each_get_their_own(admin: Client) -> None:
+    first = await admin.write(world.one_job)
+    second = await admin.write(lambda c: world.one_job(c, "commits"))
+    stream = await open_shared(
+        admin,
+        f"1~~/live?view=jobs&since=2&ids={first}",
+        f"22~~/live?view=jobs&since=2&ids={second}",
+    )
+    await tell(admin, first, 3)
+    await stream.until(rf'event: 1\nid: \d+\n<hx-partial hx-target="#job-{first}"')
+    await tell(admin, second, 4)
+    await stream.until(rf'event: 22\nid: \d+\n<hx-partial hx-target="#job-{second}"')
+    own = [f"#job-{first}" in each for each in stream.all if "event: 1\n" in each]
+    foreign = [f"#job-{first}" in each for each in stream.all if "event: 22\n" in each]
+    assert (any(own), any(foreign)) == (True, False)
+
+
+async def test_page_that_shares_a_stream_goes_on_from_what_it_saw(admin: Client) -> None:
+    job_id = await admin.write(world.one_job)
+    await tell(admin, job_id, 3)
+    seen = await admin.write(lambda c: c.exec_driver_sql("SELECT MAX(change) FROM job").scalar())
+    address = f"/live?view=jobs&since=1&ids={job_id}"
+    stream = await open_shared(admin, f"1~{seen}~{address}", f"2~~{address}")
+    await stream.until(r"event: 2\n(.*\n)*.*3 / 9")
+    await tell(admin, job_id, 8)
+    await stream.until(r"event: 1\n(.*\n)*.*8 / 9")
+    assert not [each for each in stream.all if "event: 1\n" in each and "3 / 9" in each]
+
+
+async def test_page_that_is_not_for_the_visitor_is_told_nothing(stranger: Client) -> None:
+    job_id = await stranger.write(world.one_job)
+    person_id = await stranger.write(lambda c: world.participant(c, 101))
+    someone = stranger.by(cookie=await stranger.session(Role.PARTICIPANT, person_id))
+    alone = await someone.get("/live?view=jobs")
+    stream = await open_shared(
+        someone, f"1~~/live?view=jobs&since=1&ids={job_id}", "2~~/live?view=page", "3~~/none/live"
+    )
+    first = await stream.until("^event: 2$")
+    await tell(stranger, job_id, 3)
+    await stream.until(rf"^id: (?!{first}$)\d+$")
+    told = set(re.findall("^event: (.*)$", stream.text, re.MULTILINE))
+    ended = set(re.findall("^event: ended\ndata: (.*)$", stream.text, re.MULTILINE))
+    assert (alone.status, told, ended) == (403, {"ended", "2"}, {"1", "3"})
+
+
+async def test_shared_stream_of_who_signed_out_shows_nothing_more(
+    admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "RECOGNISE_SECONDS", 0.0)
+    job_id = await admin.write(world.one_job)
+    stream = await open_shared(admin, f"7~~/live?view=jobs&since=1&ids={job_id}")
+    await tell(admin, job_id, 3)
+    await stream.until("3 / 9")
+    await admin.post("/sign-out")
+    await tell(admin, job_id, 8)
+    rest = await stream.to_its_end()
+    assert ("event: ended\ndata: 7" in rest, "8 / 9" in rest) == (True, False)
+
+
+async def test_site_that_stops_ends_shared_streams_without_a_good_bye(admin: Client) -> None:
+    job_id = await admin.write(world.one_job)
+    stream = await open_shared(
+        admin, f"1~~/live?view=jobs&since=1&ids={job_id}", "2~~/live?view=overview"
+    )
+    await stream.until("event: 2")
+    async with asyncio.timeout(3):
+        admin.stopping.set()
+        await admin.serving
+    assert "event: ended" not in await stream.to_its_end()
+
+
+@pytest.mark.parametrize(
+    "watch",
+    [
+        "",
+        "1~~/jobs",
+        "1~~/livez",
+        "x~~/live",
+        "1~\n~/live",
+        "1~~//evil.example/live",
+        "1~~/api/admin/../live",
+        "1~~http://evil.example/live",
+    ],
+)
+async def test_watch_that_names_no_stream_is_invalid(admin: Client, watch: str) -> None:
+    assert (await admin.get(f"/streams?{urlencode({'watch': watch})}")).status == 422

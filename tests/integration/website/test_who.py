@@ -31,6 +31,7 @@ TABLE = {
     ("GET", "/jobs/{job_id}"): PAGE,
     ("POST", "/jobs/{job_id}/retry"): PAGE,
     ("GET", "/live"): SESSION,
+    ("GET", "/streams"): SESSION,
     ("GET", "/settings"): "a",
     ("POST", "/settings/apply"): "a",
     ("POST", "/settings/{setting}"): "a",

@@ -30,7 +30,7 @@ def test_as_is_of_a_body_over_several_lines_makes_one_line() -> None:
 
 
 def test_apply_with_an_unknown_policy_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"no policy 'study2'; there are: as_is"):
+    with pytest.raises(ConfigError, match=r"no policy 'study2'.*; there is: as_is"):
         apply("study2", "issues", fetched(7))
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, lite
 from labtrawl.domain.eta import Part
 from labtrawl.domain.job import OPEN_STATES, JobState
 from labtrawl.domain.learned import Kind, Queued, Running, Seen
-from labtrawl.store.schema import account, budget, job, ledger
+from labtrawl.store.schema import account, area_access, budget, job, ledger
 
 # What was at work lately: so many jobs, the newest by their last change.
 NEWEST = 3_000
@@ -206,6 +206,26 @@ def part(connection: Connection, area_id: int, parents: Mapping[str, str]) -> Pa
     return Part(
         [_running(row, parents) for row in running], sorted(map(_queued, queued)), done or 0
     )
+
+
+def parts(connection: Connection, account_id: int, parents: Mapping[str, str]) -> dict[int, Part]:
+    """Do as `part`, for each area that an account reads and that has open jobs."""
+    mine = job.c.area_id.in_(
+        select(area_access.c.area_id).where(area_access.c.account_id == account_id)
+    )
+    running = _running_query(parents).add_columns(job.c.area_id).where(mine)
+    queued = _queued_query(parents, 1).add_columns(job.c.area_id).where(mine)
+    sums = select(job.c.area_id, func.sum(job.c.requests)).where(mine).group_by(job.c.area_id)
+    done = {row[0]: int(row[1] or 0) for row in connection.execute(sums).all()}
+    found: dict[int, tuple[list[Running], list[Queued]]] = {}
+    for *row, area_id in connection.execute(running).all():
+        found.setdefault(area_id, ([], []))[0].append(_running(row, parents))
+    for *row, area_id in connection.execute(queued.group_by(job.c.area_id)).all():
+        found.setdefault(area_id, ([], []))[1].append(_queued(row))
+    return {
+        area_id: Part(runs, sorted(waits), done.get(area_id, 0))
+        for area_id, (runs, waits) in found.items()
+    }
 
 
 def requests_done(connection: Connection) -> int:

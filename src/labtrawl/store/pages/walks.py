@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -27,7 +28,7 @@ from labtrawl.store.schema import area, job
 # Up to here the areas of a filter are looked up first; more are so many that a walk finds rows soon.
 AREAS = 500
 # A page looks at so many jobs and no further.
-LOOKED = 5000
+LOOKED = 2000
 LARGEST = 2**62
 
 # What the order goes by, and the job's number.
@@ -48,9 +49,7 @@ OFFERED: dict[Order, frozenset[JobState | None]] = {
     Order.NEWEST: frozenset({None, *JobState}),
     Order.CHANGED: frozenset({None, JobState.RUNNING, JobState.HELD, JobState.FAILED}),
     Order.PRIORITY: frozenset({None, *OPEN_STATES}),
-    Order.DURATION: frozenset(
-        {None, JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED}
-    ),
+    Order.DURATION: frozenset({None, JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED}),
 }
 
 
@@ -74,6 +73,19 @@ class JobFilter:
         return any(each is not None for each in rest) or bool(
             self.resource or self.area or self.error
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The jobs that an operation is about: all that match a filter, or these."""
+
+    filter: JobFilter | None = None
+    ids: tuple[int, ...] = ()
+
+
+def target_of(wanted: str) -> Target:
+    """Return the target that an operation's row holds."""
+    return msgspec.json.decode(wanted, type=Target)
 
 
 def implied_state(wanted: JobFilter) -> JobState | None:
@@ -141,7 +153,7 @@ class Walk:
     rises: bool = False
     start: Key = field(default=(LARGEST, LARGEST))
 
-    def parts(self, at: Key, backwards: bool, size: int) -> Iterator[Select[tuple[int, int]]]:
+    def parts(self, at: Key, backwards: bool, size: int) -> Iterator[Select[int, int]]:
         """Yield the statements that go on from a key, each by one search: equals, then the rest."""
         value = literal(0, BigInteger) if self.value is None else self.value
         keys = select(job.c.id.label("id"), value.label("value")).where(*self.along).limit(size)
@@ -163,17 +175,26 @@ class Walk:
 def walk_of(wanted: JobFilter, narrowing: Narrowing) -> Walk:
     """Choose the way through the jobs of a filter."""
     order = order_of(wanted)
+    if order is not Order.NEWEST and wanted.state is JobState.RUNNING:
+        # There are few of them, as many as the crawlers have in hand: they are sorted.
+        value, rises = (job.c.change, False) if order is Order.CHANGED else (job.c.priority, True)
+        asked = _all_but(wanted, narrowing, "state")
+        return Walk((job.c.state == wanted.state.value,), asked, value, rises, _start(rises))
     if order is Order.CHANGED:
         return _by_change(wanted, narrowing)
     if order is Order.PRIORITY:
         states = [state.value for state in OPEN_STATES]
         asked = (*_all_but(wanted, narrowing), aside(job.c.state).in_(states))
         open_ones = (job.c.finished_at.is_(None),)
-        return Walk(open_ones, asked, job.c.priority, rises=True, start=(LARGEST, 0))
+        return Walk(open_ones, asked, job.c.priority, True, _start(rises=True))
     if order is Order.DURATION:
         spent = job.c.finished_at - job.c.started_at
         return Walk((job.c.finished_at.is_not(None),), _all_but(wanted, narrowing), spent)
     return _by_number(wanted, narrowing)
+
+
+def _start(rises: bool) -> Key:
+    return (LARGEST, 0 if rises else LARGEST)
 
 
 def _by_change(wanted: JobFilter, narrowing: Narrowing) -> Walk:
@@ -203,7 +224,8 @@ def _answers(
     """Return for each part of a filter its condition along an index, and the same aside."""
     found: dict[str, tuple[ColumnElement[bool], ColumnElement[bool]]] = {}
     if narrowing.ids is not None:
-        found["areas"] = (job.c.area_id.in_(narrowing.ids), job.c.area_id.in_(narrowing.ids))
+        few = job.c.area_id.in_(narrowing.ids)
+        found["areas"] = (few, few)
     if wanted.error:
         found["error"] = _both(job.c.error_reason, wanted.error)
     if wanted.hold is not None:

@@ -185,6 +185,8 @@ class StatisticsTold(Shape, frozen=True, kw_only=True):
     reconnects: dict[str, Any]
     auth: dict[str, Any]
     jobs: dict[str, int]
+    over_time: OverTime
+    records: dict[str, int] = {}
 
 
 def instant(milliseconds: int | None) -> str | None:

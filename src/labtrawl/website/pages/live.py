@@ -1,17 +1,15 @@
-"""The stream of a browser: what changed of that which its pages show."""
+"""The streams: what changed of that which a page shows, and one stream for all pages of a browser."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Annotated, Literal
-from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Header, HTTPException, Query, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from labtrawl.store.pages.jobs import JobFilter
 from labtrawl.store.pages.keyset import Place
 from labtrawl.store.pages.live import JobsView, JobView, OverviewView, PageView, View
-from labtrawl.store.sessions import SessionState, check_session
 from labtrawl.website.access import PAGES
 from labtrawl.website.asking import (
     Change,
@@ -23,20 +21,17 @@ from labtrawl.website.asking import (
     Word,
     ids_of,
 )
-from labtrawl.website.callers import Visitor, visitor_of
+from labtrawl.website.callers import visitor_of
 from labtrawl.website.desk import Desk
-from labtrawl.website.live import TICK_SECONDS, Viewer, Watch
-from labtrawl.website.screens import ended, message
+from labtrawl.website.live import TICK_SECONDS, Viewer
+from labtrawl.website.screens import message
+from labtrawl.website.shared import Shared, Watch, watched
 
 # Shorter than the shortest idle limit that proxies are known for.
 HEARTBEAT_SECONDS = 15.0
-# Who signed out sees what changes for so long.
-RECOGNISE_SECONDS = 1.0
+ENDED = b"event: ended\ndata: signed out\n\n"
 # As many pages as people have open; each costs as much as one with a stream of its own.
-MOST_WATCHES = 100
-
-# KEY.QUERY: a page of a stream that many share, by a key of the browser's choice.
-Key = Annotated[str, Field(max_length=16_000, pattern=r"^[0-9]{1,9}\.")]
+MOST_PAGES = 100
 
 
 class Asked(BaseModel):
@@ -64,68 +59,46 @@ class Asked(BaseModel):
         return OverviewView() if self.view == "overview" else PageView()
 
 
-def is_for(visitor: Visitor, view: View) -> bool:
-    """Say whether somebody may watch that: a participant learns only that something changed."""
-    return view == PageView() or bool(PAGES & visitor.roles)
-
-
 def add(app: FastAPI, desk: Desk) -> None:
-    """Add /live: one page by `view`, or several by `watch`, each KEY.QUERY."""
+    """Add /live, the stream of one page, and /streams, those of all pages of a browser in one."""
 
     @app.get("/live")
     async def live(
         request: Request,
-        watch: Annotated[list[Key], Query(max_length=MOST_WATCHES)] = [],  # noqa: B006 - FastAPI copies it
+        asked: Annotated[Asked, Query()],
         last_event_id: Annotated[str, Header(max_length=18)] = "",
     ) -> StreamingResponse:
+        # A participant learns that something was committed, not what.
+        if asked.view != "page" and not PAGES & visitor_of(request).roles:
+            raise HTTPException(403)
         # The newest that the browser saw, else what the page was made of.
         seen = int(last_event_id) if last_event_id.isdecimal() else 0
-        wanted = dict(each.split(".", 1) for each in watch) or {"": request.url.query}
-        found = {key: _watch(key, query, seen) for key, query in wanted.items()}
-        if not watch and found[""] is None:
-            raise HTTPException(422)
-        visitor = visitor_of(request)
-        allowed = [each for each in found.values() if each and is_for(visitor, each.view)]
-        if not allowed:
-            raise HTTPException(403)
-        refused = sorted(found.keys() - {each.key for each in allowed})
         session = request.cookies[desk.site.cookie]
+        viewer = Viewer(asked.what(), max(seen, asked.since), session)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        stream = _stream(desk, Viewer(allowed), refused, session)
-        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+        return StreamingResponse(
+            _stream(desk, viewer), media_type="text/event-stream", headers=headers
+        )
+
+    @app.get("/streams")
+    async def streams(
+        request: Request,
+        watch: Annotated[list[Watch], Query(min_length=1, max_length=MOST_PAGES)],
+    ) -> Shared:
+        return Shared(request, [watched(each) for each in watch])
 
 
-def _watch(key: str, query: str, seen: int) -> Watch | None:
-    """Read what one page shows; None where it is no page of ours."""
-    try:
-        asked = Asked.model_validate(dict(parse_qsl(query, keep_blank_values=True)))
-    except ValueError:
-        return None
-    return Watch(asked.what(), max(seen, asked.since), key)
-
-
-async def _stream(
-    desk: Desk, viewer: Viewer, refused: Sequence[str], session: str
-) -> AsyncIterator[bytes]:
+async def _stream(desk: Desk, viewer: Viewer) -> AsyncIterator[bytes]:
     """Send until the viewer leaves, the session ends or the site stops."""
-    clock = desk.site.clock
-    checked = clock.monotonic()
     try:
-        yield ended(refused) if refused else b": live\n\n"
+        yield b": live\n\n"
         await desk.hub.join(viewer)
         while not viewer.closed:
             change, parts = await viewer.take(HEARTBEAT_SECONDS)
-            if clock.monotonic() - checked >= RECOGNISE_SECONDS:
-                checked = clock.monotonic()
-                if not await _is_signed_in(desk, session):
-                    yield ended([watch.key for watch in viewer.watches])
-                    return
-            yield message(change, parts) if parts else b": still here\n\n"
-            await clock.sleep(TICK_SECONDS)
+            if not viewer.closed:
+                yield message(change, parts) if parts else b": still here\n\n"
+                await desk.site.clock.sleep(TICK_SECONDS)
+        if viewer.is_signed_out:
+            yield ENDED
     finally:
         desk.hub.leave(viewer)
-
-
-async def _is_signed_in(desk: Desk, session: str) -> bool:
-    state = await desk.site.store.read(lambda connection: check_session(connection, session))
-    return state is not SessionState.ENDED

@@ -14,11 +14,11 @@
   let watched = "";
   let last = "";
   let number = 0;
-  let since = 0;
+  let since = "";
 
   const say = (state) => {
     const place = document.getElementById("live-state");
-    if (!place) return;
+    if (!place || place.classList.contains(state)) return;
     place.className = `live-state ${state}`;
     place.textContent = WORDS[state];
   };
@@ -58,19 +58,19 @@
     const place = document.getElementById("live");
     const address = place && !document.hidden ? place.dataset.watch : "";
     if (address === watched) return;
-    if (address && address !== last) since = 0;
+    if (address && address !== last) since = "";
     watched = address;
     last = address || last;
     if (!port && !address) return;
     if (address) connect(place.dataset.worker);
     number += 1;
-    port.postMessage({ number, query: address.split("?")[1] ?? "", since });
+    port.postMessage({ number, address, since });
   };
 
   const leave = () => {
     watched = "";
     number += 1;
-    port?.postMessage({ number, query: "" });
+    port?.postMessage({ number, address: "" });
   };
 
   look();

@@ -8,23 +8,23 @@
   const GATHER_MS = 20;
   const SLOWEST_MS = 2000;
 
-  const pages = new Map(); // port -> {port, number, key, query, since}
+  const pages = new Map(); // port -> {port, key, number, address, since}
   let keys = 0;
   let streams = [];
   let gathering = false;
 
   const tell = (page, told) => page.port.postMessage({ ...told, number: page.number });
 
-  const query = (page) => {
-    const text = encodeURIComponent(`${page.query}&since=${page.since}`);
-    return `watch=${page.key}.${text.replaceAll("%2C", ",").replaceAll("%2F", "/")}`;
+  const watch = ({ key, since, address }) => {
+    const text = encodeURIComponent(`${key}~${since}~${address}`);
+    return `watch=${text.replaceAll("%2C", ",").replaceAll("%2F", "/")}`;
   };
 
   const grouped = () => {
     const groups = [];
     let room = 0;
     for (const page of pages.values()) {
-      const length = query(page).length + 1;
+      const length = watch(page).length + 1;
       if (length > room) {
         groups.push([]);
         room = LONGEST;
@@ -57,13 +57,11 @@
     });
 
   const follow = async (group, signal) => {
-    const address = "/live?" + group.map(query).join("&");
     let failures = 0;
-    let seen = "";
     while (!signal.aborted) {
       try {
-        const headers = seen ? { "Last-Event-ID": seen } : {};
-        const response = await fetch(address, { headers, signal, cache: "no-store" });
+        const address = "/streams?" + group.map(watch).join("&");
+        const response = await fetch(address, { signal, cache: "no-store" });
         if (response.status >= 400 && response.status < 500) {
           for (const page of group) tell(page, { state: "ended" });
           return;
@@ -73,7 +71,6 @@
         for (const page of group) tell(page, { state: "on" });
         for await (const event of events(response.body)) {
           if (signal.aborted) return;
-          if (event.id) seen = event.id;
           pass(group, event);
         }
       } catch {
@@ -85,15 +82,13 @@
     }
   };
 
-  const pass = (group, event) => {
-    const named = event.name === "ended" ? event.data.split(" ") : [event.name];
-    for (const page of group) {
-      if (named.includes(page.key)) {
-        tell(page, event.name === "ended" ? { state: "ended" } : { html: event.data, since: page.since });
-      }
-      // An id comes with the last of what belongs together: all before it is there.
-      if (event.id) page.since = Math.max(page.since, Number(event.id));
-    }
+  const pass = (group, { name, id, data }) => {
+    const key = name === "ended" ? data : name;
+    const page = group.find((each) => each.key === key);
+    if (!page) return;
+    // What Last-Event-ID is for a single stream: it is asked for again from here.
+    if (id) page.since = id;
+    tell(page, name === "ended" ? { state: "ended" } : { html: data, since: page.since });
   };
 
   // The lines of a stream of events, https://html.spec.whatwg.org/multipage/server-sent-events.html
@@ -124,10 +119,9 @@
       if (pages.delete(port)) gather();
     };
     port.onmessage = ({ data }) => {
-      if (!data.query) return leave();
-      const made = Number(new URLSearchParams(data.query).get("since"));
-      const key = String((keys = (keys + 1) % 1e9));
-      pages.set(port, { ...data, port, key, since: Math.max(data.since, made) });
+      if (!data.address) return leave();
+      keys = (keys + 1) % 1e9;
+      pages.set(port, { ...data, port, key: String(keys) });
       gather();
     };
     // A page that crashed says no good-bye; browsers that know this tell it.

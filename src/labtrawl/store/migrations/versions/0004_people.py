@@ -15,6 +15,9 @@ def upgrade() -> None:
     _person()
     _session()
     _sign_in_attempt()
+    op.add_column(
+        "account", sa.Column("redirect_uri", sa.Text(), server_default="", nullable=False)
+    )
 
 
 def _person() -> None:

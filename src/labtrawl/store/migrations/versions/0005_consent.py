@@ -26,9 +26,12 @@ EXISTS (SELECT 1 FROM account AS c JOIN consent AS k ON k.id = c.consent_id
     CASE WHEN k.areas = 'all' THEN 1 ELSE 0 END)))
 """
 OF_A_STUDY = "(SELECT mode FROM account WHERE account.id = NEW.account_id) = 'study'"
-ASKED_FOR = (
-    "EXISTS (SELECT 1 FROM consent_resource AS r WHERE r.resource = NEW.resource"
-    " AND r.version = (SELECT MAX(version) FROM consent_text))"
+# An area is read by somebody only with a consent; and the text asks for this kind of data.
+NOT_ASKED_FOR = (
+    "(NOT EXISTS (SELECT 1 FROM area_access AS x WHERE x.area_id = NEW.area_id)"
+    " OR (NEW.resource <> 'discovery' AND NOT EXISTS (SELECT 1 FROM consent_resource AS r"
+    " WHERE r.resource IN (NEW.resource, '*')"
+    " AND r.version = (SELECT MAX(version) FROM consent_text))))"
 )
 # name, event, table, when, what it says.
 REFUSALS: tuple[tuple[str, str, str, str, str], ...] = (
@@ -117,14 +120,13 @@ SKIPPED: tuple[tuple[str, str, str, str], ...] = (
         "job_needs_consent",
         "BEFORE INSERT",
         "job",
-        f"NEW.resource <> 'discovery' AND {IN_STUDY} AND NOT {ASKED_FOR}",
+        f"{IN_STUDY} AND {NOT_ASKED_FOR}",
     ),
     (
         "job_is_asked_for",
         "BEFORE UPDATE OF state",
         "job",
-        "OLD.state <> 'running' AND NEW.state = 'queued' AND NEW.resource <> 'discovery'"
-        f" AND {IN_STUDY} AND NOT {ASKED_FOR}",
+        f"OLD.state <> 'running' AND NEW.state = 'queued' AND {IN_STUDY} AND {NOT_ASKED_FOR}",
     ),
 )
 # name, event, table, when, what is done.

@@ -1,0 +1,56 @@
+"""`labtrawl restore`: a data folder out of a backup, checked byte for byte."""
+
+from pathlib import Path
+
+import click
+
+_NO_KEYS = (
+    "No keys: the tokens in it cannot be opened. Restore again with --keys FILE, or connect the"
+    " accounts again with labtrawl init --add."
+)
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@click.argument("target", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="The keys, as `labtrawl backup --keys FILE` wrote them.",
+)
+@click.option("--check", is_flag=True, help="Only read the backup and say whether it is whole.")
+def restore(source: Path, target: Path | None, keys: Path | None, check: bool) -> None:
+    """Make the data folder TARGET, which must be empty, out of the backup SOURCE.
+
+    \b
+    labtrawl restore /mnt/backups data.private --keys /media/stick/labtrawl-keys.json
+    labtrawl restore /mnt/backups/2026-11-22T020000Z restored
+    labtrawl restore /mnt/labtrawl.tar --check
+
+    Of a folder with several backups the newest is taken. The crawl goes on from the backup's
+    instant; what was collected after it is collected again.
+    """  # noqa: D301 - click reads \b
+    from labtrawl.cli.dataset import readable_bytes
+    from labtrawl.cli.restoring import check_backup
+    from labtrawl.cli.restoring import restore as restored_from
+    from labtrawl.errors import ConfigError
+
+    source = source.expanduser().absolute()
+    if check:
+        contents = check_backup(source)
+        count = f"{len(contents.files)} files, {readable_bytes(contents.bytes)}"
+        click.echo(f"whole: made {contents.made_at}, {count}")
+        return
+    if target is None:
+        raise ConfigError("name the folder to restore into, or say --check")
+    done = restored_from(source, target.expanduser(), keys)
+    click.echo(
+        f"{target}: as it was at {done.contents.made_at}, {done.segments} segments,"
+        f" {readable_bytes(done.contents.bytes)}"
+    )
+    for name in done.dropped:
+        click.echo(f"The setting {name} named another place and is left out.")
+    if not done.has_keys:
+        click.echo(_NO_KEYS)
+    click.echo(f"Start it with: labtrawl start --data-dir '{target}'")

@@ -1,0 +1,73 @@
+"""What the requests may be, and where the time of the crawl goes."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from labtrawl.store.schema import account, area, budget, job
+
+# Jobs that moved last: so many tell where the time goes, however long the list of jobs is.
+NEWEST = 2_000
+SLOWEST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SlowArea:
+    """An area that much time went into lately: of how many jobs, and their requests."""
+
+    id: int
+    kind: str
+    full_path: str
+    name: str
+    jobs: int
+    milliseconds: int
+    requests: int
+
+
+def limit_per_minute(connection: Connection) -> int | None:
+    """Return how many requests GitLab takes a minute from all accounts; None where one has no limit."""
+    query = select(budget.c.limit_per_minute).select_from(
+        account.outerjoin(
+            budget, (budget.c.account_id == account.c.id) & (budget.c["class"] == "rest")
+        )
+    )
+    rows = connection.execute(query.where(account.c.state == "active")).scalars().all()
+    limits = [limit for limit in rows if limit is not None]
+    return sum(limits) if limits and len(limits) == len(rows) else None
+
+
+def slowest_areas(connection: Connection) -> list[SlowArea]:
+    """Return where the jobs that moved last took the most time, the slowest first."""
+    newest = (
+        select(
+            job.c.area_id,
+            (func.coalesce(job.c.finished_at, job.c.updated_at) - job.c.started_at).label("spent"),
+            (job.c.requests - job.c.earlier_requests).label("requests"),
+        )
+        .where(job.c.change > 0, job.c.started_at.is_not(None))
+        .order_by(job.c.change.desc(), job.c.id.desc())
+        .limit(NEWEST)
+        .subquery()
+    )
+    spent = func.sum(newest.c.spent)
+    # A job that was opened again has begun anew, and its end is that of the visit before.
+    found = (
+        select(
+            area.c.id,
+            area.c.kind,
+            area.c.full_path,
+            area.c.name,
+            func.count(),
+            spent,
+            func.sum(newest.c.requests),
+        )
+        .join(newest, newest.c.area_id == area.c.id)
+        .where(newest.c.spent > 0)
+        .group_by(area.c.id)
+        .order_by(spent.desc(), area.c.id)
+        .limit(SLOWEST)
+    )
+    return [
+        SlowArea(row[0], row[1], row[2], row[3], int(row[4]), int(row[5]), int(row[6] or 0))
+        for row in connection.execute(found).all()
+    ]

@@ -1,0 +1,317 @@
+"""Figures over time, made of samples: what charts draw and their tables say. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from labtrawl.domain.sample import (
+    DAY_MS,
+    HOUR_MS,
+    MINUTE_MS,
+    Figures,
+    Grain,
+    Sample,
+    fold,
+    gathered,
+)
+from labtrawl.domain.traffic import Traffic, percentile, total
+
+# Resources beyond these are drawn together.
+MOST_RESOURCES = 5
+OTHERS = "others"
+PERCENTILES = (50, 95, 99)
+
+
+class Span(StrEnum):
+    """How far back a page looks."""
+
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+
+
+class Scale(NamedTuple):
+    """What a span is made of: the samples that are read, and how long a point of a chart is."""
+
+    grain: Grain
+    length_ms: int
+    step_ms: int
+
+
+SCALES: Mapping[Span, Scale] = {
+    Span.HOUR: Scale(Grain.MINUTE, HOUR_MS, MINUTE_MS),
+    Span.DAY: Scale(Grain.MINUTE, DAY_MS, 20 * MINUTE_MS),
+    Span.WEEK: Scale(Grain.HOUR, 7 * DAY_MS, 3 * HOUR_MS),
+}
+
+
+class Shape(msgspec.Struct, frozen=True, rename="camel"):
+    """What the types here share: names are camelCase in JSON."""
+
+
+class Series(Shape, frozen=True):
+    """One line of a chart: a value for each instant, None where nothing was seen."""
+
+    name: str
+    values: Sequence[float | None]
+
+
+class Chart(Shape, frozen=True):
+    """Lines over the same instants (milliseconds since the epoch, the beginning of each while)."""
+
+    id: str
+    title: str
+    unit: str
+    times: Sequence[int]
+    series: Sequence[Series]
+    note: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to draw."""
+        return not any(value is not None for line in self.series for value in line.values)
+
+
+class EndpointTold(Shape, frozen=True):
+    """What an endpoint cost over the span; latencies in milliseconds, None where none is known."""
+
+    endpoint: str
+    requests: int
+    per_minute: float
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    limited: int
+    failed: int
+    bytes: int
+
+
+class Sums(Shape, frozen=True):
+    """The sums over the span; `watched_seconds` of it the website was there and counted."""
+
+    watched_seconds: float
+    requests: int
+    requests_per_minute: float
+    retries: int
+    limited: int
+    failed: int
+    bytes: int
+    records: int
+    records_by_resource: Mapping[str, int]
+    jobs_at_work: float
+    job_places: float
+    used_share: float | None
+
+
+class OverTime(Shape, frozen=True):
+    """What happened in a span: the sums, each endpoint, and the charts."""
+
+    span: str
+    since: int
+    until: int
+    step_seconds: int
+    sums: Sums
+    endpoints: Sequence[EndpointTold]
+    charts: Sequence[Chart]
+
+
+Value = Callable[[Figures], float | None]
+
+
+class Timeline:
+    """Samples at regular instants, those without a sample too."""
+
+    def __init__(self, samples: Sequence[Sample], since: int, until: int, step_ms: int) -> None:
+        found = {each.at: each.figures for each in gathered(samples, step_ms)}
+        first = max(since - since % step_ms, min(found, default=until))
+        self.times = list(range(first, until, step_ms)) if found else []
+        self._figures = [found.get(at) for at in self.times]
+
+    def line(self, name: str, value: Value) -> Series:
+        """Return a line."""
+        return Series(
+            name, [None if one is None else _rounded(value(one)) for one in self._figures]
+        )
+
+    def chart(self, id_: str, title: str, unit: str, lines: Mapping[str, Value]) -> Chart:
+        """Return a chart of some lines."""
+        series = [self.line(name, value) for name, value in lines.items()]
+        return Chart(id_, title, unit, self.times, series)
+
+
+def _rounded(value: float | None) -> float | None:
+    """Keep what a chart can show: three digits of what is small, whole numbers of the rest."""
+    if value is None:
+        return None
+    return round(value) if value >= 100 or value == int(value) else float(f"{value:.3g}")
+
+
+def per_minute(count: Callable[[Figures], float]) -> Value:
+    """Return the rate of what is counted."""
+    return lambda one: count(one) * 60 / one.seconds if one.seconds else None
+
+
+def _count(name: str) -> Callable[[Figures], float]:
+    return lambda one: one.counts.get(name, 0)
+
+
+def _mean(name: str) -> Value:
+    return lambda one: one.means.get(name)
+
+
+def _jobs(state: str) -> Value:
+    return lambda one: one.last.get(f"jobs_{state}")
+
+
+def _all(one: Figures) -> Traffic:
+    return total(one.endpoints.values())
+
+
+def _percentile(share: int) -> Value:
+    return lambda one: percentile(_all(one).latency, share / 100)
+
+
+def requests_chart(line: Timeline) -> Chart:
+    """Return the requests a minute, beside what the budget allows."""
+    return line.chart(
+        "requests",
+        "Requests",
+        "a minute",
+        {
+            "Requests": per_minute(_count("requests")),
+            "Budget": _mean("budget"),
+            "Sent again": per_minute(_count("retries")),
+            "Told to wait (429)": per_minute(lambda one: _all(one).limited),
+        },
+    )
+
+
+def latency_chart(line: Timeline) -> Chart:
+    """Return how long GitLab took to answer."""
+    lines = {f"p{share}": _percentile(share) for share in PERCENTILES}
+    return line.chart("latency", "Time to GitLab's answer", "milliseconds", lines)
+
+
+def records_chart(line: Timeline, whole: Figures) -> Chart:
+    """Return the records that were committed, by resource: the most frequent ones, and the others."""
+    ranked = sorted(whole.records, key=lambda name: (-whole.records[name], name))
+    shown = ranked[:MOST_RESOURCES]
+    lines: dict[str, Value] = {name: per_minute(_of(name)) for name in shown}
+    if len(ranked) > MOST_RESOURCES:
+        rest = frozenset(ranked[MOST_RESOURCES:])
+        lines[OTHERS] = per_minute(
+            lambda one: sum(count for name, count in one.records.items() if name in rest)
+        )
+    return line.chart("records", "Records by resource", "a minute", lines)
+
+
+def _of(name: str) -> Callable[[Figures], float]:
+    return lambda one: one.records.get(name, 0)
+
+
+def crawlers_chart(line: Timeline) -> Chart:
+    """Return how much of the crawlers' room for jobs was used."""
+    lines = {"Jobs at work": _mean("active_jobs"), "Places for jobs": _mean("job_places")}
+    return line.chart("crawlers", "Crawlers in use", "jobs", lines)
+
+
+def bytes_chart(line: Timeline) -> Chart:
+    """Return how much GitLab answered."""
+    lines = {"Answers": per_minute(lambda one: _all(one).bytes / (1 << 20))}
+    return line.chart("bytes", "Answers of GitLab, unpacked", "MiB a minute", lines)
+
+
+def jobs_chart(line: Timeline) -> Chart:
+    """Return how many jobs wait."""
+    names = {"Queued": "queued", "Held": "held", "Running": "running", "Failed": "failed"}
+    lines = {name: _jobs(state) for name, state in names.items()}
+    return line.chart("jobs", "Jobs that are not done", "jobs", lines)
+
+
+def socket_chart(line: Timeline) -> Chart:
+    """Return how many messages the website and the crawlers exchange."""
+    lines = {
+        "Received": per_minute(_count("received")),
+        "Sent": per_minute(_count("sent")),
+        "Repeats": per_minute(_count("duplicates")),
+        "Merged": per_minute(_count("merged")),
+    }
+    return line.chart("socket", "Messages between website and crawlers", "a minute", lines)
+
+
+def sums_of(whole: Figures) -> Sums:
+    """Return the sums of what was folded."""
+    traffic = _all(whole)
+    requests = whole.counts.get("requests", 0)
+    places = whole.means.get("job_places", 0.0)
+    at_work = whole.means.get("active_jobs", 0.0)
+    return Sums(
+        watched_seconds=round(whole.seconds),
+        requests=requests,
+        requests_per_minute=_rate(requests, whole),
+        retries=whole.counts.get("retries", 0),
+        limited=traffic.limited,
+        failed=traffic.failed,
+        bytes=traffic.bytes,
+        records=sum(whole.records.values()),
+        records_by_resource=dict(sorted(whole.records.items())),
+        jobs_at_work=round(at_work, 2),
+        job_places=round(places, 2),
+        used_share=round(at_work / places, 3) if places else None,
+    )
+
+
+def _rate(count: int, whole: Figures) -> float:
+    return round(count * 60 / whole.seconds, 1) if whole.seconds else 0.0
+
+
+def endpoints_of(whole: Figures) -> list[EndpointTold]:
+    """Return each endpoint, the busiest first."""
+    ranked = sorted(whole.endpoints.items(), key=lambda each: (-each[1].requests, each[0]))
+    return [
+        EndpointTold(
+            name,
+            one.requests,
+            _rate(one.requests, whole),
+            *(_rounded(percentile(one.latency, share / 100)) for share in PERCENTILES),
+            one.limited,
+            one.failed,
+            one.bytes,
+        )
+        for name, one in ranked
+    ]
+
+
+def over_time(samples: Sequence[Sample], span: Span, now: int) -> OverTime:
+    """Return all that the page of statistics shows of a span that ends `now` (ms)."""
+    scale = SCALES[span]
+    since = begin_of(span, now)
+    whole = fold(one.figures for one in samples)
+    line = Timeline(samples, since, now, scale.step_ms)
+    charts = (
+        requests_chart(line),
+        latency_chart(line),
+        records_chart(line, whole),
+        bytes_chart(line),
+        crawlers_chart(line),
+        jobs_chart(line),
+        socket_chart(line),
+    )
+    return OverTime(
+        span.value,
+        since,
+        now,
+        scale.step_ms // 1000,
+        sums_of(whole),
+        endpoints_of(whole),
+        charts,
+    )
+
+
+def begin_of(span: Span, now: int) -> int:
+    """Return where a span begins that ends `now`: at a whole step."""
+    scale = SCALES[span]
+    since = now - scale.length_ms
+    return since - since % scale.step_ms

@@ -1,0 +1,124 @@
+"use strict";
+// Draws each chart of a page from the table beside it: what is drawn is what the table says.
+// Without this file the tables are still there.
+(() => {
+  const HEIGHT = 200;
+  const DAY = 86400;
+  const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3], [4, 2], [12, 4], [1, 2]];
+  const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+  const drawn = new Map();
+
+  const number = (text) => {
+    const value = Number(text.replace(/,/g, ""));
+    return text === "" || Number.isNaN(value) ? null : value;
+  };
+  const two = (value) => String(value).padStart(2, "0");
+  const day = (at) => `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]}`;
+  const label = (seconds, step) => {
+    const at = new Date(seconds * 1000);
+    if (step >= 300 * DAY) return String(at.getUTCFullYear());
+    if (step >= 20 * DAY) return `${MONTHS[at.getUTCMonth()]} ${at.getUTCFullYear()}`;
+    if (step >= DAY || at.getUTCHours() + at.getUTCMinutes() === 0) return day(at);
+    return `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}`;
+  };
+  const short = (value) => {
+    if (value >= 1e9) return `${value / 1e9} G`;
+    if (value >= 1e6) return `${value / 1e6} M`;
+    if (value >= 1e4) return `${value / 1e3} k`;
+    return value.toLocaleString("en");
+  };
+
+  const read = (figure) => {
+    const rows = [...figure.querySelectorAll("tbody tr")];
+    const times = rows.map((row) => Date.parse(row.querySelector("time").dateTime) / 1000);
+    const width = figure.querySelectorAll(".keys li").length;
+    const columns = Array.from({ length: width }, (_, place) =>
+      rows.map((row) => number(row.cells[place + 1].textContent.trim())));
+    return [times, ...columns];
+  };
+
+  // A canvas knows no light-dark(): only a computed colour is one for sure.
+  const colour = (element, name) => getComputedStyle(element)[name || "color"];
+  const faint = (text) => text.replace(/^rgb\((.*)\)$/, "rgba($1, .1)");
+
+  const tell = (figure, row) => {
+    const cells = row == null ? [] : figure.querySelectorAll("tbody tr")[row].cells;
+    figure.querySelectorAll(".keys output").forEach((place, at) => {
+      place.textContent = cells.length ? cells[at + 1].textContent : "";
+    });
+    const when = figure.querySelector(".when");
+    when.textContent = cells.length ? cells[0].textContent : "";
+  };
+
+  const options = (figure, plot, lines) => ({
+    width: plot.clientWidth,
+    height: HEIGHT,
+    legend: { show: false },
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+    cursor: { drag: { x: false, y: false }, y: false, sync: { key: "labtrawl" } },
+    scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.08 : 1] } },
+    series: [{}, ...lines.map((line, at) => ({
+      stroke: colour(line),
+      fill: at === 0 ? faint(colour(line)) : undefined,
+      width: at === 0 ? 2 : 1.6,
+      dash: DASHES[at % DASHES.length],
+    }))],
+    axes: ["x", "y"].map((axis) => ({
+      stroke: colour(plot),
+      font: "12px system-ui, sans-serif",
+      size: axis === "x" ? 30 : 58,
+      space: axis === "x" ? 76 : 34,
+      grid: { stroke: colour(plot, "borderTopColor"), width: 1 },
+      ticks: { stroke: colour(plot, "borderTopColor"), width: 1, size: 4 },
+      values: (_plot, splits, _axis, _space, step) =>
+        splits.map((value) => (axis === "x" ? label(value, step) : short(value))),
+    })),
+    hooks: { setCursor: [(plotted) => tell(figure, plotted.cursor.idx)] },
+  });
+
+  const draw = (figure) => {
+    const plot = figure.querySelector(".plot");
+    drawn.get(figure)?.destroy();
+    drawn.delete(figure);
+    const figures = read(figure);
+    if (!figures[0].length || !plot.clientWidth) return;
+    const lines = [...figure.querySelectorAll(".keys li")];
+    drawn.set(figure, new uPlot(options(figure, plot, lines), figures, plot));
+  };
+
+  const refresh = async () => {
+    const answer = await fetch(location.href);
+    // Signed out, or moved: the next click says so.
+    if (!answer.ok || answer.redirected) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const figure of document.querySelectorAll("figure.chart")) {
+      const newer = page.getElementById(figure.id);
+      if (!newer) continue;
+      for (const part of ["thead", "tbody", ".keys"]) {
+        const there = figure.querySelector(part), coming = newer.querySelector(part);
+        if (there && coming) there.replaceWith(coming);
+      }
+      draw(figure);
+    }
+  };
+
+  const begin = () => {
+    const figures = [...document.querySelectorAll("figure.chart")];
+    const sizes = new ResizeObserver((entries) => {
+      for (const { target } of entries) {
+        const figure = target.closest("figure"), plotted = drawn.get(figure);
+        if (!plotted) draw(figure);
+        else if (plotted.width !== target.clientWidth)
+          plotted.setSize({ width: target.clientWidth, height: HEIGHT });
+      }
+    });
+    for (const figure of figures) {
+      draw(figure);
+      sizes.observe(figure.querySelector(".plot"));
+    }
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => figures.forEach(draw));
+    const every = Number(document.querySelector("[data-refresh-seconds]")?.dataset.refreshSeconds);
+    if (every) setInterval(() => document.hidden || refresh().catch(() => {}), every * 1000);
+  };
+  begin();
+})();

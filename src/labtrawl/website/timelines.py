@@ -1,0 +1,60 @@
+"""Reads the samples of a span for all viewers together: they change once a minute."""
+
+from collections.abc import Sequence
+
+from labtrawl.domain.fullness import full_at
+from labtrawl.domain.sample import HOUR_MS, MINUTE_MS, Grain, Sample
+from labtrawl.store import samples
+from labtrawl.store.engine import Connection
+from labtrawl.website.charts import SCALES, OverTime, Span, begin_of, over_time
+from labtrawl.website.site import Site
+
+# What the forecast of the disk looks back on.
+FILLING_MS = 6 * HOUR_MS
+
+
+class Timelines:
+    """Figures over time, kept until there can be newer ones."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._kept: dict[Span, OverTime] = {}
+        self._filling: tuple[int, int | None] = (0, None)
+
+    async def over(self, span: Span) -> OverTime:
+        """Return what happened in the span that ends with the newest whole minute."""
+        now = self._now()
+        kept = self._kept.get(span)
+        if kept is None or kept.until != now:
+            kept = over_time(await self.samples(span), span, now)
+            self._kept[span] = kept
+        return kept
+
+    async def samples(self, span: Span) -> Sequence[Sample]:
+        """Return the samples of a span, oldest first."""
+        now, scale = self._now(), SCALES[span]
+
+        def read(connection: Connection) -> Sequence[Sample]:
+            return samples.read_up_to_now(connection, scale.grain, begin_of(span, now), now)
+
+        return await self._site.store.read(read)
+
+    async def disk_full_at(self) -> int | None:
+        """Return when the disk will be full (ms), by the last hours; None where that is not to see."""
+        now = self._now()
+        if self._filling[0] != now:
+            since = now - FILLING_MS
+            found = await self._site.store.read(
+                lambda c: samples.read(c, Grain.MINUTE, since, now)
+            )
+            free = [
+                (one.at, one.figures.last["disk_free"])
+                for one in found
+                if "disk_free" in one.figures.last
+            ]
+            self._filling = (now, full_at(free))
+        return self._filling[1]
+
+    def _now(self) -> int:
+        now = self._site.clock.now_ms()
+        return now - now % MINUTE_MS

@@ -1,0 +1,85 @@
+"""A supervisor for a site under test, and the logs that it keeps, written as it writes them."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from labtrawl.errors import Conflict, LabtrawlError
+from labtrawl.supervisor.output import Output
+from labtrawl.website.programs import Program, Whole
+
+SINCE = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+WEBSITE = Program(
+    name="website",
+    state="ready",
+    since=SINCE,
+    pid=4700,
+    memory_bytes=83 << 20,
+    starts=1,
+    details={"address": "http://127.0.0.1:4600"},
+)
+CRAWLER = Program(
+    name="crawler-1",
+    state="backoff",
+    since=SINCE,
+    starts=3,
+    crashes=2,
+    exit_code=-9,
+    reason="killed by signal 9",
+)
+
+
+@dataclass
+class Kept:
+    """Stands for the supervisor: notes what it is asked, and answers as it was told to."""
+
+    programs: tuple[Program, ...] = (WEBSITE, CRAWLER)
+    failure: LabtrawlError | None = None
+    restarted: list[str] = field(default_factory=list)
+
+    async def status(self) -> Whole | None:
+        if self.failure is not None:
+            raise self.failure
+        return Whole(pid=4699, started_at=SINCE, memory_bytes=31 << 20, programs=self.programs)
+
+    async def restart(self, name: str) -> str:
+        if self.failure is not None:
+            raise self.failure
+        if name not in {each.name for each in self.programs}:
+            raise Conflict(f"there is no program {name}; there are: website, crawler-1")
+        self.restarted.append(name)
+        return f"{name} is ready"
+
+
+@dataclass
+class Journal:
+    """Writes logs below a data folder as the supervisor does: masked, as JSON lines."""
+
+    data_dir: Path
+    at: datetime = SINCE
+
+    def __post_init__(self) -> None:
+        self._output = Output(self.data_dir / "logs", None, "json", now=lambda: self.at)
+
+    def take(self, program: str, line: str) -> None:
+        self._output.take(program, line)
+
+    def event(
+        self,
+        program: str,
+        event: str,
+        *,
+        level: str = "info",
+        minute: int = 0,
+        logger: str = "",
+        **more: object,
+    ) -> None:
+        told = {
+            "timestamp": f"2026-11-22T09:{minute:02}:00.000000Z",
+            "level": level,
+            "logger": logger or program.split("-")[0],
+            "event": event,
+            **more,
+        }
+        self.take(program, json.dumps(told))
