@@ -8,7 +8,7 @@ import random
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from labtrawl.clock import Clock, system_clock
@@ -26,7 +26,7 @@ from labtrawl.dispatch.credentials import Credentials
 from labtrawl.dispatch.desk import Desk
 from labtrawl.dispatch.leasing import Leasing
 from labtrawl.dispatch.manager import DirectCommunicationManager
-from labtrawl.dispatch.pot import Rules
+from labtrawl.dispatch.pot_records import Rules
 from labtrawl.dispatch.session import Rhythm, Switchboard
 from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
@@ -178,8 +178,9 @@ async def rig(
     credentials: Callable[[Store], Credentials] = plain_credentials,
     schedule: Schedule = planner.NO_SCHEDULE,
     clocks: Clocks | None = None,
+    study_key: bytes | None = None,
 ) -> AsyncIterator[Rig]:
-    """Open a website's side: store, manager on a socket, leasing."""
+    """Open a website's side: store, manager on a socket, leasing; of a study where it has a key."""
     clocks = clocks or Clocks()
     migrate(database_path(data_dir))
     # A Unix socket's path is short; a test's folder need not be.
@@ -191,6 +192,9 @@ async def rig(
             async with open_store(database_path(data_dir)) as store:
                 hand_out = credentials(store)
                 desk = _desk(store, hand_out, lease_seconds, schedule, clocks.website)
+                if study_key is not None:
+                    key = Secret(study_key.hex())
+                    desk = replace(desk, policy="study", policy_key=key)
                 yield_rig = _rig(data_dir, desk, url, path)
                 yield_rig.clock = clocks.crawler
                 leasing = Leasing(

@@ -43,7 +43,12 @@ def link(settings: Settings, role: str) -> None:
         audited(settings, "admin link", lambda c: (create_link(c, Role(role)), role, "created"))
     )
     url = site_address(settings.data_dir)
-    where = url or f"http://{settings.website.host}:{settings.website.port}"
+    # With a public address the session's cookie is for it alone.
+    where = (
+        settings.website.public_url.rstrip("/")
+        or url
+        or f"http://{settings.website.host}:{settings.website.port}"
+    )
     click.echo(f"{where}/sign-in?token={token}")
     click.echo("It signs in once, within 15 minutes.", err=True)
     if url is None:

@@ -18,7 +18,7 @@ import click
 from labtrawl.cli.lazy import LazyGroup, Row
 from labtrawl.cli.options import settings_options
 from labtrawl.config import Settings
-from labtrawl.errors import ConfigError
+from labtrawl.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from labtrawl.store.engine import Connection
@@ -244,6 +244,17 @@ def addresses_of(settings: Settings) -> dict[int, str]:
     from labtrawl.store.manifest import addresses
 
     return _read(settings, addresses)
+
+
+def reasons_of(settings: Settings) -> dict[str, str]:
+    """Return the mode, and the recorded reason to collect; nothing of a folder never started."""
+    from labtrawl.store.mode import pinned
+
+    try:
+        found = _read(settings, pinned)
+    except StoreError:
+        return {}  # of an earlier version, before there were modes
+    return {} if found is None else {"mode": str(found.mode), "basis": found.basis}
 
 
 def _read(settings: Settings, question: "Callable[[Connection], Found]") -> Found:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labtrawl import __version__
-from labtrawl.cli.dataset import addresses_of, manifest_of, root_of, select
+from labtrawl.cli.dataset import addresses_of, manifest_of, reasons_of, root_of, select
 from labtrawl.cli.options import settings_options
 from labtrawl.config import Settings
 
@@ -75,17 +75,18 @@ def _chosen(settings: Settings, resources: tuple[str, ...], area: str | None) ->
     )
 
 
-def stamps() -> dict[str, str]:
-    """Return what an export says of itself: who made it and when."""
+def stamps(settings: Settings) -> dict[str, str]:
+    """Return what an export says of itself: who made it and when, and why the data were collected."""
     now = dt.datetime.now(dt.UTC)
-    return {"labtrawl": __version__, "exported_at": now.isoformat(timespec="seconds")}
+    made = {"labtrawl": __version__, "exported_at": now.isoformat(timespec="seconds")}
+    return made | reasons_of(settings)
 
 
 def plan(settings: Settings, rows: list["SegmentRow"], names: frozenset[str]) -> "Plan":
     """Return the plan for these tables of a data folder."""
     from labtrawl.dataset.export import Plan
 
-    return Plan(root_of(settings), rows, names, addresses_of(settings), stamps())
+    return Plan(root_of(settings), rows, names, addresses_of(settings), stamps(settings))
 
 
 def _tables(
@@ -128,7 +129,7 @@ def _lines(
             history=history,
             force=force,
             instances=addresses_of(settings),
-            stamps=stamps(),
+            stamps=stamps(settings),
             told=told,
         )
 

@@ -35,6 +35,7 @@ from labtrawl.logs import escape, mask
 from labtrawl.store.secrets import KeyRing, key_path
 
 LARGE_SCOPE = 1000  # projects; a crawl of more is started on purpose only
+BASIS = "Why are these data collected? A sentence for the exports, or nothing"
 _LARGEST_OFFSET_SECONDS = 60
 _LIMITS = Limits(connections=2, connect_seconds=10, total_seconds=30)
 
@@ -57,6 +58,8 @@ class Wish:
     client_secret_file: Path | None = None
     redirect_uri: str | None = None
     add: bool = False
+    mode: str = "team"
+    basis: str | None = None
     yes: bool = False
     force: bool = False
 
@@ -97,6 +100,13 @@ class Found:
 @click.option(
     "--redirect-uri", help=f"Redirect URI of the application; {REDIRECT_URI} if left out."
 )
+@click.option(
+    "--mode",
+    type=click.Choice(["team", "study"]),
+    default="team",
+    help="study: from participants, with their consent and pseudonyms.",
+)
+@click.option("--basis", help="Why these data are collected, in a sentence; exports show it.")
 @click.option("--add", is_flag=True, help="Add a GitLab or an account to the file.")
 @click.option("--yes", is_flag=True, help=f"Ask nothing; needed above {LARGE_SCOPE:,} projects.")
 @click.option("--force", is_flag=True, help="Write the file anew; its accounts are lost.")
@@ -133,6 +143,7 @@ def connect(wish: Wish, is_terminal: bool, console: Console, clock: Clock) -> No
     found = _look_with_consent(instance, entry, agent, may_ask, clock)
     for line in report(found, clock):
         console.print(line)
+    basis = _basis(wish, existing, is_terminal)
     _confirm(wish, found.scope, config, is_terminal)
     account = found.probe.account
     draft = Draft(
@@ -143,6 +154,8 @@ def connect(wish: Wish, is_terminal: bool, console: Console, clock: Clock) -> No
         existing,
         account.username,
         account.user_id,
+        wish.mode,
+        basis,
     )
     for path in draft.write(found.access, overwrite=wish.force):
         console.print(Text(f"Wrote {path}"), soft_wrap=True)
@@ -344,6 +357,16 @@ def _counted(count: int, noun: str) -> str:
 
 def _listed(scopes: Iterable[str] | None) -> str:
     return ", ".join(scopes or ()) or "none"
+
+
+def _basis(wish: Wish, existing: Settings | None, is_terminal: bool) -> str:
+    """Why the data are collected, asked once; "" where nobody says so."""
+    if existing is not None and (wish.basis is not None or wish.mode != "team"):
+        raise ConfigError("--mode and --basis are of the whole file: change them there")
+    if wish.basis is not None or existing is not None or wish.yes or not is_terminal:
+        return " ".join((wish.basis or "").split())
+    said = click.prompt(BASIS, default="", show_default=False)
+    return " ".join(str(said).split())
 
 
 def _confirm(wish: Wish, scope: Scope, config: Path, is_terminal: bool) -> None:

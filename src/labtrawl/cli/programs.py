@@ -22,7 +22,7 @@ from labtrawl.config import (
 from labtrawl.errors import ConfigError
 from labtrawl.supervisor.process import Program
 
-FIXED = ("data_dir", "runtime_dir", "credentials", "socket", "auth_socket", "website")
+FIXED = ("data_dir", "runtime_dir", "mode", "credentials", "socket", "auth_socket", "website")
 """What cannot change while children hold the listeners and the data folder."""
 
 _UNREAD_BY_WEBSITE: tuple[type[msgspec.Struct], ...] = (Segment, Scope, Crawler, Breaker)

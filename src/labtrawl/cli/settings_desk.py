@@ -93,6 +93,7 @@ class FileDesk:
             source=self._source(row.name, settings),
             touches=_touches(row.name),
             locked=self._locked(row.name),
+            restarts=() if is_fixed(row.name) else restarts(row.name),
             choices=get_args(kind) if get_origin(kind) is Literal else (),
             is_list=row.is_list,
         )

@@ -34,6 +34,12 @@ data_dir = {data_dir}
 
 # Where the administrators of the GitLab reach you; it is part of the User-Agent.
 {contact}
+
+# For whom data are collected, team or study; a data folder keeps its first.
+{mode}
+
+# Why, in a sentence; exports show it.
+{basis}
 """
 _INSTANCE = """
 # A GitLab. Optional: ca_file (certificates to trust), proxy, and address_allow (networks or hosts
@@ -69,6 +75,8 @@ class Draft:
     existing: Settings | None
     username: str
     user_id: int
+    mode: str = "team"
+    basis: str = ""
 
     def write(self, new: Access, *, overwrite: bool) -> list[Path]:
         """Write the key file where there is none, then the settings; return what was written.
@@ -138,7 +146,10 @@ class Draft:
 
     def _head(self) -> str:
         contact = f"contact = {quoted(self.contact)}" if self.contact else '# contact = "…"'
-        return _HEAD.format(data_dir=quoted(self._near(self.data_dir)), contact=contact)
+        basis = f"basis = {quoted(self.basis)}" if self.basis else '# basis = "…"'
+        data_dir = quoted(self._near(self.data_dir))
+        mode = f"{'# ' if self.mode == 'team' else ''}mode = {quoted(self.mode)}"
+        return _HEAD.format(data_dir=data_dir, contact=contact, mode=mode, basis=basis)
 
     def _instance_lines(self) -> str:
         one = self.instance

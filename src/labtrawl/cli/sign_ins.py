@@ -1,5 +1,6 @@
 """The accounts of the settings in the website's process: verified, kept signed in, announced."""
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from labtrawl import config, logs
+from labtrawl.cli.gitlab_sign_in import GitLabSignIn
 from labtrawl.cli.key_care import care_for_keys
 from labtrawl.cli.origins import application_of, http_to, user_agent
 from labtrawl.clock import Clock
@@ -20,7 +22,7 @@ from labtrawl.errors import ConfigError, LabtrawlError, ProtocolError, Unauthori
 from labtrawl.gitlab import oauth
 from labtrawl.gitlab.probe import Probe, probe
 from labtrawl.http import Limits, open_http
-from labtrawl.store import accounts, renewals
+from labtrawl.store import accounts, connections, renewals
 from labtrawl.store.accounts import SignedIn, StoredToken, VerifiedAccount
 from labtrawl.store.engine import Store
 from labtrawl.store.renewals import StoredPair
@@ -35,6 +37,8 @@ from labtrawl.supervisor.authentication import (
 log = logs.get("website")
 
 AGAIN_SECONDS = 15.0
+# Among the texts of accepted accounts: those that people connected on the website.
+CONNECTED = "connected"
 IN_ENVIRONMENT = (
     'crawlers have a GitLab token in their environment (credentials = "environment"); '
     'credentials = "task" is safer'
@@ -74,17 +78,57 @@ class SignIns:
         """Say whether the supervisor's crawlers have this account's token in their environment."""
         return account_id == self._handed_over
 
+    def entrance(self, base_url: str) -> GitLabSignIn:
+        """Return the website's way to the GitLabs; browsers reach the site at `base_url`."""
+        return GitLabSignIn(
+            self._settings,
+            self._store,
+            self._clock,
+            self._ring,
+            self.renewals,
+            self.tell_crawlers,
+            base_url,
+        )
+
     async def run(self) -> None:
         """Ask each account's GitLab whether it accepts it; those that it could not ask, again."""
         try:
             await care_for_keys(self._settings, self._store, self._ring)
         except LabtrawlError as error:
             log.error("keys_not_cared_for", error=str(error))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_connected())
+            tasks.create_task(self._verify_all())
+
+    async def _verify_all(self) -> None:
         waiting = list(self._settings.accounts)
         while waiting:
             waiting = [account for account in waiting if not await self._verify(account)]
             if waiting:
                 await self._clock.sleep(AGAIN_SECONDS)
+
+    async def _follow_connected(self) -> None:
+        """Let crawlers start as soon as an account may be used that somebody connected.
+
+        GitLab accepted it when it was connected; those that do not hold any more show at the claim.
+        """
+        while CONNECTED not in self._accepted:
+            committed = self._store.changes.ticket()
+            try:
+                if await self._store.read(connections.has_usable):
+                    await self._accept_connected()
+                    return
+            except LabtrawlError as error:
+                log.warning("supervisor_not_told", error=str(error))
+                await self._clock.sleep(AGAIN_SECONDS)
+                continue
+            await committed.wait()
+
+    async def _accept_connected(self) -> None:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        if not self._accepted:
+            await self._announce(Announcement(verified_at=now))
+        self._accepted.add(CONNECTED)
 
     def _decrypt(self, stored: StoredToken) -> Secret:
         place = account_place(stored.instance_url, stored.user_id, stored.column)
@@ -97,6 +141,10 @@ class SignIns:
         instance = self._instance(account.instance)
         is_pair = bool(account.refresh_token)
         try:
+            if await self._is_removed(account, instance):
+                log.info("account_left_out", instance=instance.name, why="its credential was removed")
+                self._problems.pop(account.token, None)
+                return True
             await (self._verify_pair if is_pair else self._verify_token)(account, instance)
         except LabtrawlError as error:
             log.error("account_not_verified", instance=instance.name, error=str(error))
@@ -106,6 +154,21 @@ class SignIns:
             return not (error.retryable or (is_pair and isinstance(error, Unauthorized)))
         self._problems.pop(account.token, None)
         return True
+
+    async def _is_removed(self, account: config.Account, instance: Instance) -> bool:
+        """Say whether somebody removed this very credential on the website since."""
+        source = self._source(account, instance)
+        return await self._store.read(lambda c: accounts.is_removed(c, source))
+
+    async def hear_accepted(self, pair: StoredPair) -> None:
+        """Take note that a GitLab accepts an account, whoever asked; crawlers may begin."""
+        for each in self._settings.accounts:
+            if each.instance == pair.instance_name and each.user_id in {0, pair.user_id}:
+                self._problems.pop(each.token, None)
+        kind = CredentialsUpdated if self._accepted else Announcement
+        self._accepted.add(pair.token)
+        self.tell_crawlers(pair.account_id)
+        await self._tell(kind(verified_at=datetime.now(UTC).isoformat(timespec="seconds")))
 
     def _instance(self, name: str) -> Instance:
         found = next((one for one in self._settings.instances if one.name == name), None)
@@ -191,6 +254,7 @@ class SignIns:
                 found.account.scopes or (),
                 "" if token is None else self._ring().encrypt(token, place),
                 source,
+                None if token is None else found.account.ends_at,
             )
 
         account_id = await self._store.write(lambda c: planner.plan_account(c, verified()))
@@ -234,7 +298,9 @@ class SignIns:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             await self._tell(CredentialsUpdated(verified_at=now))
 
-    async def _tell(self, announcement: CredentialsUpdated | CredentialsWithdrawn) -> None:
+    async def _tell(
+        self, announcement: Announcement | CredentialsUpdated | CredentialsWithdrawn
+    ) -> None:
         try:
             await self._announce(announcement)
         except ProtocolError as error:

@@ -15,9 +15,12 @@ import msgspec
 import uvloop
 
 from labtrawl import config, logs
+from labtrawl.cli.account_desk import AccountDesk
 from labtrawl.cli.allocator import share_arenas
+from labtrawl.cli.caretaker import Caretaker
 from labtrawl.cli.settings_desk import FileDesk, reload_of
 from labtrawl.cli.sign_ins import SignIns
+from labtrawl.cli.study import AS_IS, Policy, open_mode
 from labtrawl.cli.supervisor_desk import SupervisorDesk
 from labtrawl.cli.tasks import background
 from labtrawl.clock import Clock, system_clock
@@ -33,7 +36,7 @@ from labtrawl.dispatch.flood import FloodLimits
 from labtrawl.dispatch.handlers import exchange
 from labtrawl.dispatch.leasing import Leasing
 from labtrawl.dispatch.manager import DirectCommunicationManager
-from labtrawl.dispatch.pot import Rules
+from labtrawl.dispatch.pot_records import Rules
 from labtrawl.dispatch.quiet import QuietHours
 from labtrawl.dispatch.session import CrawlerStatus, Rhythm, Switchboard
 from labtrawl.dispatch.timetable import schedule_of
@@ -81,15 +84,24 @@ async def run_website() -> None:
         logs.set_up(settings.logs)
         migrate(database_path(settings.data_dir))
         async with open_store(database_path(settings.data_dir)) as store:
-            await Wiring(child, settings, store, system_clock()).run()
+            study = await open_mode(settings, store)
+            await Wiring(child, settings, store, system_clock(), study).run()
 
 
 class Wiring:
     """The parts of the website's process, and who gets which of the others' values."""
 
-    def __init__(self, child: Child, settings: Settings, store: Store, clock: Clock) -> None:
+    def __init__(
+        self,
+        child: Child,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        policy: Policy = AS_IS,
+    ) -> None:
         self._child = child
         self._settings = settings
+        self._policy = policy
         self._store = store
         self._clock = clock
         self._retry = RetryPolicy(
@@ -103,6 +115,7 @@ class Wiring:
         )
         self._sign_ins = SignIns(settings, store, clock, self._announce)
         self._keys = KeyRing(key_path(settings.data_dir))
+        self._caretaker = Caretaker(settings, store, clock)
         self._desk = self._make_desk()
         self._manager = DirectCommunicationManager(self._switchboard())
         self._sign_ins.tell_crawlers = self._manager.send_credentials_updated
@@ -121,6 +134,8 @@ class Wiring:
             include=self._settings.scope.include,
             quiet=_quiet_hours(self._settings),
             is_handed_over=self._is_handed_over,
+            policy=self._policy.name,
+            policy_key=self._policy.key,
         )
 
     def _is_handed_over(self, crawler: str, account_id: int) -> bool:
@@ -180,13 +195,15 @@ class Wiring:
         settings = self._settings
         allowed = frozenset(int(uid) for uid in settings.socket.allow_users)
         local = LocalDoor(self._child.listener("http"), allowed)
-        await serve(
-            build(self._site(url)),
-            web,
-            self._child.stopping,
-            local=local,
-            trusted_proxies=settings.website.trusted_proxies,
-        )
+        site = self._site(url)
+        async with background(self._caretaker.run(site)):
+            await serve(
+                build(site),
+                web,
+                self._child.stopping,
+                local=local,
+                trusted_proxies=settings.website.trusted_proxies,
+            )
 
     def _keep_head(self) -> Coroutine[None, None, None]:
         """Remember the newest row of the audit log outside the database."""
@@ -204,6 +221,7 @@ class Wiring:
             if words != said:
                 said = words
                 self._child.tell(work=words)
+                self._caretaker.tell_left(words)
             spent = self._clock.monotonic() - started
             await self._clock.sleep(max(TELL_SECONDS, SHARE * spent))
 
@@ -226,6 +244,7 @@ class Wiring:
 
     def _site(self, url: str) -> Site:
         options = self._settings.socket
+        base_url = self._settings.website.public_url.rstrip("/") or url
         return Site(
             store=self._store,
             clock=self._clock,
@@ -234,7 +253,10 @@ class Wiring:
             notices=self._notices,
             ready=lambda: not self._child.stopping.is_set(),
             contact=self._settings.contact,
-            base_url=url,
+            base_url=base_url,
+            entrance=self._sign_ins.entrance(base_url),
+            admins=frozenset(self._settings.website.admins),
+            operators=frozenset(self._settings.website.operators),
             exchange=partial(exchange, self._desk),
             crawling=self._crawling(),
             audit_keys=self._keys,
@@ -243,8 +265,11 @@ class Wiring:
             settings=FileDesk(
                 self._settings, reload_of(self._settings.data_dir, self._child.stopping)
             ),
+            accounts=self._accounts(),
             programs=SupervisorDesk(self._settings.data_dir, self._child.stopping),
+            care=self._caretaker.care,
             name=options.process_id,
+            mode=self._settings.mode,
             heartbeat_seconds=self._settings.heartbeat.seconds,
             accepts_legacy=options.legacy_peers == "accept",
             shared_token_sha256=self._shared_token(),
@@ -252,6 +277,17 @@ class Wiring:
             is_sampled=True,
             quiet=[one for each in self._desk.quiet.windows.values() for one in each],
             reserved_share=self._settings.budget.reserved_share,
+        )
+
+    def _accounts(self) -> AccountDesk:
+        signed_in = self._sign_ins
+        return AccountDesk(
+            self._settings,
+            self._store,
+            self._clock,
+            signed_in.credentials,
+            self._desk.budget,
+            signed_in.hear_accepted,
         )
 
     def _notices(self) -> list[str]:

@@ -306,6 +306,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             default="$XDG_RUNTIME_DIR/labtrawl-<hash of data_dir>, else <data_dir>/run",
         ),
     ]
+    mode: Annotated[
+        Literal["team", "study"],
+        about(
+            "For whom data are collected. team: from your own accounts, as GitLab sends them; study: "
+            "from participants, with their consent and pseudonyms. A data folder keeps its first."
+        ),
+    ] = "team"
+    basis: Annotated[
+        str,
+        about("Why these data are collected, in a sentence; shown on exports."),
+    ] = ""
     contact: Annotated[
         str, about("An address that GitLab's administrators find in our User-Agent.")
     ] = ""

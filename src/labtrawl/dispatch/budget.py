@@ -7,7 +7,8 @@ Pure: no I/O, no clock; instants are milliseconds by the website's clock and com
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from labtrawl.dispatch.pot import MEANINGFUL_MS, Grant, Learned, Pot, Rules, Sight
+from labtrawl.dispatch.pot import MEANINGFUL_MS, Pot
+from labtrawl.dispatch.pot_records import Grant, Learned, Rules, Sight, Used
 from labtrawl.gitlab.limits import REST
 
 Key = tuple[int, str]
@@ -111,6 +112,11 @@ class Budget:
         """Note that a charged task is still under way."""
         for pot in self._pots.values():
             pot.prolong_charge(task_id, now)
+
+    def used(self, account_id: int, now: int) -> dict[str, Used]:
+        """Return how the pots of an account stand, by the class of endpoints."""
+        mine = {class_: pot for (known, class_), pot in self._pots.items() if known == account_id}
+        return {class_: pot.used(now) for class_, pot in sorted(mine.items())}
 
     def restore(self, learned: dict[Key, Learned]) -> None:
         """Go on with what an earlier process learned."""

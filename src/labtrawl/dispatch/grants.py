@@ -9,7 +9,7 @@ from labtrawl.dispatch.budget import Budget, Key, Wanted
 from labtrawl.dispatch.curve import LONGEST_WAIT_MS
 from labtrawl.dispatch.desk import Desk
 from labtrawl.dispatch.handout import task_number
-from labtrawl.dispatch.pot import Grant, Learned, Sight
+from labtrawl.dispatch.pot_records import Grant, Learned, Sight
 from labtrawl.errors import BadMessage, Missing, StoreError
 from labtrawl.gitlab.limits import CLASSES, REST
 from labtrawl.protocol import messages as wire

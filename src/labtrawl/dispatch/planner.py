@@ -35,6 +35,7 @@ def plan_account(connection: Connection, account: VerifiedAccount) -> int:
     jobs.enqueue_first(
         connection, jobs.PlannedJob(area_id, catalog.DISCOVERY, priority=DISCOVERY_PRIORITY)
     )
+    jobs.hold_unseen(connection)  # an admin may have switched it off
     return account_id
 
 

@@ -9,7 +9,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from labtrawl.dispatch.curve import FIRST_WAIT_MS, LONGEST_WAIT_MS, Curve
+from labtrawl.dispatch.curve import LONGEST_WAIT_MS, Curve
+from labtrawl.dispatch.pot_records import Grant, Learned, Rules, Sight, Used
 from labtrawl.dispatch.shares import level_of
 
 # GitLab tells its limits as requests in 60 s (lib/gitlab/rack_attack/request_throttle_data.rb).
@@ -37,53 +38,6 @@ AFTER_REFUSAL = 0.9
 LEAST_LEARNED = 10
 GROWS_AFTER_MS = 30 * 60_000
 GROWTH_PART = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the settings say; `requests_per_minute` 0 leaves it to GitLab alone."""
-
-    requests_per_minute: int = 0
-    reserved_share: float = 0.2
-    grant_ms: int = 5_000
-    first_wait_ms: int = FIRST_WAIT_MS
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What one crawler saw of a limit.
-
-    `is_refused` without `retry_after_ms` means that GitLab did not say how long; `random` (0 … 1)
-    spreads the wait then.
-    """
-
-    limit: int | None = None
-    remaining: int | None = None
-    reset_at: int | None = None
-    retry_after_ms: int | None = None
-    is_refused: bool = False
-    random: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """So many requests until `expires_at`.
-
-    Without any: no more before `not_before`, and what is in hand ends at `expires_at` too.
-    """
-
-    requests: int
-    not_before: int
-    expires_at: int
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """What outlives the website's process."""
-
-    limit_per_minute: int | None = None
-    not_before: int = 0
 
 
 class _Entry(NamedTuple):
@@ -236,6 +190,21 @@ class Pot:
         """Return what is worth keeping: a wait that is almost over is not."""
         is_long = self.not_before - self._at > MEANINGFUL_MS
         return Learned(self.limit, self.not_before if is_long else 0)
+
+    def used(self, now: int) -> Used:
+        """Return how it stands, for people."""
+        self._advance(now)
+        sent = sum(requests for _, requests in self._sent)
+        count = self._period
+        return Used(
+            self.limit,
+            self.allowed(),
+            sent,
+            self._counted - sent,
+            None if count is None else count.remaining,
+            None if count is None else count.reset_at,
+            self.not_before if self.not_before > now else 0,
+        )
 
     def _refuse(self, sight: Sight, now: int) -> None:
         """Wait as long as GitLab says, else by the curve; refusals of one moment count once."""

@@ -8,7 +8,7 @@ DAY_MS: Final = 86_400_000
 # What a text asks for that asks for all there is.
 EVERYTHING: Final = "*"
 TITLE_CHARACTERS: Final = 200
-BODY_CHARACTERS: Final = 20_000
+BODY_CHARACTERS: Final = 6_000
 
 
 class Mode(StrEnum):

@@ -48,6 +48,17 @@ class ProbedAccount:
     scopes: tuple[str, ...] | None
     expires_at: date | None
 
+    @property
+    def ends_at(self) -> int | None:
+        """When the token ends, in ms: as that day begins in UTC (doc/api/personal_access_tokens.md).
+
+        None where nobody tells.
+        """
+        day = self.expires_at
+        if day is None:
+            return None
+        return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:

@@ -151,7 +151,10 @@ class App:
             if too_many is not None:
                 return too_many, user
             viewer = self._gatekeeper.viewer(account, request)
-            reply = self._routed(request, route, viewer, target)
+            if self._gatekeeper.revokes(account, request):
+                reply = Reply(204, b"")
+            else:
+                reply = self._routed(request, route, viewer, target)
         except Refused as refused:
             reply = refused.reply
         if headers:

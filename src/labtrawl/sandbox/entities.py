@@ -36,11 +36,11 @@ class People:
         return {
             "id": user.id,
             "username": user.username,
-            "public_email": "",
+            "public_email": user.public_email,
             "name": user.name,
             "state": user.state,
             "locked": False,
-            "avatar_url": f"{self.base}/uploads/-/system/user/avatar/{user.id}/avatar.png",
+            "avatar_url": f"{self.base}/uploads/-/system/user/avatar/{user.id}/{user.avatar}",
             "web_url": f"{self.base}/{user.username}",
         }
 

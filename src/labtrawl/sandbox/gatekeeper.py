@@ -3,6 +3,8 @@
 Entered by the app. Words of the refusals: ``lib/api/api_guard.rb`` of GitLab 19.3.
 """
 
+from msgspec.structs import replace
+
 from labtrawl.sandbox.access import Viewer
 from labtrawl.sandbox.model import Account
 from labtrawl.sandbox.oauth import Provider
@@ -60,3 +62,14 @@ class Gatekeeper:
                 },
             )
         return self._shelf.access.viewer(account)
+
+    def revokes(self, account: Account | None, request: Request) -> bool:
+        """Revoke the very token that asks for it, whatever its scopes; False for another request.
+
+        ``DELETE /personal_access_tokens/self``: lib/api/personal_access_tokens/self_information.rb.
+        """
+        asked = (request.method, *request.segments)
+        if account is None or asked != ("DELETE", "personal_access_tokens", "self"):
+            return False
+        self._accounts[account.token] = replace(account, revoked=True)
+        return True

@@ -42,6 +42,8 @@ class User(Struct, frozen=True, kw_only=True):
     bot: bool = False
     job_title: str = ""
     location: str | None = None
+    avatar: str = "avatar.png"
+    public_email: str = ""
 
 
 class Membership(Struct, frozen=True, kw_only=True):

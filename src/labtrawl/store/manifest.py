@@ -112,3 +112,14 @@ def addresses(connection: Connection) -> dict[int, str]:
     """Return the address of each GitLab by the id of its instance."""
     rows = connection.exec_driver_sql("SELECT id, url FROM instance ORDER BY id").all()
     return {row[0]: row[1] for row in rows}
+
+
+def mark(connection: Connection, resources: Sequence[str]) -> tuple[str, int]:
+    """Return a word that changes with what is committed of these resources, and their records."""
+    places = ", ".join("?" for _ in resources)
+    newest, number, records = connection.exec_driver_sql(
+        f"SELECT COALESCE(MAX(id), 0), COUNT(*), COALESCE(SUM(records), 0) FROM segment"
+        f" WHERE resource IN ({places})",
+        tuple(resources),
+    ).one()
+    return f"{newest}-{number}-{records}", int(records)

@@ -139,6 +139,22 @@ def _tried(
     )
 
 
+def failed_since(connection: Connection, since: int) -> int:
+    """Count the deliveries that were given up after the instant `since` (ms)."""
+    found: int = connection.exec_driver_sql(
+        "SELECT COUNT(*) FROM delivery WHERE state = 'failed' AND tried_at > ?", (since,)
+    ).scalar_one()
+    return found
+
+
+def last_raised(connection: Connection, cause: str) -> int | None:
+    """Return when a cause was told last, in ms."""
+    found: int | None = connection.exec_driver_sql(
+        "SELECT MAX(raised_at) FROM notice WHERE cause = ?", (cause,)
+    ).scalar_one()
+    return found
+
+
 def newest(connection: Connection, limit: int, before: int | None = None) -> list[NoticeRow]:
     """Return notices with a smaller id than `before`, the newest first."""
     found = connection.exec_driver_sql(

@@ -31,6 +31,7 @@ Audience = frozenset[Who]
 PUBLIC: Audience = frozenset({Who.EVERYBODY})
 SIGNED_IN: Audience = frozenset({Who.ADMIN, Who.OPERATOR, Who.PARTICIPANT})
 ADMINS: Audience = frozenset({Who.ADMIN})
+OWNERS: Audience = frozenset({Who.PARTICIPANT})
 PAGES: Audience = frozenset({Who.ADMIN, Who.OPERATOR})
 COMMANDS: Audience = frozenset({Who.SOCKET, Who.ADMIN, Who.TOKEN_ADMIN})
 READS: Audience = COMMANDS | {Who.TOKEN_READ}
@@ -43,11 +44,39 @@ API = "/api/"
 VERSION = "/api/v1"
 
 TWINNED: dict[tuple[str, str], Audience] = {
+    ("GET", "/jobs"): PAGES,
+    ("GET", "/jobs/{job_id}"): PAGES,
+    ("POST", "/jobs/{job_id}/retry"): PAGES,
+    ("POST", "/jobs/{job_id}/pause"): PAGES,
+    ("POST", "/jobs/{job_id}/resume"): PAGES,
+    ("POST", "/jobs/{job_id}/priority"): PAGES,
+    ("GET", "/operations"): PAGES,
+    ("POST", "/operations"): PAGES,
+    ("GET", "/operations/{operation_id}"): PAGES,
+    ("POST", "/operations/{operation_id}/stop"): PAGES,
     ("GET", "/areas"): PAGES,
     ("GET", "/areas/{area_id}"): PAGES,
     ("POST", "/areas/{area_id}/refill"): PAGES,
     ("GET", "/coverage"): PAGES,
     ("POST", "/coverage/refill"): PAGES,
+    ("GET", "/statistics"): PAGES,
+    ("GET", "/insights"): PAGES,
+    ("GET", "/health"): PAGES,
+    ("GET", "/backups"): PAGES,
+    ("POST", "/backups/make"): ADMINS,
+    ("GET", "/notices"): PAGES,
+    ("POST", "/notices/test"): ADMINS,
+    ("POST", "/notices/stop-requests/{number}"): PAGES,
+    ("GET", "/about"): PUBLIC,
+    ("GET", "/me/account"): SIGNED_IN,
+    ("POST", "/me/account/sessions/{session_id}/end"): SIGNED_IN,
+    ("POST", "/me/account/sessions/end-others"): SIGNED_IN,
+    ("POST", "/me/account/disconnect"): OWNERS,
+    ("GET", "/sessions"): ADMINS,
+    ("POST", "/sessions/{session_id}/end"): ADMINS,
+    ("GET", "/settings"): PAGES,
+    ("POST", "/settings/apply"): ADMINS,
+    ("POST", "/settings/{setting}"): ADMINS,
     ("GET", "/supervisor"): PAGES,
     ("POST", "/supervisor/restart"): ADMINS,
     ("GET", "/logs"): PAGES,
@@ -55,6 +84,25 @@ TWINNED: dict[tuple[str, str], Audience] = {
     ("POST", "/crawlers/order"): PAGES,
     ("GET", "/audit"): PAGES,
     ("POST", "/audit/check"): PAGES,
+    ("GET", "/accounts"): PAGES,
+    ("POST", "/accounts/{account_id}/verify"): ADMINS,
+    ("POST", "/accounts/{account_id}/switch"): ADMINS,
+    ("POST", "/accounts/{account_id}/remove"): ADMINS,
+    ("GET", "/me"): SIGNED_IN,
+    ("GET", "/me/areas/{area_id}"): SIGNED_IN,
+    ("POST", "/me/areas/{area_id}/choice"): SIGNED_IN,
+    ("GET", "/me/records"): SIGNED_IN,
+    ("GET", "/me/records/{place}"): SIGNED_IN,
+    ("GET", "/me/download"): SIGNED_IN,
+    ("POST", "/me/download"): SIGNED_IN,
+    ("GET", "/consent-text"): PUBLIC,
+    ("GET", "/me/consent"): SIGNED_IN,
+    ("POST", "/me/consent/agree"): SIGNED_IN,
+    ("POST", "/me/consent/withdraw"): SIGNED_IN,
+    ("GET", "/consents"): PAGES,
+    ("POST", "/consents"): ADMINS,
+    ("GET", "/areas/{area_id}/records"): PAGES,
+    ("GET", "/areas/{area_id}/records/{place}"): PAGES,
 }
 """Pages and actions with a JSON twin (`website/twins.py`), and who may use both."""
 
@@ -63,17 +111,16 @@ ALONE: dict[tuple[str, str], Audience] = {
     ("GET", "/readyz"): PUBLIC,
     ("GET", "/sign-in"): PUBLIC,
     ("POST", "/sign-in"): PUBLIC,
+    ("POST", "/about/stop"): PUBLIC,
+    ("POST", "/sign-in/gitlab/{place}"): PUBLIC,
+    ("GET", "/sign-in/gitlab/{place}/answer"): PUBLIC,
+    ("POST", "/sign-in/token"): PUBLIC,
     ("GET", "/static/{name:path}"): PUBLIC,
     ("POST", "/sign-out"): SIGNED_IN,
     ("GET", "/"): PAGES,
-    ("GET", "/jobs"): PAGES,
-    ("GET", "/jobs/{job_id}"): PAGES,
-    ("POST", "/jobs/{job_id}/retry"): PAGES,
+    ("GET", "/operations/new"): PAGES,
     ("GET", "/live"): SIGNED_IN,
     ("GET", "/streams"): SIGNED_IN,
-    ("GET", "/settings"): ADMINS,
-    ("POST", "/settings/apply"): ADMINS,
-    ("POST", "/settings/{setting}"): ADMINS,
     ("GET", "/api/internal/jobs/open"): TASK_READS,
     ("POST", "/api/internal/jobs/progress"): CRAWLERS,
     ("POST", "/api/internal/refresh-token"): CRAWLERS,
@@ -102,6 +149,7 @@ ALONE: dict[tuple[str, str], Audience] = {
     ("GET", "/logs/download"): PAGES,
     ("GET", "/crawlers/live"): PAGES,
     ("GET", "/audit/download"): PAGES,
+    ("GET", "/insights/{insight}/parquet"): PAGES,
 }
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from labtrawl.domain.job import JobState
 from labtrawl.store.pages.areas import AreaFilter, AreaKey, AreaRow
-from labtrawl.store.pages.jobs import JobFilter
+from labtrawl.store.pages.jobs import PAGE, JobFilter, Key, Order
 from labtrawl.store.pages.keyset import Page, Place
 from labtrawl.website.access import VERSION
 
@@ -25,13 +25,39 @@ def _filter(wanted: JobFilter) -> dict[str, object]:
         "resource": wanted.resource,
         "kind": wanted.kind.value if wanted.kind else None,
         "area": wanted.area,
+        "account": wanted.account,
+        "hold": wanted.hold.value if wanted.hold else None,
+        "error": wanted.error,
+        "sort": None if wanted.order is Order.NEWEST else wanted.order.value,
     }
 
 
-def jobs_address(wanted: JobFilter, place: Place[int] = Place()) -> str:  # noqa: B008 - frozen
-    """Return the address of a page of the list of jobs."""
-    query = {**_filter(wanted), "after": place.after, "before": place.before}
+def given(wanted: JobFilter) -> dict[str, object]:
+    """Return what a filter asks for, as fields of a form."""
+    return {key: value for key, value in _filter(wanted).items() if value not in {None, ""}}
+
+
+def jobs_address(
+    wanted: JobFilter,
+    place: Place[Key] = Place(),  # noqa: B008 - frozen
+    size: int = PAGE,
+    picked: Sequence[int] = (),
+) -> str:
+    """Return the address of a page of the list of jobs; `picked` are ticked on other pages."""
+    query = {
+        **_filter(wanted),
+        "size": None if size == PAGE else size,
+        "picked": ",".join(map(str, picked)),
+        "after": _key(wanted, place.after),
+        "before": _key(wanted, place.before),
+    }
     return _address("/jobs", query)
+
+
+def _key(wanted: JobFilter, key: Key | None) -> str | None:
+    if key is None:
+        return None
+    return str(key[1]) if wanted.order is Order.NEWEST else f"{key[0]}.{key[1]}"
 
 
 def address_with_state(wanted: JobFilter, state: str) -> str:

@@ -16,18 +16,32 @@ from labtrawl.website.figures import Figures
 from labtrawl.website.live import Hub
 from labtrawl.website.operations import Operations
 from labtrawl.website.pages import (
+    about,
+    accounts,
     areas,
     audit,
+    backups,
+    care,
+    consent,
     coverage,
     crawlers,
     health,
+    insights,
     job,
     jobs,
     live,
     logs,
+    me,
+    me_download,
+    me_records,
+    notices,
+    operations,
     overview,
+    own_account,
+    sessions,
     settings,
     sign_in,
+    statistics,
     supervisor,
 )
 from labtrawl.website.render import Renderer
@@ -63,10 +77,17 @@ def build(site: Site) -> Website:
     health.add(app, desk, shipped)
     for part in (
         sign_in,
+        own_account,
+        sessions,
         overview,
         jobs,
         job,
+        operations,
         areas,
+        me,
+        me_records,
+        me_download,
+        consent,
         coverage,
         live,
         settings,
@@ -74,6 +95,13 @@ def build(site: Site) -> Website:
         logs,
         crawlers,
         audit,
+        statistics,
+        insights,
+        care,
+        backups,
+        notices,
+        about,
+        accounts,
     ):
         part.add(app, desk)
     doors.add(app, desk)
@@ -106,5 +134,6 @@ async def _running(desk: Desk) -> AsyncIterator[None]:
             running.append(tasks.create_task(Sampler(desk.site, desk.figures).run()))
         yield
         desk.hub.close()
+        desk.figures.reckoning.stop()
         for task in running:
             task.cancel()

@@ -67,6 +67,13 @@ class Chart(Shape, frozen=True):
     times: Sequence[int]
     series: Sequence[Series]
     note: str = ""
+    beside: Sequence[Series] = ()
+    """What stands in the table and is not drawn, for it is of another unit."""
+
+    @property
+    def columns(self) -> list[Series]:
+        """What the table has after the instant."""
+        return [*self.series, *self.beside]
 
     @property
     def is_empty(self) -> bool:
@@ -223,6 +230,16 @@ def bytes_chart(line: Timeline) -> Chart:
     return line.chart("bytes", "Answers of GitLab, unpacked", "MiB a minute", lines)
 
 
+def disk_chart(line: Timeline) -> Chart:
+    """Return how much of the disk is free."""
+    lines: dict[str, Value] = {"Free": lambda one: _gibibytes(one.last.get("disk_free"))}
+    return line.chart("disk", "Room on the disk", "GiB", lines)
+
+
+def _gibibytes(size: int | None) -> float | None:
+    return None if size is None else size / (1 << 30)
+
+
 def jobs_chart(line: Timeline) -> Chart:
     """Return how many jobs wait."""
     names = {"Queued": "queued", "Held": "held", "Running": "running", "Failed": "failed"}
@@ -270,18 +287,22 @@ def _rate(count: int, whole: Figures) -> float:
 def endpoints_of(whole: Figures) -> list[EndpointTold]:
     """Return each endpoint, the busiest first."""
     ranked = sorted(whole.endpoints.items(), key=lambda each: (-each[1].requests, each[0]))
-    return [
-        EndpointTold(
-            name,
-            one.requests,
-            _rate(one.requests, whole),
-            *(_rounded(percentile(one.latency, share / 100)) for share in PERCENTILES),
-            one.limited,
-            one.failed,
-            one.bytes,
-        )
-        for name, one in ranked
-    ]
+    return [_endpoint(name, one, whole) for name, one in ranked]
+
+
+def _endpoint(name: str, one: Traffic, whole: Figures) -> EndpointTold:
+    p50, p95, p99 = (_rounded(percentile(one.latency, share / 100)) for share in PERCENTILES)
+    return EndpointTold(
+        endpoint=name,
+        requests=one.requests,
+        per_minute=_rate(one.requests, whole),
+        p50=p50,
+        p95=p95,
+        p99=p99,
+        limited=one.limited,
+        failed=one.failed,
+        bytes=one.bytes,
+    )
 
 
 def over_time(samples: Sequence[Sample], span: Span, now: int) -> OverTime:
@@ -298,6 +319,7 @@ def over_time(samples: Sequence[Sample], span: Span, now: int) -> OverTime:
         crawlers_chart(line),
         jobs_chart(line),
         socket_chart(line),
+        disk_chart(line),
     )
     return OverTime(
         span.value,

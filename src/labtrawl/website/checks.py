@@ -17,6 +17,7 @@ def judge(facts: Facts) -> list[Check]:
     """Return every check, in the order of the page."""
     return [
         checks_machine.database(facts),
+        checks_machine.migrations(facts),
         checks_machine.disk(facts),
         checks_machine.keys(facts),
         checks_machine.programs(facts),

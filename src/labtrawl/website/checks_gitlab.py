@@ -18,6 +18,8 @@ def gitlabs(facts: Facts) -> Check:
         found = bad(
             some(broken), "look at the network, DNS, the proxy, and whether that GitLab is up"
         )
+    elif not facts.gitlabs and facts.accounts:
+        found = fine("not asked: the settings of this command name none")
     elif not facts.gitlabs:
         found = warned("none is connected", "connect one: labtrawl init")
     elif not looked:

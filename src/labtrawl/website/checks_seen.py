@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from labtrawl.store.seen import SeenFields
 
@@ -10,6 +9,8 @@ from labtrawl.store.seen import SeenFields
 ENOUGH = 20
 # A field that was in so many of a hundred records and is in none now is gone.
 USUAL = 90
+# How the version of what came by GraphQL ends (`dataset.sampling`).
+GRAPHQL = " by GraphQL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +37,17 @@ class Drift:
 def drift_of(seen: Sequence[SeenFields]) -> list[Drift]:
     """Compare the newest version of each resource with the one before it.
 
-    `seen` is ordered as `store.seen.fields` returns it.
+    `seen` is ordered as `store.seen.fields` returns it. What GraphQL gave is compared with that.
     """
-    found = []
-    for index, (before, after) in enumerate(pairwise(seen)):
-        is_same = (before.instance, before.resource) == (after.instance, after.resource)
-        is_last = index + 2 == len(seen) or (
-            (seen[index + 2].instance, seen[index + 2].resource) != (after.instance, after.resource)
-        )
-        if is_same and is_last and min(before.records, after.records) >= ENOUGH:
-            found.append(_drift(before, after))
+    versions: dict[tuple[str, str, bool], list[SeenFields]] = {}
+    for each in seen:
+        place = (each.instance, each.resource, each.version.endswith(GRAPHQL))
+        versions.setdefault(place, []).append(each)
+    found = [
+        _drift(each[-2], each[-1])
+        for each in versions.values()
+        if len(each) > 1 and min(each[-2].records, each[-1].records) >= ENOUGH
+    ]
     return [each for each in found if each.added or each.gone]
 
 

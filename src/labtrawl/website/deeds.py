@@ -8,7 +8,13 @@ from labtrawl.store.audit import Entry
 # By the action as it is written down: a route, or what the command line calls it.
 DEEDS: Mapping[str, str] = {
     "POST /sign-in": "Signed in with a one-time link",
-    "POST /sign-in/gitlab": "Began to sign in with a GitLab",
+    "POST /sign-in/gitlab/{place}": "Began to sign in with a GitLab",
+    "GET /sign-in/gitlab/{place}/answer": "Came back from a GitLab to sign in",
+    "POST /sign-in/token": "Signed in with an access token of a GitLab",
+    "POST /me/account/sessions/{session_id}/end": "Ended one of their sessions",
+    "POST /me/account/sessions/end-others": "Ended their other sessions",
+    "POST /me/account/disconnect": "Disconnected their account at a GitLab",
+    "POST /sessions/{session_id}/end": "Ended somebody's session",
     "POST /sign-out": "Signed out",
     "POST /jobs/{job_id}/retry": "Queued a job again",
     "POST /areas/{area_id}/refill": "Had the gaps of an area read again",

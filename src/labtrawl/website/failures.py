@@ -83,6 +83,12 @@ KNOWN = {
             "A part of the address or of the form has a value that is not understood.",
         ),
         Failure(
+            429,
+            "too_many_tries",
+            "Too many tries",
+            "That was tried too often. Wait a moment, then try once more.",
+        ),
+        Failure(
             500,
             "internal",
             "Something broke on our side",
@@ -142,6 +148,14 @@ def wants_json(request: HTTPConnection) -> bool:
     return "application/json" in accept and "text/html" not in accept
 
 
+def _wanted(request: HTTPConnection) -> str:
+    """Return the page that was asked for, to go on there after a sign-in; "" for an action."""
+    if request.scope.get("method") != "GET":
+        return ""
+    url = request.url
+    return f"{url.path}?{url.query}" if url.query else url.path
+
+
 class Failures:
     """Answers for everything that went wrong."""
 
@@ -156,7 +170,9 @@ class Failures:
             words = {"code": failure.code, "message": message}
             error = {**words, "id": error_id} if error_id else words
             return JSONResponse({"error": error}, failure.status)
-        page = self._renderer.page("error.html", failure=failure, error_id=error_id)
+        page = self._renderer.page(
+            "error.html", failure=failure, error_id=error_id, wanted=_wanted(request)
+        )
         return HTMLResponse(page, failure.status)
 
     def unexpected(self, request: HTTPConnection, error: Exception) -> Response:

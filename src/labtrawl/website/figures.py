@@ -8,6 +8,7 @@ from labtrawl.domain.waits import NO_FORECAST
 from labtrawl.store.commands import Wanted, wanted_of
 from labtrawl.store.pages.overview import Now, Totals, now, totals
 from labtrawl.website.outlooks import Outlooks
+from labtrawl.website.reckoning import Reckoning
 from labtrawl.website.site import CrawlerView, Site
 from labtrawl.website.timelines import Timelines
 
@@ -64,6 +65,7 @@ class Figures:
         self._site = site
         self.outlooks = Outlooks(site)
         self.timelines = Timelines(site)
+        self.reckoning = Reckoning(site)
         self._kept: Totals | None = None
         self._due = 0.0
 

@@ -5,6 +5,7 @@ database says that it was.
 """
 
 from contextlib import suppress
+from functools import partial
 
 from labtrawl import logs
 from labtrawl.errors import LabtrawlError
@@ -49,7 +50,7 @@ class Operations:
         is_busy = False
         for number in await store.read(operations.under_way):
             started = clock.monotonic()
-            done = await store.write(lambda c, n=number: operations.go_on(c, n))
+            done = await store.write(partial(operations.go_on, operation_id=number))
             if done is None:
                 continue
             await self._tell(done)

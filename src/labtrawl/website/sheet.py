@@ -25,6 +25,8 @@ class SettingRow:
     """What an apply of a change does, one sentence."""
     locked: str
     """Why it cannot be changed here, one sentence; empty where it can."""
+    restarts: tuple[str, ...] = ()
+    """What an apply of a change restarts: website, crawlers."""
     choices: tuple[str, ...] = ()
     is_list: bool = False
 

@@ -14,7 +14,9 @@ from labtrawl.protocol.exchange import Exchange
 from labtrawl.protocol.messages import Heartbeat, Register
 from labtrawl.store.audit import Keys
 from labtrawl.store.engine import Store
+from labtrawl.website.care import Care
 from labtrawl.website.entrance import Entrance
+from labtrawl.website.keeping import Accounts, Nobody
 from labtrawl.website.programs import Alone, Programs
 from labtrawl.website.sheet import SettingsDesk
 
@@ -83,6 +85,10 @@ class Site:
     settings: SettingsDesk
     programs: Programs = field(default_factory=Alone)
     """What the supervisor keeps."""
+    care: Care = field(default_factory=Care)
+    """What the checks, the backups and the public page need."""
+    accounts: Accounts = field(default_factory=Nobody)
+    """Who keeps the accounts signed in."""
     name: str = "copilot-study"
     """The website's name on the wire."""
     heartbeat_seconds: float = 5.0

@@ -44,9 +44,7 @@ class Timelines:
         now = self._now()
         if self._filling[0] != now:
             since = now - FILLING_MS
-            found = await self._site.store.read(
-                lambda c: samples.read(c, Grain.MINUTE, since, now)
-            )
+            found = await self._site.store.read(lambda c: samples.read(c, Grain.MINUTE, since, now))
             free = [
                 (one.at, one.figures.last["disk_free"])
                 for one in found

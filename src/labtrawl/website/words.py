@@ -20,6 +20,33 @@ STATES = {
     "cancelled": "Cancelled",
 }
 
+# What can be done to jobs, and what it does, for who confirms it.
+ACTIONS = {
+    "retry": "Retry",
+    "pause": "Pause",
+    "resume": "Resume",
+    "cancel": "Cancel",
+    "priority": "Set the priority",
+}
+EFFECTS = {
+    "retry": "Failed and cancelled jobs are queued again and go on from where they were.",
+    "pause": "Open jobs wait until they are resumed; one in hand stops at the end of its page.",
+    "resume": "Paused jobs go on.",
+    "cancel": "Open jobs end at once. What they collected stays; a retry goes on from there.",
+    "priority": "Open jobs with a higher number are done first; 0 is usual.",
+}
+SKIPPED = {
+    "queued": "are queued",
+    "running": "are running",
+    "held": "are held",
+    "completed": "have completed",
+    "failed": "have failed",
+    "cancelled": "are cancelled",
+    "gone": "are not there",
+    "not_paused": "were not paused",
+    "twin": "have a list that another open job reads",
+}
+
 REASONS = {
     "feature_off": Explanation(
         "Feature is off", "The project has this feature switched off; there is nothing to collect."

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from labtrawl.dispatch.budget import Wanted
-from labtrawl.dispatch.pot import Sight
+from labtrawl.dispatch.pot_records import Sight
 from labtrawl.dispatch.session import Rhythm
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol.codec import Decoder

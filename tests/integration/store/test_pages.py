@@ -81,6 +81,7 @@ QUESTIONS: dict[str, list[tuple[Any, ...]]] = {
     "overview.now": [(0,), (10**7,)],
     "overview.totals": [()],
     "records.lists": [(reach,) for reach in REACHES],
+    "records.path_of": [(reach,) for reach in REACHES],
     "records.pieces": [(records.ListRow(30, "", "", "", "", "issues"),)],
     "records.stored": [(reach,) for reach in REACHES],
 }

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -25,7 +24,7 @@ from labtrawl.website.app import build
 from labtrawl.website.serve import LocalDoor, serve
 from labtrawl.website.sheet import SettingsDesk
 from tests.integration.website.paper import no_file
-from tests.integration.website.running import Surroundings, site_of
+from tests.integration.website.running import Surroundings, site_of, tcp_socket
 
 T = TypeVar("T")
 
@@ -36,11 +35,14 @@ class Reply:
     def __init__(self) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
+        self.cookies: list[str] = []
         self.body = b""
         self.done = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers[name.decode().lower()] = value.decode()
+        if name.lower() == b"set-cookie":
+            self.cookies.append(value.decode())
 
     def on_body(self, body: bytes) -> None:
         self.body += body
@@ -184,7 +186,7 @@ async def stranger(
     path = tmp_path / "labtrawl.sqlite"
     await asyncio.to_thread(migrate, path)
     create_key_file(key_path(tmp_path))
-    with socket.socket() as sock, bind_unix(short_folder / "http.sock") as local:
+    with tcp_socket() as sock, bind_unix(short_folder / "http.sock") as local:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"

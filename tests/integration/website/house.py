@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import hashlib
-import socket
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from labtrawl.website.site import Site
 from tests.integration.protocol.wire import TOKEN, Website, website
 from tests.integration.website.conftest import Client
 from tests.integration.website.paper import no_file
-from tests.integration.website.running import Surroundings
+from tests.integration.website.running import Surroundings, tcp_socket
 
 SHARED = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -84,7 +83,7 @@ async def house(data_dir: Path, **settings: Any) -> AsyncIterator[House]:
     keys = KeyRing(key_path(data_dir))
     with tempfile.TemporaryDirectory(prefix="ltw") as folder:
         path = Path(folder) / "http.sock"
-        with socket.socket() as web, bind_unix(path) as local:
+        with tcp_socket() as web, bind_unix(path) as local:
             web.bind(("127.0.0.1", 0))
             web.listen()
             url = f"http://127.0.0.1:{web.getsockname()[1]}"

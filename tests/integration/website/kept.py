@@ -7,6 +7,7 @@ from pathlib import Path
 
 from labtrawl.errors import Conflict, LabtrawlError
 from labtrawl.supervisor.output import Output
+from labtrawl.website.keeping import BudgetTold
 from labtrawl.website.programs import Program, Whole
 
 SINCE = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -36,11 +37,14 @@ class Kept:
 
     programs: tuple[Program, ...] = (WEBSITE, CRAWLER)
     failure: LabtrawlError | None = None
+    is_there: bool = True
     restarted: list[str] = field(default_factory=list)
 
     async def status(self) -> Whole | None:
         if self.failure is not None:
             raise self.failure
+        if not self.is_there:
+            return None
         return Whole(pid=4699, started_at=SINCE, memory_bytes=31 << 20, programs=self.programs)
 
     async def restart(self, name: str) -> str:
@@ -83,3 +87,25 @@ class Journal:
             **more,
         }
         self.take(program, json.dumps(told))
+
+
+@dataclass
+class Keeping:
+    """Stands for who keeps the accounts: answers as it was told to."""
+
+    told: dict[int, tuple[BudgetTold, ...]] = field(default_factory=dict)
+    answer: str = "example (GitLab 19.3.0) accepts @ada.marin, with the scopes read_api"
+    failure: LabtrawlError | None = None
+    asked: list[int] = field(default_factory=list)
+
+    def budgets(self, account_id: int) -> tuple[BudgetTold, ...]:
+        return self.told.get(account_id, ())
+
+    def is_in_settings(self, instance: str, user_id: int) -> bool:
+        return (instance, user_id) == ("example", 7)
+
+    async def verify(self, account_id: int) -> str:
+        self.asked.append(account_id)
+        if self.failure is not None:
+            raise self.failure
+        return self.answer

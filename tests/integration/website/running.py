@@ -21,10 +21,11 @@ from labtrawl.store.engine import Store, open_store
 from labtrawl.store.migrate import migrate
 from labtrawl.store.sessions import create_link, create_session
 from labtrawl.website.app import build
-from labtrawl.website.programs import Alone, Programs
+from labtrawl.website.entrance import Entrance
 from labtrawl.website.serve import serve
 from labtrawl.website.sheet import SettingsDesk
 from labtrawl.website.site import CrawlerView, Site
+from tests.integration.website.kept import Keeping, Kept
 from tests.integration.website.keys import TestKeys
 from tests.integration.website.paper import Paper, no_file
 
@@ -41,6 +42,7 @@ class Surroundings:
     """What the site is told about the rest; a test changes it."""
 
     crawlers: tuple[CrawlerView, ...] = CRAWLERS
+    heard_at: datetime = HEARTBEAT
     ready: bool = True
     problems: tuple[str, ...] = ()
     base_url: str = ""
@@ -53,7 +55,12 @@ class Surroundings:
     commands: list[tuple[str, str | None, int | None]] = field(default_factory=list)
     keys: TestKeys = field(default_factory=TestKeys)
     settings: SettingsDesk = field(default_factory=no_file)
-    programs: Programs = field(default_factory=Alone)
+    programs: Kept = field(default_factory=Kept)
+    accounts: Keeping = field(default_factory=Keeping)
+    mode: str = "study"
+    entrance: Entrance | None = None
+    admins: frozenset[str] = frozenset()
+    operators: frozenset[str] = frozenset()
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -80,7 +87,7 @@ class Rest:
                 "hostname": "desk",
                 "transport": "socket",
                 "connectedAt": HEARTBEAT.isoformat(),
-                "lastHeartbeatAt": HEARTBEAT.isoformat(),
+                "lastHeartbeatAt": self.around.heard_at.isoformat(),
                 "status": crawler.status,
                 "activeJobs": crawler.active_jobs,
                 "totalProcessed": 120,
@@ -133,7 +140,12 @@ def site_of(store: Store, around: Surroundings) -> Site:
         sockets=around.sockets,
         settings=around.settings,
         programs=around.programs,
+        accounts=around.accounts,
         shared_token_sha256=around.shared_token_sha256,
+        mode=around.mode,
+        entrance=around.entrance,
+        admins=around.admins,
+        operators=around.operators,
     )
 
 
@@ -206,11 +218,17 @@ async def _serve(
         await serving.stop()
 
 
+def tcp_socket() -> socket.socket:
+    """A socket whose connections do not wait for more to send, as those of uvloop: asyncio looks at
+    the protocol's number to find out."""
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+
+
 @contextmanager
 def running_site(path: Path) -> Iterator[RunningSite]:
     """Serve a new, empty database until the end of the block."""
     migrate(path)
-    with socket.socket() as sock:
+    with tcp_socket() as sock:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
         around = Surroundings(base_url=f"http://127.0.0.1:{sock.getsockname()[1]}")

@@ -24,6 +24,9 @@ TABLE = {
     ("GET", "/readyz"): ALL,
     ("GET", "/sign-in"): ALL,
     ("POST", "/sign-in"): ALL,
+    ("POST", "/sign-in/gitlab/{place}"): ALL,
+    ("GET", "/sign-in/gitlab/{place}/answer"): ALL,
+    ("POST", "/sign-in/token"): ALL,
     ("GET", "/static/{name:path}"): ALL,
     ("POST", "/sign-out"): SESSION,
     ("GET", "/"): PAGE,
@@ -32,9 +35,11 @@ TABLE = {
     ("POST", "/jobs/{job_id}/retry"): PAGE,
     ("GET", "/live"): SESSION,
     ("GET", "/streams"): SESSION,
-    ("GET", "/settings"): "a",
-    ("POST", "/settings/apply"): "a",
-    ("POST", "/settings/{setting}"): "a",
+    ("GET", "/supervisor/live"): PAGE,
+    ("GET", "/crawlers/live"): PAGE,
+    ("GET", "/logs/live"): PAGE,
+    ("GET", "/logs/download"): PAGE,
+    ("GET", "/audit/download"): PAGE,
     ("GET", "/api/internal/jobs/open"): TASK_READ,
     ("POST", "/api/internal/jobs/progress"): CRAWL,
     ("POST", "/api/internal/refresh-token"): CRAWL,
@@ -67,6 +72,35 @@ TWINS = {
     ("POST", "/areas/{area_id}/refill"): PAGE,
     ("GET", "/coverage"): PAGE,
     ("POST", "/coverage/refill"): PAGE,
+    ("GET", "/settings"): PAGE,
+    ("POST", "/settings/apply"): "a",
+    ("POST", "/settings/{setting}"): "a",
+    ("GET", "/supervisor"): PAGE,
+    ("POST", "/supervisor/restart"): "a",
+    ("GET", "/crawlers"): PAGE,
+    ("POST", "/crawlers/order"): PAGE,
+    ("GET", "/logs"): PAGE,
+    ("GET", "/audit"): PAGE,
+    ("POST", "/audit/check"): PAGE,
+    ("GET", "/accounts"): PAGE,
+    ("POST", "/accounts/{account_id}/verify"): "a",
+    ("POST", "/accounts/{account_id}/switch"): "a",
+    ("POST", "/accounts/{account_id}/remove"): "a",
+    ("GET", "/me"): SESSION,
+    ("GET", "/me/areas/{area_id}"): SESSION,
+    ("POST", "/me/areas/{area_id}/choice"): SESSION,
+    ("GET", "/me/records"): SESSION,
+    ("GET", "/me/records/{place}"): SESSION,
+    ("GET", "/me/download"): SESSION,
+    ("POST", "/me/download"): SESSION,
+    ("GET", "/me/account"): SESSION,
+    ("POST", "/me/account/sessions/{session_id}/end"): SESSION,
+    ("POST", "/me/account/sessions/end-others"): SESSION,
+    ("POST", "/me/account/disconnect"): "AB",
+    ("GET", "/sessions"): "a",
+    ("POST", "/sessions/{session_id}/end"): "a",
+    ("GET", "/areas/{area_id}/records"): PAGE,
+    ("GET", "/areas/{area_id}/records/{place}"): PAGE,
 }
 
 
@@ -88,7 +122,8 @@ TABLE |= {
 }
 
 PLACES = {"{job_id}": "1", "{area_id}": "1", "{task_id}": "1", "{name:path}": "app.css"}
-PLACES |= {"{setting}": "crawler.count"}
+PLACES |= {"{account_id}": "1"}
+PLACES |= {"{session_id}": "999", "{setting}": "crawler.count", "{place}": "1-issues-1.1.0.0"}
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -114,7 +149,7 @@ async def outcome(client: Client, method: str, path: str) -> str:
     headers = {"Origin": client.url, "Content-Type": "application/json"}
     if method == "WEBSOCKET":
         status = await client.status("GET", filled(path), headers | UPGRADE)
-    elif path == "/live":
+    elif path.endswith("/live"):
         status = await client.status(method, filled(path), headers)
     else:
         reply = await client.ask(method, filled(path), headers)

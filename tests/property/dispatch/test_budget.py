@@ -15,7 +15,8 @@ from hypothesis.stateful import (
 
 from labtrawl.dispatch.budget import Budget, Wanted
 from labtrawl.dispatch.curve import LONGEST_WAIT_MS
-from labtrawl.dispatch.pot import WINDOW_MS, Grant, Pot, Rules, Sight
+from labtrawl.dispatch.pot import WINDOW_MS, Pot
+from labtrawl.dispatch.pot_records import Grant, Rules, Sight
 
 KEY = (1, "rest")
 START = 1_700_000_000_000

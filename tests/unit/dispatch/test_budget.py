@@ -4,15 +4,8 @@ import pytest
 
 from labtrawl.dispatch.budget import Budget, Rest, Wanted
 from labtrawl.dispatch.curve import FORGIVEN_AFTER_MS, LONGEST_WAIT_MS
-from labtrawl.dispatch.pot import (
-    MOST_PER_MINUTE,
-    MOST_REQUESTS,
-    Grant,
-    Learned,
-    Pot,
-    Rules,
-    Sight,
-)
+from labtrawl.dispatch.pot import MOST_PER_MINUTE, MOST_REQUESTS, Pot
+from labtrawl.dispatch.pot_records import Grant, Learned, Rules, Sight
 
 START = 1_700_000_000_000
 KEY = (7, "rest")

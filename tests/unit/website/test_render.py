@@ -55,7 +55,8 @@ def test_message_with_any_line_break_stays_one_event() -> None:
 
 def test_page_names_no_foreign_address_and_no_inline_code() -> None:
     renderer = render.Renderer(load(), "crawl@example.org")
-    page = renderer.page("sign_in.html", token="", state=None)
+    values = {"places": (), "said": "", "to": "", "mode": "team"}
+    page = renderer.page("sign_in.html", token="", state=None, **values)
     assert "http" not in page.replace("http-equiv", "")
     assert " style=" not in page
     assert "<script" not in page

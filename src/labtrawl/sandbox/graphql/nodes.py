@@ -77,7 +77,7 @@ class Nodes(Cache):
             "name": user.name,
             "state": user.state,
             "publicEmail": "",
-            "avatarUrl": f"/uploads/-/system/user/avatar/{user.id}/avatar.png",
+            "avatarUrl": f"/uploads/-/system/user/avatar/{user.id}/{user.avatar}",
             "webUrl": f"{self.base}/{user.username}",
             "bot": user.bot,
             "_item": user,

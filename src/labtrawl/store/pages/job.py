@@ -10,7 +10,7 @@ from labtrawl.errors import Conflict, Missing
 from labtrawl.store import jobs
 from labtrawl.store.pages.jobs import COLUMNS, JOINED, JobRow
 from labtrawl.store.pages.keyset import Page, Place, cut
-from labtrawl.store.schema import area, instance, job, ledger, segment
+from labtrawl.store.schema import account, area, attempt, instance, job, ledger, segment
 
 CHILDREN = 25
 SEGMENTS = 20
@@ -32,6 +32,7 @@ class JobLife:
     finished_at: int | None
     instance_name: str
     web_url: str
+    wanted: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,24 @@ class LedgerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One lease of a job: who had it, when, and what came of it; an open one has no outcome.
+
+    `requests` and `message` are those of this attempt alone.
+    """
+
+    fence: int
+    holder: str
+    account: str | None
+    began_at: int
+    ended_at: int | None
+    outcome: str | None
+    reason: str | None
+    message: str | None
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
 class JobDetail:
     """A job's page."""
 
@@ -77,6 +96,7 @@ class JobDetail:
     segments: Sequence[SegmentFile]
     segment_sum: SegmentSum
     children: Page[JobRow]
+    attempts: Sequence[Attempt]
 
 
 LIFE: tuple[ColumnElement[Any], ...] = (
@@ -92,6 +112,7 @@ LIFE: tuple[ColumnElement[Any], ...] = (
     job.c.finished_at,
     instance.c.name,
     area.c.web_url,
+    job.c.wanted,
 )
 
 
@@ -147,6 +168,27 @@ def _segment_sum(connection: Connection, job_id: int) -> SegmentSum:
     return SegmentSum(*connection.execute(query).one())
 
 
+def attempts(connection: Connection, job_id: int) -> list[Attempt]:
+    """Return the newest attempts of a job, the oldest of them first; no more than ten are kept."""
+    query = (
+        select(
+            attempt.c.fence,
+            attempt.c.holder,
+            account.c.username,
+            attempt.c.began_at,
+            attempt.c.ended_at,
+            attempt.c.outcome,
+            attempt.c.reason,
+            attempt.c.message,
+            attempt.c.requests,
+        )
+        .select_from(attempt.outerjoin(account, account.c.id == attempt.c.account_id))
+        .where(attempt.c.job_id == job_id)
+        .order_by(attempt.c.fence)
+    )
+    return [Attempt(*row) for row in connection.execute(query).all()]
+
+
 def children(connection: Connection, job_id: int, place: Place[int]) -> Page[JobRow]:
     """Return one page of the jobs that this one discovered, oldest first."""
     query = select(*COLUMNS).select_from(JOINED).where(job.c.parent_id == job_id)
@@ -173,6 +215,7 @@ def job_detail(connection: Connection, job_id: int, place: Place[int]) -> JobDet
         segments=_segments(connection, job_id),
         segment_sum=_segment_sum(connection, job_id),
         children=children(connection, job_id, place),
+        attempts=attempts(connection, job_id),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, and_, cast, exists, func, or_, select
 
+from labtrawl.errors import Missing
 from labtrawl.store.pages.mine import is_shown, lists_of, seen
 from labtrawl.store.schema import area, instance, ledger, segment
 
@@ -133,6 +134,21 @@ def lists(
     order = (place, ledger.c.resource)
     query = query.order_by(*(each.desc() for each in order) if backwards else order)
     return [ListRow(*row) for row in connection.execute(query).all()]
+
+
+def path_of(connection: Connection, reach: Reach) -> str:
+    """Return the path of the area within reach, "" for all; Missing where there is no such area."""
+    if reach.area_id is None:
+        return ""
+    query = select(func.coalesce(func.nullif(area.c.full_path, ""), area.c.name))
+    query = query.where(area.c.id == reach.area_id)
+    if reach.account_id is not None:
+        mine = seen(reach.account_id)
+        query = query.where(exists().where(mine.c.area_id == area.c.id))
+    found = connection.execute(query).scalar()
+    if found is None:
+        raise Missing(f"There is no area {reach.area_id}.")
+    return str(found)
 
 
 def pieces(connection: Connection, of: ListRow, since: int = 0) -> list[Piece]:

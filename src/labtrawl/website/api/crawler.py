@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from labtrawl.protocol.exchange import Tier
 from labtrawl.protocol.messages import PROTOCOL
-from labtrawl.website.api.health import health_of
+from labtrawl.website.api.health import whole_health
 from labtrawl.website.api.shapes import Commanded, CrawlerCommand, CrawlerStatus
 from labtrawl.website.api.speaking import answer, asked, task_number
 from labtrawl.website.desk import Desk
@@ -39,7 +39,7 @@ async def _status(desk: Desk) -> CrawlerStatus:
     return CrawlerStatus(
         connection=crawling.connection(),
         clients=await crawling.clients(),
-        health=await health_of(desk),
+        health=await whole_health(desk),
         architecture=_architecture(desk),
     )
 

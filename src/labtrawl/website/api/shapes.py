@@ -8,6 +8,8 @@ import msgspec
 
 from labtrawl.domain.waits import Wait
 from labtrawl.store.tasks import TaskRow
+from labtrawl.website import verdicts
+from labtrawl.website.charts import OverTime
 
 
 class Shape(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -146,6 +148,24 @@ class Check(Shape, frozen=True, kw_only=True):
     name: str
     ok: bool
     advice: str
+    state: str
+    """ok, warn or bad."""
+    title: str
+    says: str
+    means: str
+
+
+def check_told(check: verdicts.Check) -> Check:
+    """Return a check as the API tells it."""
+    return Check(
+        name=check.name,
+        ok=check.ok,
+        advice=check.advice,
+        state=check.state.value,
+        title=check.title,
+        says=check.says,
+        means=check.means,
+    )
 
 
 class Health(Shape, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from starlette.responses import Response
 from labtrawl.store import gaps
 from labtrawl.website.api.shapes import Refilled, RefillWanted, StatisticsTold
 from labtrawl.website.api.speaking import answer, asked
+from labtrawl.website.charts import Span
 from labtrawl.website.desk import Desk
 from labtrawl.website.trail import note_detail
 
@@ -14,10 +15,11 @@ def add(app: FastAPI, desk: Desk) -> None:
     """Add /api/admin/statistics and /api/admin/ledger/refill."""
 
     @app.get("/api/admin/statistics")
-    async def show() -> Response:
-        figures = await desk.figures.overview()
+    async def show(span: Span = Span.HOUR) -> Response:
+        jobs = (await desk.figures.totals()).jobs
         told = await desk.site.crawling.statistics()
-        return answer(StatisticsTold(**told, jobs=dict(figures.totals.jobs)))
+        over_time = await desk.figures.timelines.over(span)
+        return answer(StatisticsTold(**told, jobs=dict(jobs), over_time=over_time))
 
     @app.post("/api/admin/ledger/refill")
     async def refill(request: Request) -> Response:

@@ -1,22 +1,36 @@
-"""One job: its life, what it wrote, what went wrong, its children."""
+"""One job: its life, what it wrote, what went wrong, its children, and what can be done to it."""
 
-from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, RedirectResponse
+from typing import Annotated
 
-from labtrawl.store.pages.job import job_detail, retry
+import msgspec
+from fastapi import FastAPI, Request
+
+from labtrawl.store import tasks
+from labtrawl.store.operations import LARGEST_PRIORITY
+from labtrawl.store.pages.job import JobDetail, job_detail, retry
 from labtrawl.store.pages.keyset import Place
 from labtrawl.store.pages.live import newest_change
+from labtrawl.store.tasks import TaskRow
+from labtrawl.website import twins
 from labtrawl.website.addresses import live_job_address
 from labtrawl.website.asking import Id, MaybeId
 from labtrawl.website.desk import Desk
+from labtrawl.website.trail import note_detail
+from labtrawl.website.twins import Done, Shown
+
+
+class PriorityWanted(msgspec.Struct, frozen=True):
+    """A job with a higher priority is done first; 0 is usual."""
+
+    value: Annotated[int, msgspec.Meta(ge=-LARGEST_PRIORITY, le=LARGEST_PRIORITY)]
 
 
 def add(app: FastAPI, desk: Desk) -> None:
-    """Add /jobs/{job_id} and its retry."""
+    """Add /jobs/{job_id}, and what is done to one job at once."""
     store = desk.site.store
 
-    @app.get("/jobs/{job_id}")
-    async def show(job_id: Id, after: MaybeId = None, before: MaybeId = None) -> HTMLResponse:
+    @twins.page(app, desk, "/jobs/{job_id}", JobDetail, "One job with all that belongs to it")
+    async def show(job_id: Id, after: MaybeId = None, before: MaybeId = None) -> Shown:
         place = Place(after, before)
         await desk.figures.outlooks.refresh()
         detail, change = await store.read(
@@ -26,9 +40,37 @@ def add(app: FastAPI, desk: Desk) -> None:
             )
         )
         live = live_job_address(job_id, place, change)
-        return desk.page("job.html", live=live, detail=detail)
+        return Shown("job.html", detail, live, values={"detail": detail})
 
-    @app.post("/jobs/{job_id}/retry")
-    async def retry_job(job_id: Id) -> RedirectResponse:
+    async def done(job_id: int) -> Done:
+        return Done(f"/jobs/{job_id}", await store.read(lambda c: tasks.one(c, job_id)))
+
+    @twins.action(
+        app, "/jobs/{job_id}/retry", None, TaskRow, "Queue a failed or cancelled job again"
+    )
+    async def retry_job(job_id: Id) -> Done:
         await store.write(lambda connection: retry(connection, job_id))
-        return RedirectResponse(f"/jobs/{job_id}", 303)
+        return await done(job_id)
+
+    @twins.action(app, "/jobs/{job_id}/pause", None, TaskRow, "Let an open job wait")
+    async def pause(job_id: Id) -> Done:
+        await desk.site.crawling.command("pause", None, job_id)
+        return await done(job_id)
+
+    @twins.action(app, "/jobs/{job_id}/resume", None, TaskRow, "Let a paused job go on")
+    async def resume(job_id: Id) -> Done:
+        await desk.site.crawling.command("resume", None, job_id)
+        return await done(job_id)
+
+    @twins.action(
+        app,
+        "/jobs/{job_id}/priority",
+        PriorityWanted,
+        TaskRow,
+        "Let an open job come sooner or later",
+    )
+    async def prioritise(request: Request, job_id: Id, wanted: PriorityWanted) -> Done:
+        note_detail(request, f"priority {wanted.value}")
+        await store.write(lambda c: tasks.prioritise(c, job_id, wanted.value))
+        return await done(job_id)
+

@@ -1,54 +1,109 @@
-"""The list of jobs: filtered, paged, live."""
+"""The list of jobs: filtered, sorted, paged, live, with what is ticked on it."""
 
-from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from labtrawl.store.pages.jobs import JobFilter, facets, list_jobs, resources
+from fastapi import FastAPI, Query
+from fastapi.responses import RedirectResponse
+from starlette.responses import Response
+
+from labtrawl.store.pages.jobs import Count, JobRow, JobsPage, facets, list_jobs
 from labtrawl.store.pages.keyset import Place
 from labtrawl.store.pages.live import any_state, newest_change
-from labtrawl.website.addresses import jobs_address, live_jobs_address
-from labtrawl.website.asking import MaybeId, MaybeKind, MaybeState, PathPart, Word
+from labtrawl.store.pages.walks import LOOKED, JobFilter, Order, offered, order_of
+from labtrawl.website import twins
+from labtrawl.website.addresses import Pager, given, jobs_address, live_jobs_address
 from labtrawl.website.desk import Desk
-from labtrawl.website.words import in_order
+from labtrawl.website.picking import SIZES, AskedPage, Menu
+from labtrawl.website.twins import Shown
+from labtrawl.website.words import ACTIONS, in_order
+
+FIRST_WORDS = {
+    Order.NEWEST: ("Newest", "Newer", "Older"),
+    Order.CHANGED: ("Last changed", "Later changes", "Earlier changes"),
+    Order.PRIORITY: ("Highest", "Higher", "Lower"),
+    Order.DURATION: ("Longest", "Longer", "Shorter"),
+}
+ORDER_NAMES = {
+    Order.NEWEST: "Newest first",
+    Order.CHANGED: "Last change first",
+    Order.PRIORITY: "Priority of open ones",
+    Order.DURATION: "Longest first, of those done",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JobsTold:
+    """A page of the jobs that match, by state how many do, and the addresses of the pages around.
+
+    `order` is the one that the page has. `is_cut` says that the look ended before the page was full:
+    the next page goes on from there.
+    """
+
+    rows: Sequence[JobRow]
+    counts: Mapping[str, Count]
+    pages: Pager
+    order: Order
+    is_cut: bool
 
 
 def add(app: FastAPI, desk: Desk) -> None:
     """Add /jobs."""
+    menu = Menu(desk.site)
 
-    @app.get("/jobs")
-    async def show(
-        state: MaybeState = None,
-        resource: Word = "",
-        area: PathPart = "",
-        kind: MaybeKind = None,
-        after: MaybeId = None,
-        before: MaybeId = None,
-    ) -> HTMLResponse:
-        wanted = JobFilter(state, resource, area, kind)
-        return await _page(desk, wanted, Place(after, before))
+    @twins.page(app, desk, "/jobs", JobsTold, "The jobs that match, those to come too")
+    async def show(asked: Annotated[AskedPage, Query()]) -> Shown | Response:
+        if asked.is_form:
+            address = jobs_address(asked.filter(), asked.place(), asked.size, asked.ticked())
+            return RedirectResponse(address, 303)
+        return await _page(desk, menu, asked)
 
 
-async def _page(desk: Desk, wanted: JobFilter, place: Place[int]) -> HTMLResponse:
+async def _page(desk: Desk, menu: Menu, asked: AskedPage) -> Shown:
+    wanted = asked.filter()
     await desk.figures.outlooks.refresh()
-    page, counts, known, change = await desk.site.store.read(
+    page, counts, change = await desk.site.store.read(
         lambda connection: (
-            list_jobs(connection, wanted, place),
+            list_jobs(connection, wanted, asked.place(), asked.size),
             facets(connection, any_state(wanted)),
-            resources(connection),
             newest_change(connection),
         )
     )
+    order, picked = order_of(wanted), asked.ticked()
+    pages = _pager(wanted, page, asked.size, picked)
     ids = [row.id for row in page.rows]
-    previous = Place(before=ids[0]) if ids and page.has_previous else None
-    following = Place(after=ids[-1]) if ids and page.has_next else None
-    return desk.page(
-        "jobs.html",
-        live=live_jobs_address(wanted, ids, not page.has_previous, change),
-        wanted=wanted,
-        page=page,
-        counts=counts,
-        resources=in_order(set(known) | ({wanted.resource} - {""})),
-        newest=jobs_address(wanted),
-        newer=jobs_address(wanted, previous) if previous else None,
-        older=jobs_address(wanted, following) if following else None,
+    is_first = not page.has_previous and order is Order.NEWEST
+    values: dict[str, Any] = {
+        "wanted": wanted,
+        "given": given(wanted),
+        "page": page,
+        "pages": pages,
+        "counts": counts,
+        "menu": await menu.read(),
+        "orders": {each: ORDER_NAMES[each] for each in offered(wanted)},
+        "sizes": SIZES,
+        "size": asked.size,
+        "picked": picked,
+        "elsewhere": [each for each in picked if each not in ids],
+        "looked": LOOKED,
+        "actions": ACTIONS,
+        "forget": jobs_address(wanted, asked.place(), asked.size),
+        "back": asked.back(),
+        "words": FIRST_WORDS[order],
+    }
+    values["resources"] = in_order(set(values["menu"].resources) | ({wanted.resource} - {""}))
+    told = JobsTold(page.rows, counts, pages.for_programs(), order, page.is_cut)
+    live = live_jobs_address(wanted, ids, is_first, change)
+    return Shown("jobs.html", told, live, values=values)
+
+
+def _pager(wanted: JobFilter, page: JobsPage, size: int, picked: Sequence[int]) -> Pager:
+    def at(place: Place[tuple[int, int]]) -> str:
+        return jobs_address(wanted, place, size, picked)
+
+    return Pager(
+        first=at(Place()),
+        previous=at(Place(before=page.previous)) if page.previous else None,
+        next=at(Place(after=page.next)) if page.next else None,
     )

@@ -5,9 +5,7 @@ from typing import Annotated, Literal
 
 from fastapi import FastAPI, Header, HTTPException, Query, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
 
-from labtrawl.store.pages.jobs import JobFilter
 from labtrawl.store.pages.keyset import Place
 from labtrawl.store.pages.live import JobsView, JobView, OverviewView, PageView, View
 from labtrawl.website.access import PAGES
@@ -15,15 +13,12 @@ from labtrawl.website.asking import (
     Change,
     Ids,
     MaybeId,
-    MaybeKind,
-    MaybeState,
-    PathPart,
-    Word,
     ids_of,
 )
 from labtrawl.website.callers import visitor_of
 from labtrawl.website.desk import Desk
 from labtrawl.website.live import TICK_SECONDS, Viewer
+from labtrawl.website.picking import AskedFilter
 from labtrawl.website.screens import message
 from labtrawl.website.shared import Shared, Watch, watched
 
@@ -34,16 +29,12 @@ ENDED = b"event: ended\ndata: signed out\n\n"
 MOST_PAGES = 100
 
 
-class Asked(BaseModel):
+class Asked(AskedFilter):
     """What is visible: a page by its name, and the rows on it."""
 
     view: Literal["overview", "jobs", "job", "page"]
     since: Change = 0
     first: Literal["", "1"] = ""
-    state: MaybeState = None
-    resource: Word = ""
-    area: PathPart = ""
-    kind: MaybeKind = None
     ids: Ids = ""
     job: MaybeId = None
     after: MaybeId = None
@@ -52,8 +43,7 @@ class Asked(BaseModel):
     def what(self) -> View:
         """Return it as the hub knows it."""
         if self.view == "jobs":
-            wanted = JobFilter(self.state, self.resource, self.area, self.kind)
-            return JobsView(wanted, ids_of(self.ids), self.first == "1")
+            return JobsView(self.filter(), ids_of(self.ids), self.first == "1")
         if self.view == "job":
             return JobView(self.job or 0, Place(self.after, self.before))
         return OverviewView() if self.view == "overview" else PageView()

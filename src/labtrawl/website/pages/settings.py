@@ -3,34 +3,41 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+import msgspec
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.responses import Response
 
-from labtrawl.errors import ConfigError, Conflict, LabtrawlError
+from labtrawl.errors import BadMessage, ConfigError, Conflict, LabtrawlError
 from labtrawl.store import audit
-from labtrawl.store.audit import Entry
+from labtrawl.store.audit import AuditRow, Entry
 from labtrawl.store.engine import Connection
+from labtrawl.website import twins
+from labtrawl.website.access import twin_of
+from labtrawl.website.api.speaking import answer, asked
 from labtrawl.website.asking import SettingName, form_fields
 from labtrawl.website.callers import visitor_of
 from labtrawl.website.desk import Desk
-from labtrawl.website.sheet import Change, Sheet
+from labtrawl.website.reasons import LONGEST_REASON
+from labtrawl.website.sheet import Change, SettingRow, Sheet
+from labtrawl.website.twins import Described, Shown
 
 CHANGED, APPLIED = "settings change", "settings apply"
 HISTORY = 20
-LONGEST_REASON = 200
 LONGEST_VALUE = 300
 DEFAULT = "default"
+ARROW = " -> "
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a form asked for: a value in words, and why."""
+    """What was asked for: a value in words, and why; `seen` is None where nobody looked before."""
 
     name: str
     words: str
-    seen: str
+    seen: str | None
     because: str
     wants_default: bool
 
@@ -45,6 +52,52 @@ class Wish:
             " ".join(fields.get("because", "").split()),
             fields.get("to") == DEFAULT,
         )
+
+
+class ChangeWanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of one setting by a program: `value` as the page's form takes it, null: the default.
+
+    `seen` is the value that it was made for; left out, whatever is there now.
+    """
+
+    because: str
+    value: str | None
+    seen: str | None = None
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """What was written into the file; it counts once it is applied."""
+
+    name: str
+    old: str
+    now: str
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What an apply did, a sentence each."""
+
+    done: tuple[str, ...]
+
+
+class PastChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A change or an apply that was made here; an apply has no values, but what it did as `now`."""
+
+    at: datetime
+    who: str
+    setting: str
+    old: str
+    now: str
+    because: str
+    is_apply: bool
+
+
+class SettingsTold(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting, with no secret in it; `problem` is why none can be changed now."""
+
+    file: str
+    problem: str
+    settings: tuple[SettingRow, ...]
+    history: tuple[PastChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +119,9 @@ class Outcome:
 def add(app: FastAPI, desk: Desk) -> None:
     """Add /settings, a change of one, and their apply."""
 
-    @app.get("/settings")
-    async def show(saved: SettingName = "") -> HTMLResponse:
-        return await _page(desk, saved=saved)
+    @twins.page(app, desk, "/settings", SettingsTold, "Every setting, and who changed which")
+    async def show(saved: SettingName = "") -> Shown:
+        return await _shown(desk, saved=saved)
 
     @app.post("/settings/apply")
     async def apply(request: Request) -> HTMLResponse:
@@ -85,12 +138,50 @@ def add(app: FastAPI, desk: Desk) -> None:
             return await _page(desk, status=status, refusal=Refusal(wish, str(error)))
         return RedirectResponse(f"/settings?saved={setting}#{setting}", 303)
 
+    _add_for_programs(app, desk)
 
-async def _save(desk: Desk, request: Request, wish: Wish) -> None:
+
+def _add_for_programs(app: FastAPI, desk: Desk) -> None:
+    """Add the twins of the forms, which answer with the page itself where they refuse."""
+    apply_twin = twin_of("POST", "/settings/apply")
+    change_twin = twin_of("POST", "/settings/{setting}")
+    twins.described(app)["POST", apply_twin] = Described(
+        "Have what runs read the settings again", Applied
+    )
+    twins.described(app)["POST", change_twin] = Described(
+        "Write a change of a setting into the file", Saved, ChangeWanted
+    )
+
+    @app.post(apply_twin)
+    async def apply(request: Request) -> Response:
+        outcome = await _apply(desk, request)
+        if outcome.refused:
+            raise Conflict("; ".join(outcome.sentences))
+        return answer(Applied(tuple(outcome.sentences)))
+
+    @app.post(change_twin)
+    async def change(setting: str, request: Request) -> Response:
+        wanted = await asked(request, ChangeWanted)
+        because = " ".join(wanted.because.split())
+        words, is_default = wanted.value or "", wanted.value is None
+        try:
+            done = await _save(
+                desk, request, Wish(setting, words, wanted.seen, because, is_default)
+            )
+        except ConfigError as error:
+            raise BadMessage(str(error)) from error
+        return answer(Saved(done.name, done.old, done.now))
+
+
+async def _save(desk: Desk, request: Request, wish: Wish) -> Change:
     """Write the change into the file and the audit log: both, or neither."""
     settings, keys = desk.site.settings, desk.site.audit_keys()
     words = None if wish.wants_default else wish.words
-    change = await asyncio.to_thread(settings.prepare, wish.name, words, wish.seen)
+    seen = wish.seen
+    if seen is None:
+        sheet = await asyncio.to_thread(settings.read)
+        seen = next((row.value for row in sheet.rows if row.name == wish.name), "")
+    change = await asyncio.to_thread(settings.prepare, wish.name, words, seen)
     _check_reason(wish.because)
     entry = _entry(request, CHANGED, wish.name, _told(change), wish.because)
 
@@ -99,6 +190,7 @@ async def _save(desk: Desk, request: Request, wish: Wish) -> None:
         settings.put(change)
 
     await desk.site.store.write(both)
+    return change
 
 
 def _check_reason(because: str) -> None:
@@ -128,7 +220,7 @@ def _entry(request: Request, action: str, target: str, outcome: str, detail: str
 
 
 def _told(change: Change) -> str:
-    return f"{_short(change.old)} -> {_short(change.now)}"
+    return f"{_short(change.old)}{ARROW}{_short(change.now)}"
 
 
 def _short(value: str) -> str:
@@ -137,26 +229,47 @@ def _short(value: str) -> str:
 
 
 async def _page(
-    desk: Desk,
-    *,
-    status: int = 200,
-    saved: str = "",
-    refusal: Refusal | None = None,
-    outcome: Outcome | None = None,
+    desk: Desk, *, status: int, refusal: Refusal | None = None, outcome: Outcome | None = None
 ) -> HTMLResponse:
+    shown = await _shown(desk, refusal=refusal, outcome=outcome)
+    return desk.page(shown.template, status=status, told=shown.told, **shown.values)
+
+
+async def _shown(
+    desk: Desk, *, saved: str = "", refusal: Refusal | None = None, outcome: Outcome | None = None
+) -> Shown:
     sheet = await asyncio.to_thread(desk.site.settings.read)
-    history = await desk.site.store.read(
+    rows = await desk.site.store.read(
         lambda connection: audit.newest_of(connection, (CHANGED, APPLIED), HISTORY)
     )
-    return desk.page(
-        "settings.html",
-        status=status,
-        sheet=sheet,
-        saved=_known(sheet, saved),
-        refusal=refusal,
-        outcome=outcome,
-        history=history,
-        longest_reason=LONGEST_REASON,
+    told = SettingsTold(
+        file=str(sheet.file or ""),
+        problem=sheet.problem,
+        settings=sheet.rows,
+        history=tuple(_past(row) for row in rows),
+    )
+    values = {
+        "sheet": sheet,
+        "saved": _known(sheet, saved),
+        "refusal": refusal,
+        "outcome": outcome,
+        "longest_reason": LONGEST_REASON,
+    }
+    return Shown("settings.html", told, values=values)
+
+
+def _past(row: AuditRow) -> PastChange:
+    entry = row.entry
+    is_apply = entry.action == APPLIED
+    old, _, now = ("", "", entry.outcome) if is_apply else entry.outcome.partition(ARROW)
+    return PastChange(
+        at=datetime.fromtimestamp(row.at / 1000, UTC),
+        who=entry.client,
+        setting="" if is_apply else entry.target,
+        old=old,
+        now=now,
+        because=entry.detail,
+        is_apply=is_apply,
     )
 
 

@@ -1,80 +1,84 @@
-"""Signing in by a one-time link, and out.
+"""Signing in: the page that says how, by a one-time link, and out.
 
 Opening the link only shows a button: a program that looks at links beforehand does not use it up.
 """
 
+from typing import Annotated
+
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import Field
 from starlette.responses import Response
 
-from labtrawl.store.sessions import (
-    SESSION_SECONDS,
-    LinkState,
-    find_session,
-    link_state,
-    revoke,
-    sign_in,
-)
+from labtrawl.store.sessions import LinkState, find_session, link_state, revoke, sign_in
 from labtrawl.website.asking import form_field
 from labtrawl.website.callers import name_of
 from labtrawl.website.desk import Desk
+from labtrawl.website.entering import Gate, forget, own_path, remember
+from labtrawl.website.pages import sign_in_gitlab
 from labtrawl.website.trail import note_detail
 
+ReturnTo = Annotated[str, Field(max_length=2000)]
+Said = Annotated[str, Field(max_length=32)]
 
-def _page(desk: Desk, token: str, state: LinkState | None) -> HTMLResponse:
+
+def _page(
+    desk: Desk, token: str, state: LinkState | None, to: str = "", said: str = ""
+) -> HTMLResponse:
     is_good = state in {None, LinkState.FRESH}
-    status = 200 if is_good else 410
-    return desk.page("sign_in.html", token=token, state=state, status=status)
-
-
-def _set_cookie(desk: Desk, response: Response, token: str) -> None:
-    response.set_cookie(
-        desk.site.cookie,
-        token,
-        max_age=SESSION_SECONDS,
-        path="/",
-        secure=desk.site.is_https,
-        httponly=True,
-        samesite="lax",
+    entrance = desk.site.entrance
+    return desk.page(
+        "sign_in.html",
+        status=200 if is_good else 410,
+        token=token,
+        state=state,
+        to=own_path(to),
+        said=said,
+        places=entrance.places() if entrance else (),
+        mode=desk.site.mode,
     )
 
 
 def add(app: FastAPI, desk: Desk) -> None:
-    """Add /sign-in and /sign-out."""
-    store = desk.site.store
+    """Add /sign-in, what lies below it, and /sign-out."""
+    store, gate = desk.site.store, Gate(desk.site.clock)
 
     @app.get("/sign-in")
-    async def show(token: str = "") -> Response:
+    async def show(token: str = "", to: ReturnTo = "", said: Said = "") -> Response:
         if not token:
-            return _page(desk, "", None)
+            return _page(desk, "", None, to, said)
         state = await store.read(lambda connection: link_state(connection, token))
         return _page(desk, token, state)
 
     @app.post("/sign-in")
     async def use(request: Request) -> Response:
-        return await _sign_in(desk, request, await form_field(request, "token"))
+        gate.check_tries(request)
+        return await _sign_in(desk, gate, request, await form_field(request, "token"))
 
     @app.post("/sign-out")
     async def sign_out(request: Request) -> Response:
         return await _sign_out(desk, request.cookies[desk.site.cookie])
 
+    sign_in_gitlab.add(app, desk, gate)
 
-async def _sign_in(desk: Desk, request: Request, token: str) -> Response:
+
+async def _sign_in(desk: Desk, gate: Gate, request: Request, token: str) -> Response:
+    before = request.cookies.get(desk.site.cookie, "")
     state, session = await desk.site.store.write(lambda connection: sign_in(connection, token))
     if session is None:
+        gate.failed(request)
         return _page(desk, "", state)
     known = await desk.site.store.read(lambda connection: find_session(connection, session))
+    if before:
+        await desk.site.store.write(lambda connection: revoke(connection, before))
     note_detail(request, "signed in as", name_of(known) if known else "nobody any more")
     response = RedirectResponse("/", 303)
-    _set_cookie(desk, response, session)
+    remember(desk.site, response, session)
     return response
 
 
 async def _sign_out(desk: Desk, session: str) -> Response:
-    site = desk.site
-    await site.store.write(lambda connection: revoke(connection, session))
+    await desk.site.store.write(lambda connection: revoke(connection, session))
     response = RedirectResponse("/sign-in", 303)
-    response.delete_cookie(
-        site.cookie, path="/", secure=site.is_https, httponly=True, samesite="lax"
-    )
+    forget(desk.site, response)
     return response

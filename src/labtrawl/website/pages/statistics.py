@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import msgspec
 from fastapi import FastAPI
 
 from labtrawl.website import twins
@@ -47,9 +46,3 @@ def rows_of(sections: dict[str, Any]) -> list[tuple[str, str, str]]:
             else:
                 found.append((section, name, str(value)))
     return found
-
-
-def as_plain(told: OverTime) -> dict[str, Any]:
-    """Return a span as plain values, for the statistics of the API."""
-    plain: dict[str, Any] = msgspec.to_builtins(told)
-    return plain

@@ -7,18 +7,18 @@ import msgspec
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
-from labtrawl.errors import BadMessage, PeerGone
+from labtrawl.errors import PeerGone
 from labtrawl.website import log_files, twins
 from labtrawl.website.asking import ProgramName
 from labtrawl.website.desk import Desk
 from labtrawl.website.follow import changed, follow
 from labtrawl.website.log_files import LogFilter, LogLine
 from labtrawl.website.programs import Program
+from labtrawl.website.reasons import LONGEST_REASON, reason_of
 from labtrawl.website.trail import note_detail
 from labtrawl.website.twins import Done, Shown
 
 LAST_LINES = 4
-LONGEST_REASON = 200
 
 
 class ProgramTold(msgspec.Struct, frozen=True):
@@ -80,16 +80,6 @@ def add(app: FastAPI, desk: Desk) -> None:
         note_detail(request, f"{wanted.name}:", because)
         outcome = await desk.site.programs.restart(wanted.name)
         return Done(f"/supervisor?restarted={wanted.name}", Restarted(outcome))
-
-
-def reason_of(because: str) -> str:
-    """Return why somebody does something, on one line; BadMessage where it is not said."""
-    told = " ".join(because.split())
-    if not told:
-        raise BadMessage("say why: whoever looks at it later will want to know")
-    if len(told) > LONGEST_REASON:
-        raise BadMessage(f"say why in at most {LONGEST_REASON} characters")
-    return told
 
 
 async def _read(desk: Desk) -> SupervisorTold:

@@ -102,6 +102,26 @@
     }
   };
 
+  const offerCopies = () => {
+    if (!navigator.clipboard) return;
+    for (const block of document.querySelectorAll("[data-copy]")) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.id = `copy-${block.dataset.copy}`;
+      button.textContent = "Copy";
+      button.addEventListener("click", async () => {
+        await navigator.clipboard.writeText(document.getElementById(block.dataset.copy).textContent);
+        button.textContent = "Copied";
+      });
+      block.before(button);
+    }
+  };
+
+  const lookAgain = () => {
+    const link = document.querySelector("[data-again-seconds]");
+    if (link) setTimeout(() => location.reload(), Number(link.dataset.againSeconds) * 1000);
+  };
+
   const begin = () => {
     const figures = [...document.querySelectorAll("figure.chart")];
     const sizes = new ResizeObserver((entries) => {
@@ -117,6 +137,8 @@
       sizes.observe(figure.querySelector(".plot"));
     }
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => figures.forEach(draw));
+    offerCopies();
+    lookAgain();
     const every = Number(document.querySelector("[data-refresh-seconds]")?.dataset.refreshSeconds);
     if (every) setInterval(() => document.hidden || refresh().catch(() => {}), every * 1000);
   };

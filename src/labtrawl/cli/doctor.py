@@ -1,0 +1,99 @@
+"""`labtrawl doctor`: every check of the health page, also when nothing runs."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from labtrawl.cli.options import settings_options
+from labtrawl.config import Settings
+
+if TYPE_CHECKING:
+    from labtrawl.website.facts import CrawlerFacts, Facts, GitLabFacts, ProgramFacts
+    from labtrawl.website.verdicts import Check
+
+_MARKS = {"ok": "ok  ", "warn": "warn", "bad": "BAD "}
+
+
+@click.command()
+@settings_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--offline", is_flag=True, help="Do not ask the GitLabs.")
+def doctor(settings: Settings, as_json: bool, offline: bool) -> int:
+    """Check database, disk, keys, programs, GitLabs, accounts, backups; say what to do.
+
+    \b
+    labtrawl doctor
+    labtrawl doctor --json | jq '.checks[] | select(.state != "ok")'
+
+    It reads all of the database once, and changes nothing. The exit code is 1 where something is
+    bad.
+    """  # noqa: D301 - click reads \b
+    import msgspec
+
+    from labtrawl.website.checks import judge
+    from labtrawl.website.verdicts import State, worst
+
+    checks = judge(asyncio.run(_facts(settings, offline)))
+    state = worst(checks)
+    if as_json:
+        click.echo(msgspec.json.encode({"state": state, "checks": checks}))
+    else:
+        click.echo("\n".join(line for each in checks for line in _lines(each)))
+    return int(state is State.BAD)
+
+
+def _lines(check: "Check") -> list[str]:
+    from labtrawl.logs import escape
+
+    lines = [f"{_MARKS[check.state.value]}  {check.title}: {escape(check.says)}"]
+    if check.advice:
+        lines.append(f"      {escape(check.advice)}")
+    return lines
+
+
+async def _facts(settings: Settings, offline: bool) -> "Facts":
+    from labtrawl.cli.audited import database_of
+    from labtrawl.cli.care_facts import plan_of, programs_of, secret_files_of
+    from labtrawl.clock import system_clock
+    from labtrawl.store.backup import fault_of
+    from labtrawl.store.engine import open_snapshots
+    from labtrawl.website.sights import Around, gather, missing_of
+
+    path, clock = database_of(settings), system_clock()
+    programs = await programs_of(settings.data_dir)
+    sockets = {"crawlers": settings.socket.path, "http": settings.socket.http_path}
+    around = Around(
+        missing_sockets=None if programs is None else missing_of(sockets),
+        programs=programs,
+        crawlers=_crawlers(programs),
+        wanted_crawlers=settings.crawler.count,
+        gitlabs=await _gitlabs(settings, offline),
+        fault=(await asyncio.to_thread(fault_of, path), clock.now_ms()),
+        backup=plan_of(settings),
+        secret_files=secret_files_of(settings),
+    )
+    with open_snapshots(path) as snapshots:
+        return await gather(snapshots.read, settings.data_dir, around, clock.now_ms())
+
+
+async def _gitlabs(settings: Settings, offline: bool) -> "list[GitLabFacts]":
+    from labtrawl.cli.care_facts import look_at
+    from labtrawl.clock import system_clock
+    from labtrawl.website.facts import GitLabFacts
+
+    if offline:
+        return [GitLabFacts(each.name, None) for each in settings.instances]
+    looks = (look_at(settings, each, system_clock()) for each in settings.instances)
+    return await asyncio.gather(*looks)
+
+
+def _crawlers(programs: "Sequence[ProgramFacts] | None") -> "list[CrawlerFacts] | None":
+    """The supervised ones, as the supervisor sees them; the site alone knows how long one is silent."""
+    from labtrawl.website.facts import CrawlerFacts
+
+    if programs is None:
+        return None
+    mine = [each for each in programs if each.name.startswith("crawler-")]
+    return [CrawlerFacts(each.name, each.state == "ready", None) for each in mine]

@@ -1,0 +1,65 @@
+"""The mode at a start: it is pinned, and in a study the key of the pseudonyms is at hand."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from labtrawl import logs
+from labtrawl.config import Settings
+from labtrawl.domain.consent import Mode
+from labtrawl.domain.credential import Secret
+from labtrawl.errors import ConfigError
+from labtrawl.store.engine import Store
+from labtrawl.store.mode import pin, pinned
+from labtrawl.store.secrets import create_key_file, key_id_of, read_key
+
+log = logs.get("website")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What every record passes, and the key of a study's pseudonyms in hex."""
+
+    name: str
+    key: Secret | None = None
+
+
+AS_IS = Policy(Mode.TEAM.policy)
+
+
+def study_key_path(data_dir: Path) -> Path:
+    """Return where the key of a study lies: beside the other keys, apart from the dataset."""
+    return data_dir / "config" / "study.key"
+
+
+async def open_mode(settings: Settings, store: Store) -> Policy:
+    """Pin the mode, or look whether it is the pinned one; return what records pass.
+
+    A new study gets a key; that of one that began before has to be there. ConfigError otherwise.
+    """
+    mode = Mode(settings.mode)
+    if mode is Mode.TEAM:
+        await store.write(lambda c: pin(c, mode, "", settings.basis))
+        return AS_IS
+    if settings.credentials == "environment":
+        raise ConfigError(
+            'in a study each participant\'s token goes with its job alone: set credentials = "task"'
+        )
+    before = await store.read(pinned)
+    path = study_key_path(settings.data_dir)
+    if not path.exists() and (before is None or before.mode is Mode.TEAM):
+        create_key_file(path)
+        log.info("study_key_made", path=str(path))
+    key = _read(path)
+    await store.write(lambda c: pin(c, mode, key_id_of(key), settings.basis))
+    secret = Secret(key.hex())
+    logs.conceal(secret)
+    return Policy(mode.policy, secret)
+
+
+def _read(path: Path) -> bytes:
+    if not path.exists():
+        raise ConfigError(
+            f"the key of this study is missing: put {path} back; with another one the same people"
+            " would get other pseudonyms"
+        )
+    return read_key(path)

@@ -1,0 +1,265 @@
+"""A participant's own pages: what is collected in their name, their areas, and which of them are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+from fastapi import FastAPI, Request
+from pydantic import Field
+
+from labtrawl.domain.eta import Told
+from labtrawl.store import consents
+from labtrawl.store.commands import Worked
+from labtrawl.store.consents import Consent
+from labtrawl.store.engine import Connection
+from labtrawl.store.pages.mine import (
+    Figures,
+    MyAccount,
+    MyArea,
+    MyLine,
+    MySum,
+    my_account,
+    my_place,
+    my_sum,
+)
+from labtrawl.website import twins
+from labtrawl.website.asking import Id, Ids, MaybeId, ids_of
+from labtrawl.website.callers import visitor_of
+from labtrawl.website.desk import Desk
+from labtrawl.website.mine import (
+    Mine,
+    TreeRow,
+    Trouble,
+    account_of,
+    ago,
+    gap_words,
+    hold_words,
+    troubles,
+)
+from labtrawl.website.trail import note_detail
+from labtrawl.website.twins import Done, Shown
+from labtrawl.website.words import in_order
+
+DAY_MS = 86_400_000
+SOON_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an account stands: itself, the consent that it rests on, what there is to do.
+
+    `consent` is the newest, held or ended; None where there is none, as in a team.
+    """
+
+    account: MyAccount
+    consent: Consent | None
+    newest_version: int | None
+    problem: str
+    notice: str
+
+
+@dataclass(frozen=True, slots=True)
+class MeTold:
+    """A participant's first page. Without an account nothing is collected, and all else is none."""
+
+    now: int
+    standing: Standing | None = None
+    stored: MySum | None = None
+    whole: Figures | None = None
+    areas: int = 0
+    ends: Told | None = None
+    ago: str = ""
+    rows: Sequence[TreeRow] = ()
+    more_after: int | None = None
+    troubles: Sequence[Trouble] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MyListTold:
+    """One list of an area, in words: what it is doing, and why there is less."""
+
+    line: MyLine
+    state: str
+    why: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class MyAreaTold:
+    """One of a participant's areas, with what is below it."""
+
+    now: int
+    area: MyArea
+    web_url: str
+    instance_name: str
+    discovered_at: int
+    lists: Sequence[MyListTold]
+    whole: Figures
+    ends: Told
+    ago: str
+    rows: Sequence[TreeRow]
+    more_after: int | None
+    is_study: bool
+
+
+class Choice(msgspec.Struct, forbid_unknown_fields=True):
+    """What a participant says of an area: collect it, exclude it, or neither."""
+
+    wanted: Literal["yes", "no", "as above"]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What was said, and how many jobs were stopped by it."""
+
+    wanted: bool | None
+    stopped: int
+
+
+WANTED = {"yes": True, "no": False, "as above": None}
+Opened = Annotated[Ids, Field(max_length=2000)]
+
+
+def add(app: FastAPI, desk: Desk) -> None:
+    """Add /me, /me/areas/{area_id} and its choice."""
+    store, mine = desk.site.store, Mine(desk)
+
+    @twins.page(app, desk, "/me", MeTold, "What is collected in your name, and your areas")
+    async def home(request: Request, opened: Opened = "", after: MaybeId = None) -> Shown:
+        account_id = visitor_of(request).account_id
+        values = {"opened": ids_of(opened), "after": after, "is_study": desk.site.mode == "study"}
+        if account_id is None:
+            return Shown("me.html", MeTold(desk.site.clock.now_ms()), values=values)
+        told = await _home(desk, mine, account_id, ids_of(opened), after)
+        return Shown("me.html", told, values=values)
+
+    @twins.page(app, desk, "/me/areas/{area_id}", MyAreaTold, "One of your areas, list by list")
+    async def one(
+        request: Request, area_id: Id, opened: Opened = "", after: MaybeId = None
+    ) -> Shown:
+        account_id = account_of(request)
+        told = await _area(desk, mine, account_id, area_id, ids_of(opened), after)
+        forest = await mine.forest(account_id)
+        values = {"opened": ids_of(opened), "after": after, "crumbs": forest.above(area_id)}
+        return Shown("me_area.html", told, values=values)
+
+    @twins.action(
+        app, "/me/areas/{area_id}/choice", Choice, Chosen, "Let one of your areas be read or not"
+    )
+    async def choose(request: Request, area_id: Id, wanted: Choice) -> Done:
+        account_id, said = account_of(request), WANTED[wanted.wanted]
+
+        def work(connection: Connection) -> list[Worked]:
+            return consents.choose(connection, account_id, area_id, said)
+
+        stopped = await store.write(work)
+        mine.forget(account_id)
+        note_detail(request, f"area {area_id}: {wanted.wanted}, {len(stopped)} jobs stopped")
+        return Done(f"/me/areas/{area_id}", Chosen(said, len(stopped)))
+
+
+async def _home(
+    desk: Desk, mine: Mine, account_id: int, opened: Sequence[int], after: int | None
+) -> MeTold:
+    now = desk.site.clock.now_ms()
+    standing, stored = await desk.site.store.read(
+        lambda c: (_standing(c, account_id, now), my_sum(c, account_id))
+    )
+    forest = await mine.forest(account_id)
+    rows, more = forest.rows(forest.roots, frozenset(opened), after)
+    return MeTold(
+        now=now,
+        standing=standing,
+        stored=stored,
+        whole=forest.whole,
+        areas=len(forest.nodes),
+        ends=await mine.ends(forest, forest.nodes),
+        ago=ago(now, forest.whole.last_at),
+        rows=await mine.lines(forest, rows),
+        more_after=more,
+        troubles=troubles(forest.whole),
+    )
+
+
+def _standing(connection: Connection, account_id: int, now: int) -> Standing:
+    account = my_account(connection, account_id)
+    history = consents.history(connection, account_id)
+    text = consents.newest_text(connection)
+    consent = history[0] if history else None
+    is_asked = text is not None
+    problem, notice = _words(account, consent, is_asked, now)
+    return Standing(account, consent, text.version if text else None, problem, notice)
+
+
+def _words(
+    account: MyAccount, consent: Consent | None, is_asked: bool, now: int
+) -> tuple[str, str]:
+    """Say what keeps an account from being read, and what will soon; "" for nothing."""
+    if is_asked and (consent is None or not consent.holds):
+        return "You have not agreed, so nothing is read with your account now.", ""
+    if account.state != "active":
+        return (
+            "GitLab refuses your sign-in, so nothing is read with your account. Sign in again.",
+            "",
+        )
+    if account.expires_at is None or account.is_renewed:
+        return "", ""
+    if account.expires_at <= now:
+        return "Your sign-in has ended, so nothing is read with your account. Sign in again.", ""
+    days = (account.expires_at - now) // DAY_MS
+    if days < SOON_DAYS:
+        return "", f"Your sign-in ends in {days} days. Sign in again before, so that nothing stops."
+    return "", ""
+
+
+async def _area(
+    desk: Desk,
+    mine: Mine,
+    account_id: int,
+    area_id: int,
+    opened: Sequence[int],
+    after: int | None,
+) -> MyAreaTold:
+    place = await desk.site.store.read(lambda c: my_place(c, account_id, area_id))
+    forest = await mine.forest(account_id)
+    if area_id not in forest.nodes:  # found since the last look
+        mine.forget(account_id)
+        forest = await mine.forest(account_id)
+    node = forest.nodes[area_id]
+    rows, more = forest.rows(node.children, frozenset(opened), after)
+    lines = {each.resource: each for each in place.lines}
+    now = desk.site.clock.now_ms()
+    return MyAreaTold(
+        now=now,
+        area=place.area,
+        web_url=place.web_url,
+        instance_name=place.instance_name,
+        discovered_at=place.discovered_at,
+        lists=[_list(lines[name], place.area.is_read) for name in in_order(set(lines))],
+        whole=node.whole,
+        ends=await mine.ends(forest, forest.under(area_id)),
+        ago=ago(now, node.whole.last_at),
+        rows=await mine.lines(forest, rows),
+        more_after=more,
+        is_study=desk.site.mode == "study",
+    )
+
+
+def _list(line: MyLine, is_read: bool) -> MyListTold:
+    why, advice = gap_words(line.reason) if line.reason and is_read else ("", "")
+    return MyListTold(line, _state(line, is_read), why, advice)
+
+
+def _state(line: MyLine, is_read: bool) -> str:
+    if not is_read:
+        return "Not read any more"
+    if line.job_state == "running":
+        return "Is being read now"
+    if line.job_state == "queued":
+        return "Waits for its next try" if line.run_after is not None else "Waits for its turn"
+    if line.job_state == "held":
+        return hold_words(line.hold_reason)
+    if line.completed_at is not None:
+        return "Read to its end"
+    return "Nothing to read" if line.reason else "Not planned yet"

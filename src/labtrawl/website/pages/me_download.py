@@ -1,0 +1,145 @@
+"""Everything that is collected in somebody's name, as one archive that is written while it is sent."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from fastapi import FastAPI, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from labtrawl.dataset.archive import Archive
+from labtrawl.dataset.layout import dataset_root
+from labtrawl.errors import Conflict
+from labtrawl.store.pages.mine import MyAccount, MySum, my_account, my_sum
+from labtrawl.store.pages.records import ListKey, ListRow, Piece, Reach, lists, pieces
+from labtrawl.website import twins
+from labtrawl.website.access import twin_of
+from labtrawl.website.callers import visitor_of
+from labtrawl.website.desk import Desk
+from labtrawl.website.mine import account_of
+from labtrawl.website.site import Site
+from labtrawl.website.trail import note_detail
+from labtrawl.website.twins import Described, Shown, described
+
+# Each takes a part of a processor for as long as it lasts.
+AT_ONCE = 4
+# So many lists are looked up at once.
+AHEAD = 200
+BUSY = "Others are downloading already, as many as there can be at once. Try again in some minutes."
+OWN_RUNS = (
+    "A download of yours is still going on. Wait for its end, or stop it in your browser, and try"
+    " again."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadTold:
+    """What an archive would hold; none without an account."""
+
+    stored: MySum | None
+
+
+class _Running:
+    """Who downloads now: one archive for each account, and so many in all."""
+
+    def __init__(self) -> None:
+        self._accounts: set[int] = set()
+
+    def begin(self, account_id: int) -> None:
+        """Take a place; Conflict where there is none."""
+        if account_id in self._accounts:
+            raise Conflict(OWN_RUNS)
+        if len(self._accounts) >= AT_ONCE:
+            raise Conflict(BUSY)
+        self._accounts.add(account_id)
+
+    def end(self, account_id: int) -> None:
+        """Give it back."""
+        self._accounts.discard(account_id)
+
+
+class _Sent(StreamingResponse):
+    """A stream whose place is given back however it ends, also where it never began."""
+
+    def __init__(
+        self, content: AsyncIterator[bytes], running: _Running, account_id: int, name: str
+    ) -> None:
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        super().__init__(content, media_type="application/zip", headers=headers)
+        self._running = running
+        self._account_id = account_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._running.end(self._account_id)
+
+
+def add(app: FastAPI, desk: Desk) -> None:
+    """Add /me/download: the page, and by POST the archive itself."""
+    store, running = desk.site.store, _Running()
+
+    @twins.page(app, desk, "/me/download", DownloadTold, "What your archive would hold")
+    async def show(request: Request) -> Shown:
+        account_id = visitor_of(request).account_id
+        if account_id is None:
+            return Shown("me_download.html", DownloadTold(None))
+        told = await store.read(lambda c: my_sum(c, account_id))
+        return Shown("me_download.html", DownloadTold(told))
+
+    async def send(request: Request) -> Response:
+        account_id = account_of(request)
+        account = await store.read(lambda c: my_account(c, account_id))
+        running.begin(account_id)
+        note_detail(request, "archive of account", account_id)
+        made = datetime.fromtimestamp(desk.site.clock.now_ms() / 1000, UTC)
+        name = f"labtrawl-{made:%Y-%m-%d}.zip"
+        return _Sent(_stream(desk.site, account_id, account, made), running, account_id, name)
+
+    twin = twin_of("POST", "/me/download")
+    described(app)["POST", twin] = Described("Everything of yours as one zip archive", bytes)
+    for path in ("/me/download", twin):
+        app.post(path, response_model=None)(send)
+
+
+async def _stream(
+    site: Site, account_id: int, account: MyAccount, made: datetime
+) -> AsyncIterator[bytes]:
+    """Write the archive, list after list; each is looked up when its turn comes."""
+    about = f"Everything that is collected in the name of {account.username}, at {account.instance_name}."
+    archive = Archive(dataset_root(site.data_dir), f"{made:%Y-%m-%d %H:%M:%S} UTC", about)
+    for chunk in archive.begin():
+        yield chunk
+    async for of, rows in _lists(site, account_id):
+        async for chunk in _beside(archive.add(of.full_path or of.name, of.resource, rows)):
+            yield chunk
+    async for chunk in _beside(archive.finish()):
+        yield chunk
+
+
+async def _lists(site: Site, account_id: int) -> AsyncIterator[tuple[ListRow, Sequence[Piece]]]:
+    """Yield the lists that the account sees, each as it is when its turn comes.
+
+    Who loses a list meanwhile does not get it any more.
+    """
+    reach = Reach(account_id)
+    since: ListKey | None = None
+    while True:
+        found = await site.store.read(partial(lists, reach=reach, since=since, limit=AHEAD))
+        for of in found:
+            if of.key != since:
+                yield of, await site.store.read(partial(pieces, of=of))
+        if len(found) < AHEAD:
+            return
+        since = found[-1].key
+
+
+async def _beside(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Make each chunk in another thread: the other pages go on meanwhile."""
+    while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+        if chunk:
+            yield chunk

@@ -1,0 +1,104 @@
+"""What a participant says of their areas, on their pages, and what follows."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from sqlalchemy import Connection
+
+from labtrawl.domain.area import AreaKind
+from labtrawl.store import areas, choices, consents
+from labtrawl.store.sessions import Role, create_session
+from tests.integration.website import world
+from tests.integration.website.own import Own, records, store
+from tests.integration.website.running import RunningSite, running_site
+from tests.rig.consenting import agree, begin
+
+
+def _found(connection: Connection, instance_id: int, account_id: int) -> dict[str, int]:
+    made = {}
+    for name, kind, number, path in (
+        ("group", AreaKind.GROUP, 1, "kelp"),
+        ("project", AreaKind.PROJECT, 2, "kelp/labs"),
+    ):
+        made[name] = areas.record(connection, instance_id, world.found(kind, number, path))
+        assert choices.found(connection, account_id, made[name], 40)
+        areas.grant(connection, made[name], account_id, 40)
+    return made
+
+
+def _plant(site: RunningSite) -> Own:
+    def work(connection: Connection) -> tuple[dict[str, int], dict[str, str], dict[str, int]]:
+        begin(connection)
+        person = world.participant(connection, 101)
+        query = "SELECT id, instance_id FROM account"
+        account_id, instance_id = connection.exec_driver_sql(query).one()
+        agree(connection, account_id)
+        made = _found(connection, instance_id, account_id)
+        job = store(connection, site.around.data_dir, made["project"], "issues", [records([1, 2])])
+        connection.exec_driver_sql("UPDATE job SET account_id = ? WHERE id = ?", (account_id, job))
+        token = create_session(connection, Role.PARTICIPANT, person)
+        cookie = f"labtrawl_{urlsplit(site.url).port}={token}"
+        return {"A": account_id}, {"A": cookie}, made
+
+    return Own(site, *site.write(work))
+
+
+@pytest.fixture
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
+    with running_site(tmp_path_factory.mktemp("choices") / "labtrawl.db") as site:
+        yield _plant(site)
+
+
+def is_read(mine: Own) -> dict[str, bool]:
+    rows = mine.told("A", f"/me?opened={mine.areas['group']}")["rows"]
+    return {row["full_path"]: row["is_read"] for row in rows if row["kind"] != "user"}
+
+
+def test_excluded_area_is_read_no_more_and_what_is_stored_is_still_shown(mine: Own) -> None:
+    choice = f"/me/areas/{mine.areas['group']}/choice"
+    assert is_read(mine) == {"kelp": True, "kelp/labs": True}
+    status, headers, _ = mine.ask("A", "POST", choice, "wanted=no")
+    assert (status, headers["location"]) == (303, f"/me/areas/{mine.areas['group']}")
+    assert is_read(mine) == {"kelp": False, "kelp/labs": False}
+    assert "you excluded it" in mine.page("A", f"/me/areas/{mine.areas['group']}")
+    assert [row["record"]["id"] for row in mine.told("A", "/me/records")["rows"]] == [1, 2]
+    # Whoever reads it from now on may see more than this account does.
+    other = "UPDATE job SET account_id = NULL"
+    mine.site.write(lambda c: c.exec_driver_sql(other))
+    assert mine.told("A", "/me/records")["rows"] == []
+    back = mine.ask(
+        "A", "POST", f"/api/v1{choice}", '{"wanted":"as above"}', Content_Type="application/json"
+    )
+    assert (back[0], back[2]) == (200, b'{"wanted":null,"stopped":0}')
+    assert is_read(mine) == {"kelp": True, "kelp/labs": True}
+    assert mine.status("A", "POST", choice, "wanted=perhaps") == 422
+
+
+def test_page_says_first_that_nothing_is_read_after_a_withdrawal(mine: Own) -> None:
+    assert "you agreed to version 1" in mine.page("A", "/me")
+    mine.site.write(lambda c: consents.withdraw(c, mine.accounts["A"]))
+    page = mine.page("A", "/me")
+    assert "Nothing is read now" in page
+    assert 'href="/me/consent"' in page
+    assert [row["record"]["id"] for row in mine.told("A", "/me/records")["rows"]] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("UPDATE account SET state = 'refused'", "GitLab refuses your sign-in"),
+        ("UPDATE account SET expires_at = 1", "Your sign-in has ended"),
+        (
+            "UPDATE account SET expires_at = verified_at + 86400000 * 3 + 60000",
+            "Your sign-in ends in 3 days",
+        ),
+        ("UPDATE account SET expires_at = 1, refresh_token = 'x'", "is renewed by itself"),
+    ],
+)
+def test_page_says_what_to_do_about_the_account(mine: Own, change: str, words: str) -> None:
+    assert words not in mine.page("A", "/me")
+    mine.site.write(lambda c: c.exec_driver_sql(change))
+    page = mine.page("A", "/me")
+    assert words in page
+    assert "Sign in again" in page or "sign in again" in page
