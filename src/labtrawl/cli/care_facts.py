@@ -33,6 +33,7 @@ def plan_of(settings: Settings) -> BackupPlan:
 def about_of(settings: Settings, basis: str = "") -> AboutCrawl:
     """Return what the administrators of a GitLab may know."""
     common = settings.budget.quiet_hours
+    own = [text for each in settings.instances for text in each.quiet_hours]
     return AboutCrawl(
         contact=settings.contact,
         basis=basis,
@@ -42,7 +43,7 @@ def about_of(settings: Settings, basis: str = "") -> AboutCrawl:
         reserved_share=settings.budget.reserved_share,
         crawlers=settings.crawler.count,
         requests_at_once=settings.crawler.requests,
-        quiet_hours=tuple((each.url, (*common, *each.quiet_hours)) for each in settings.instances),
+        quiet_hours=tuple(dict.fromkeys((*common, *own))),
     )
 
 

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from labtrawl import config
 from labtrawl.cli.audited import audited
 from labtrawl.cli.demo_screen import Screen, open_screen
+from labtrawl.cli.demo_study import StudyDemo, as_study, study_folder
 from labtrawl.cli.demo_verdict import Expected, Verdict, expect, judge, summarise
 from labtrawl.cli.demo_words import check_place, count_of, last_words
 from labtrawl.cli.options import read_settings, setting_flags
@@ -56,6 +57,7 @@ class Wishes:
 
 @click.command()
 @setting_flags("website.port", "crawler.count")
+@click.option("--study", is_flag=True, help="A study: take part as people of the look-alike.")
 @click.option("--once", is_flag=True, help="End after the verdict instead of serving the site.")
 @click.option("--summary", type=click.Path(path_type=Path), metavar="FILE", help="Write JSON.")
 @click.option("--chaos/--no-chaos", default=True, help="Kill the crawler once in the middle.")
@@ -79,6 +81,7 @@ class Wishes:
 )
 def demo(
     settings: Settings,
+    study: bool,
     once: bool,
     chaos: bool,
     summary: Path | None,
@@ -90,15 +93,19 @@ def demo(
     \b
     labtrawl demo
     labtrawl demo --once --summary summary.json
+    labtrawl demo --study
     labtrawl demo --import project-export/tree
 
-    It keeps everything below demo/ in the data folder and goes on there when run again.
+    It keeps everything below demo/ (a study: demo-study/) in the data folder and goes on there when
+    run again.
     The exit code is 1 if anything is missing, doubled, or absent without a reason.
     """  # noqa: D301 - click reads \b
     check_place(summary)
-    own = _own_settings(settings)
     show = Look(faults=tuple(map(read_fault, faults)), **look)
     world = show.build()
+    if study:
+        return _play_study(settings, show, world, is_judged=once or summary is not None)
+    own = _own_settings(settings, settings.data_dir / "demo")
     _keep_look(own.data_dir, show)
     run = _Demo(_connected(own, world), world, show, Wishes(once, chaos, summary))
     code = run_supervisor(
@@ -110,9 +117,20 @@ def demo(
     return code or run.ended()
 
 
-def _own_settings(settings: Settings) -> Settings:
+def _play_study(settings: Settings, look: Look, world: World, *, is_judged: bool) -> int:
+    """Run a study until Ctrl+C; what it collects is no truth to be judged by."""
+    if is_judged:
+        raise ConfigError("a study has no verdict: leave --once and --summary out")
+    own = _own_settings(settings, study_folder(settings.data_dir))
+    _keep_look(own.data_dir, look)
+    play = StudyDemo(as_study(own), world)
+    programs = [sandbox_program(play.settings, look)]
+    return run_supervisor(play.settings, programs, beside=play.beside, show_output=False)
+
+
+def _own_settings(settings: Settings, data_dir: Path) -> Settings:
     """Keep the demo apart from what the user really collects: a folder of its own."""
-    flags: dict[str, object] = {"data_dir": settings.data_dir / "demo"}
+    flags: dict[str, object] = {"data_dir": data_dir}
     own = read_settings(None, flags)
     kept = {"logs": settings.logs, "website": settings.website, "crawler": settings.crawler}
     return replace(own, named=settings.named, scope=config.Scope(), file=None, **kept)

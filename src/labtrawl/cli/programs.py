@@ -19,6 +19,7 @@ from labtrawl.config import (
     Settings,
     Website,
 )
+from labtrawl.domain.consent import Mode
 from labtrawl.errors import ConfigError
 from labtrawl.supervisor.process import Program
 
@@ -43,8 +44,12 @@ def programs_of(settings: Settings, extra: tuple[Program, ...] = ()) -> list[Pro
 
 
 def website_program(settings: Settings, after: tuple[str, ...] = ()) -> Program:
-    """Return the website; ConfigError where it would have no account to collect for."""
-    if not settings.accounts:
+    """Return the website; ConfigError where nothing could be collected, now or later.
+
+    To a study people bring their own accounts: it needs a GitLab, and nobody's token yet.
+    """
+    is_study = settings.mode == Mode.STUDY.value
+    if not (settings.instances if is_study else settings.accounts):
         raise ConfigError("no GitLab is connected yet: run `labtrawl init`, then start again")
     return Program(
         name="website",

@@ -142,7 +142,9 @@ class SignIns:
         is_pair = bool(account.refresh_token)
         try:
             if await self._is_removed(account, instance):
-                log.info("account_left_out", instance=instance.name, why="its credential was removed")
+                log.info(
+                    "account_left_out", instance=instance.name, why="its credential was removed"
+                )
                 self._problems.pop(account.token, None)
                 return True
             await (self._verify_pair if is_pair else self._verify_token)(account, instance)

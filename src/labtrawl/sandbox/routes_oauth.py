@@ -19,7 +19,9 @@ PREFIX = "/oauth/"
 # The answer is lost or late and the effect has happened; any other fault comes before the effect.
 _AFTER = frozenset({"reset", "truncate", "delay"})
 _HTML = b"text/html; charset=utf-8"
-_PAGE = """<!DOCTYPE html><html lang="en"><title>Authorize {client}</title>
+_PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Authorize {client}</title><link rel="icon" href="data:,">
 <h1>Authorize {client} to use your account?</h1><p>It asks for: {scope}</p>
 <form method="post" action="">{hidden}
 <label>Sign in as <select name="sandbox_user">{users}</select></label>

@@ -51,11 +51,16 @@ def now_ms(connection: Connection) -> int:
 
 
 def accounts(connection: Connection) -> list[AccountFacts]:
-    """Return every account with what is known of its credential, and never the credential."""
+    """Return the accounts in use with what is known of their credentials, and never these.
+
+    Left out are those that are disabled or without a credential, and participants who have not
+    agreed.
+    """
     rows = connection.exec_driver_sql(
         "SELECT c.id, i.name, c.username, c.state, c.expires_at,"
         " CASE WHEN c.refresh_token <> '' THEN 1 ELSE 0 END FROM account AS c"
-        " JOIN instance AS i ON i.id = c.instance_id ORDER BY i.name, c.username, c.id"
+        " JOIN instance AS i ON i.id = c.instance_id WHERE c.token <> '' AND c.disabled_at IS NULL"
+        " AND (c.mode <> 'study' OR c.consent_id IS NOT NULL) ORDER BY i.name, c.username, c.id"
     ).all()
     return [AccountFacts(*(*row[:5], bool(row[5]))) for row in rows]
 

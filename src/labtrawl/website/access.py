@@ -44,6 +44,7 @@ API = "/api/"
 VERSION = "/api/v1"
 
 TWINNED: dict[tuple[str, str], Audience] = {
+    ("GET", "/"): PAGES,
     ("GET", "/jobs"): PAGES,
     ("GET", "/jobs/{job_id}"): PAGES,
     ("POST", "/jobs/{job_id}/retry"): PAGES,
@@ -117,7 +118,6 @@ ALONE: dict[tuple[str, str], Audience] = {
     ("POST", "/sign-in/token"): PUBLIC,
     ("GET", "/static/{name:path}"): PUBLIC,
     ("POST", "/sign-out"): SIGNED_IN,
-    ("GET", "/"): PAGES,
     ("GET", "/operations/new"): PAGES,
     ("GET", "/live"): SIGNED_IN,
     ("GET", "/streams"): SIGNED_IN,

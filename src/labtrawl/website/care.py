@@ -36,8 +36,8 @@ class AboutCrawl:
     reserved_share: float = 0.2
     crawlers: int = 1
     requests_at_once: int = 32
-    quiet_hours: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Each GitLab's address with its quiet hours."""
+    quiet_hours: tuple[str, ...] = ()
+    """Of one GitLab or all: whose they are is nobody's business."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,15 @@
 """The figures of the overview; sums over everything are kept a while, for all viewers together."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from labtrawl.domain.eta import Told
 from labtrawl.domain.waits import NO_FORECAST
 from labtrawl.store.commands import Wanted, wanted_of
+from labtrawl.store.engine import Connection
 from labtrawl.store.pages.overview import Now, Totals, now, totals
+from labtrawl.store.pages.rates import SlowArea, limit_per_minute, slowest_areas
 from labtrawl.website.outlooks import Outlooks
 from labtrawl.website.reckoning import Reckoning
 from labtrawl.website.site import CrawlerView, Site
@@ -15,6 +18,29 @@ from labtrawl.website.timelines import Timelines
 # Sums may cost a twentieth of one core at most, and are never older than this when they are cheap.
 SHARE = 20
 FRESH_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """The disk of the data folder, in bytes; `full_at` (ms) by how it filled lately, None for never."""
+
+    used: int
+    free: int
+    full_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What costs a walk over many rows, and is kept a while."""
+
+    totals: Totals
+    limit_per_minute: int | None
+    """What GitLab takes from all accounts; None where it sets no limit."""
+    slowest: Sequence[SlowArea]
+
+
+def _sums(connection: Connection) -> Sums:
+    return Sums(totals(connection), limit_per_minute(connection), slowest_areas(connection))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +56,10 @@ class Overview:
     """Whether every crawler is paused or drained."""
     ends: Told = NO_FORECAST
     """When all that is open will be done."""
+    budget_per_minute: int | None = None
+    """How many requests all accounts together may be used for; None where nothing limits them."""
+    slowest: Sequence[SlowArea] = ()
+    disk: Disk | None = None
 
     @property
     def known(self) -> int:
@@ -66,7 +96,7 @@ class Figures:
         self.outlooks = Outlooks(site)
         self.timelines = Timelines(site)
         self.reckoning = Reckoning(site)
-        self._kept: Totals | None = None
+        self._kept: Sums | None = None
         self._due = 0.0
 
     async def overview(self) -> Overview:
@@ -79,15 +109,42 @@ class Figures:
         shown = [replace(one, wanted=wanted[one.name]) for one in crawlers]
         notices = self._site.notices()
         stopped = _are_stopped(wanted)
-        ends = await self.outlooks.whole()
-        return Overview(await self.totals(), happening, shown, problems, notices, stopped, ends)
+        sums = await self.sums()
+        return Overview(
+            totals=sums.totals,
+            now=happening,
+            crawlers=shown,
+            problems=problems,
+            notices=notices,
+            are_stopped=stopped,
+            ends=await self.outlooks.whole(),
+            budget_per_minute=self.budget_of(sums),
+            slowest=sums.slowest,
+            disk=await self._disk(),
+        )
+
+    def budget_of(self, sums: Sums) -> int | None:
+        """Return what is left of GitLab's limit, without the share that is kept for people."""
+        limit = sums.limit_per_minute
+        return None if limit is None else round(limit * (1 - self._site.reserved_share))
+
+    async def _disk(self) -> Disk | None:
+        try:
+            usage = shutil.disk_usage(self._site.data_dir)
+        except OSError:
+            return None
+        return Disk(usage.used, usage.free, await self.timelines.disk_full_at())
 
     async def totals(self) -> Totals:
+        """Return the counts of everything, as they were a little while ago."""
+        return (await self.sums()).totals
+
+    async def sums(self) -> Sums:
         """Return the sums over everything, as they were a little while ago."""
         monotonic = self._site.clock.monotonic
         started = monotonic()
         if self._kept is None or started >= self._due:
-            self._kept = await self._site.store.read(totals)
+            self._kept = await self._site.store.read(_sums)
             cost = monotonic() - started
             self._due = monotonic() + max(FRESH_SECONDS, SHARE * cost)
         return self._kept

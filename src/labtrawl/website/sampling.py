@@ -12,7 +12,6 @@ from labtrawl.domain.sample import MINUTE_MS, Figures, fold
 from labtrawl.domain.traffic import NO_TRAFFIC, Spent, Traffic
 from labtrawl.errors import LabtrawlError
 from labtrawl.store import samples
-from labtrawl.store.pages.rates import limit_per_minute
 from labtrawl.website.figures import Figures as Overviews
 from labtrawl.website.site import Site
 
@@ -132,13 +131,13 @@ class Sampler:
         """Add what is looked at once a minute."""
         site = self._site
         told = await site.crawling.statistics()
-        jobs = (await self._overviews.totals()).jobs
-        limit = await site.store.read(limit_per_minute)
+        sums = await self._overviews.sums()
+        budget = self._overviews.budget_of(sums)
         disk = shutil.disk_usage(site.data_dir)
         waiting = told.get("queues", {}).get("waiting", {})
         means = {"waiting": float(sum(waiting.values()))}
-        if limit is not None:
-            means["budget"] = limit * (1 - site.reserved_share)
+        if budget is not None:
+            means["budget"] = float(budget)
         return Figures(
             watched.seconds,
             {**watched.counts, **self._grown(self._counted, socket_counts(told))},
@@ -146,7 +145,7 @@ class Sampler:
             watched.endpoints,
             {**watched.means, **means},
             {
-                **{f"jobs_{state}": count for state, count in jobs.items()},
+                **{f"jobs_{state}": count for state, count in sums.totals.jobs.items()},
                 "disk_used": disk.used,
                 "disk_free": disk.free,
             },

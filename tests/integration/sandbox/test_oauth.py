@@ -293,3 +293,39 @@ async def test_planned_faults_strike_before_the_effect_or_take_the_answer_after_
             },
             "living_pairs": 2,
         }
+
+
+def _part(token: str, number: int) -> dict[str, object]:
+    part = token.split(".")[number]
+    found: dict[str, object] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return found
+
+
+async def test_id_token_is_given_for_the_scope_openid_and_names_its_key(world: World) -> None:
+    async with client(world) as one:
+        without = (await one.redeem(await one.code())).json
+        granted = (await one.redeem(await one.code(scope="openid read_api", nonce="n"))).json
+        renewed = (await one.renew(granted["refresh_token"])).json
+        keys = (await one.caller.call("GET", "/oauth/discovery/keys")).json["keys"]
+        found = (await one.caller.call("GET", "/.well-known/openid-configuration")).json
+        head, claims = _part(granted["id_token"], 0), _part(granted["id_token"], 1)
+        account = world.accounts[0]
+        assert "id_token" not in without
+        assert (head["alg"], [each["kid"] for each in keys]) == ("RS256", [head["kid"]])
+        assert found["jwks_uri"] == f"{found['issuer']}/oauth/discovery/keys"
+        wanted = {
+            "iss": found["issuer"],
+            "sub": str(account.user_id),
+            "aud": "labtrawl-public",
+            "nonce": "n",
+        }
+        assert {name: claims[name] for name in wanted} == wanted
+        assert claims["exp"] == int(str(claims["iat"])) + 120
+        assert "nonce" not in _part(renewed["id_token"], 1)
+
+
+async def test_token_made_by_hand_ends_itself(world: World) -> None:
+    async with running(world) as server, Caller(server.url, world.accounts[0].token) as one:
+        path = "/api/v4/personal_access_tokens/self"
+        found = [(await one.call(method, path)).status for method in ("GET", "DELETE", "GET")]
+        assert found == [200, 204, 401]

@@ -36,7 +36,7 @@ class Own:
 
     site: RunningSite
     accounts: Mapping[str, int]
-    cookies: Mapping[str, str]
+    cookies: dict[str, str]
     areas: Mapping[str, int]
 
     def ask(

@@ -3,14 +3,21 @@
 import io
 import itertools
 import json
+import os
 import re
+import socket
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import Connection
 
-from tests.integration.website import own
+from labtrawl.domain.area import AreaKind
+from labtrawl.store import areas
+from labtrawl.store.sessions import Role, create_session
+from tests.integration.website import own, world
 from tests.integration.website.own import Own, plant
 from tests.integration.website.running import running_site
 
@@ -275,3 +282,38 @@ def test_damaged_file_is_told_on_the_page_and_in_the_archive(mine: Own) -> None:
         False,
         [True],
     )
+
+
+def much(mine: Own) -> None:
+    """Let a third participant have one record that does not fit into the buffers of a connection."""
+
+    def work(connection: Connection) -> str:
+        person = world.participant(connection, 104)
+        query = "SELECT id, instance_id FROM account WHERE gitlab_user_id = 104"
+        account_id, instance_id = connection.exec_driver_sql(query).one()
+        found = world.found(AreaKind.PROJECT, 5, "much")
+        area_id = areas.record(connection, instance_id, found)
+        areas.grant(connection, area_id, account_id, 40)
+        body = {"id": 1, "title": os.urandom(6 << 20).hex()}
+        own.store(connection, mine.site.around.data_dir, area_id, "issues", [[own.record(body)]])
+        return create_session(connection, Role.PARTICIPANT, person)
+
+    token = mine.site.write(work)
+    mine.cookies["C"] = f"labtrawl_{urlsplit(mine.site.url).port}={token}"
+
+
+def test_one_download_at_a_time_and_a_new_one_after_a_broken_one(mine: Own) -> None:
+    much(mine)
+    parts = urlsplit(mine.site.url)
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect((parts.hostname, parts.port))
+        head = f"POST /me/download HTTP/1.1\r\nHost: {parts.netloc}\r\nSec-Fetch-Site: same-origin"
+        slow.sendall(f"{head}\r\nCookie: {mine.cookies['C']}\r\nContent-Length: 0\r\n\r\n".encode())
+        assert slow.recv(12) == b"HTTP/1.1 200"
+        status, _, page = mine.ask("C", "POST", "/me/download")
+        assert (status, b"still going on" in page) == (409, True)
+        assert mine.status("A", "POST", "/me/download") == 200
+    while (status := mine.status("C", "POST", "/me/download")) == 409:
+        pass
+    assert status == 200

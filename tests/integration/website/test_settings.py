@@ -274,3 +274,42 @@ def test_port_that_moved_is_no_change_that_waits(paper: Paper) -> None:
 def test_form_of_logs_that_programs_write_is_no_change_that_waits(paper: Paper) -> None:
     """What a person sees follows the setting; website and crawlers write JSON lines always."""
     assert [row.name for row in paper.desk(logs_format="json").read().waiting] == []
+
+
+async def test_programs_read_change_and_apply_as_people_do(admin: Client, paper: Paper) -> None:
+    """The twin of the page: the same rights, the same checks, the same row of the audit log."""
+    status, told = await admin.json("GET", "/api/v1/settings")
+    by_name = {each["name"]: each for each in told["settings"]}
+    assert (status, list(by_name)) == (200, [row.name for row in SETTINGS])
+    assert by_name["crawler.count"]["restarts"] == []
+    assert by_name["website.trusted_proxies"]["restarts"] == []
+    assert by_name["retry.base_seconds"]["restarts"] == ["website"]
+    change = {"value": "2", "because": "twice the areas"}
+    assert await admin.json("POST", "/api/v1/settings/crawler.count", change) == (
+        200,
+        {"name": "crawler.count", "old": "1", "now": "2"},
+    )
+    late = change | {"value": "3", "seen": "1"}
+    wrong = [
+        await admin.json("POST", "/api/v1/settings/crawler.count", body)
+        for body in (late, change | {"value": "65"}, change | {"because": " "}, {"value": "3"})
+    ]
+    assert [status for status, _ in wrong] == [409, 422, 422, 422]
+    back = await admin.json(
+        "POST", "/api/v1/settings/crawler.count", {"value": None, "because": "as it was"}
+    )
+    assert back[1]["now"] == "the default, 1"
+    assert await admin.json("POST", "/api/v1/settings/apply", {}) == (
+        200,
+        {"done": ["crawler-2 added"]},
+    )
+    paper.reloading.refusal = "it cannot change while labtrawl runs"
+    assert (await admin.json("POST", "/api/v1/settings/apply", {}))[0] == 409
+    _, told = await admin.json("GET", "/api/v1/settings")
+    assert [(each["setting"], each["old"], each["now"], each["because"]) for each in told["history"]] == [
+        ("", "", "refused: it cannot change while labtrawl runs", ""),
+        ("", "", "crawler-2 added", ""),
+        ("crawler.count", "2", "the default, 1", "as it was"),
+        ("crawler.count", "1", "2", "twice the areas"),
+    ]
+    assert TOKEN not in str(told)

@@ -16,7 +16,9 @@ def gap(connection: Connection) -> int:
     world.start(connection)
     jobs.fail(connection, job_id, "failed", "it broke")
     area_id = jobs.place_of(connection, job_id).area_id
-    ledger.explain(connection, area_id, "issues", ledger.Entry(reason=GapReason.FAILED, detail="it broke"))
+    ledger.explain(
+        connection, area_id, "issues", ledger.Entry(reason=GapReason.FAILED, detail="it broke")
+    )
     return area_id
 
 

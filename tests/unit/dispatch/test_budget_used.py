@@ -156,3 +156,18 @@ def test_crawlers_that_send_little_leave_the_budget_to_those_that_can_send_more(
     gitlab, rate = _run(fleet, Rules(reserved_share=0.2), minutes=4)
     assert max(gitlab.minutes.values()) <= LIMIT
     assert 0.97 * 1600 <= rate <= 1.02 * 1600
+
+
+def test_what_people_are_shown_of_a_pot_is_what_was_sent_and_what_is_left() -> None:
+    budget = Budget(Rules(reserved_share=0.2))
+    now = 1_700_000_000_000
+    key = (7, "rest")
+    sight = Sight(limit=100, remaining=90, reset_at=now + 30_000)
+    budget.ask("a", "1", [Wanted(key, 10, 0)], [(key, sight)], now)
+    budget.ask("a", "2", [Wanted(key, 0, 4)], [], now + 100)
+    assert budget.used(7, now + 200) == {"rest": Used(100, 80, 4, 2, 90, now + 30_000, 0)}
+    assert budget.used(8, now + 200) == {}
+    refused = Sight(retry_after_ms=5_000, is_refused=True)
+    budget.ask("a", "3", [], [(key, refused)], now + 300)
+    assert budget.used(7, now + 400)["rest"].not_before == now + 5_300
+    assert budget.used(7, now + 70_000)["rest"] == Used(100, 80, 0, 0, None, None, 0)

@@ -17,14 +17,6 @@ LONGEST_CONTACT, LONGEST_WORDS = 200, 2000
 
 
 @dataclass(frozen=True, slots=True)
-class QuietTold:
-    """A GitLab's quiet hours, as they are written in the settings."""
-
-    gitlab: str
-    hours: list[str]
-
-
-@dataclass(frozen=True, slots=True)
 class AboutTold:
     """What anybody may know of this crawl; a limit of 0 is GitLab's own."""
 
@@ -34,7 +26,7 @@ class AboutTold:
     requests_per_minute: int
     left_to_people_percent: int
     requests_at_once: int
-    quiet_hours: list[QuietTold]
+    quiet_hours: list[str]
 
 
 def add(app: FastAPI, desk: Desk) -> None:
@@ -108,5 +100,5 @@ def _told(desk: Desk) -> AboutTold:
         requests_per_minute=about.requests_per_minute,
         left_to_people_percent=round(about.reserved_share * 100),
         requests_at_once=about.crawlers * about.requests_at_once,
-        quiet_hours=[QuietTold(gitlab, list(hours)) for gitlab, hours in about.quiet_hours],
+        quiet_hours=list(about.quiet_hours),
     )

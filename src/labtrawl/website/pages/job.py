@@ -73,4 +73,3 @@ def add(app: FastAPI, desk: Desk) -> None:
         note_detail(request, f"priority {wanted.value}")
         await store.write(lambda c: tasks.prioritise(c, job_id, wanted.value))
         return await done(job_id)
-

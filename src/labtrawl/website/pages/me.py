@@ -24,6 +24,7 @@ from labtrawl.store.pages.mine import (
     my_sum,
 )
 from labtrawl.website import twins
+from labtrawl.website.addresses import live_page_address
 from labtrawl.website.asking import Id, Ids, MaybeId, ids_of
 from labtrawl.website.callers import visitor_of
 from labtrawl.website.desk import Desk
@@ -128,21 +129,22 @@ def add(app: FastAPI, desk: Desk) -> None:
     @twins.page(app, desk, "/me", MeTold, "What is collected in your name, and your areas")
     async def home(request: Request, opened: Opened = "", after: MaybeId = None) -> Shown:
         account_id = visitor_of(request).account_id
+        live = live_page_address(desk.hub.commits)
         values = {"opened": ids_of(opened), "after": after, "is_study": desk.site.mode == "study"}
         if account_id is None:
-            return Shown("me.html", MeTold(desk.site.clock.now_ms()), values=values)
+            return Shown("me.html", MeTold(desk.site.clock.now_ms()), live=live, values=values)
         told = await _home(desk, mine, account_id, ids_of(opened), after)
-        return Shown("me.html", told, values=values)
+        return Shown("me.html", told, live=live, values=values)
 
     @twins.page(app, desk, "/me/areas/{area_id}", MyAreaTold, "One of your areas, list by list")
     async def one(
         request: Request, area_id: Id, opened: Opened = "", after: MaybeId = None
     ) -> Shown:
-        account_id = account_of(request)
+        account_id, live = account_of(request), live_page_address(desk.hub.commits)
         told = await _area(desk, mine, account_id, area_id, ids_of(opened), after)
         forest = await mine.forest(account_id)
         values = {"opened": ids_of(opened), "after": after, "crumbs": forest.above(area_id)}
-        return Shown("me_area.html", told, values=values)
+        return Shown("me_area.html", told, live=live, values=values)
 
     @twins.action(
         app, "/me/areas/{area_id}/choice", Choice, Chosen, "Let one of your areas be read or not"

@@ -1,0 +1,175 @@
+"""What holds for every page of the site: it is found by its route, so that no page is left out."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext
+from sqlalchemy import Connection
+
+from tests.e2e.everywhere import Everywhere, pages, populated
+from tests.e2e.test_website_pages import look_at
+from tests.integration.website.running import running_site
+
+# A page of ours that answers so is no page: its place in `everywhere` is wrong.
+FINE = frozenset({200})
+
+
+@pytest.fixture(scope="module")
+def everywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everywhere]:
+    with running_site(tmp_path_factory.mktemp("everywhere") / "labtrawl.db") as site:
+        yield populated(site)
+
+
+@pytest.fixture(scope="module")
+def base_url(everywhere: Everywhere) -> str:
+    return everywhere.own.site.url
+
+
+def visit(everywhere: Everywhere, new_context: Any, **options: Any) -> Iterator[tuple[str, Any]]:
+    """Open every page, one after the other; its route and the tab that shows it."""
+    contexts: dict[str, BrowserContext] = {}
+    for who, route in pages():
+        if who not in contexts:
+            contexts[who] = new_context(**options)
+            everywhere.sign_in(contexts[who], who)
+        page = contexts[who].new_page()
+        reply = page.goto(everywhere.address(route))
+        assert reply is not None
+        assert reply.status in FINE, f"{route}: {reply.status}"
+        yield route, page
+        page.close()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 360)])
+def test_every_page_is_accessible_fits_and_does_not_complain(
+    new_context: Any, everywhere: Everywhere, scheme: str, width: int
+) -> None:
+    wrong = [
+        each
+        for _, page in visit(everywhere, new_context, color_scheme=scheme)
+        for each in look_at(page, width)
+    ]
+    assert "\n".join(wrong) == ""
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize(("scheme", "width"), [("dark", 1440), ("light", 360)])
+def test_every_page_is_accessible_and_fits_the_other_way_round(
+    new_context: Any, everywhere: Everywhere, scheme: str, width: int
+) -> None:
+    wrong = [
+        each
+        for _, page in visit(everywhere, new_context, color_scheme=scheme)
+        for each in look_at(page, width)
+    ]
+    assert "\n".join(wrong) == ""
+
+
+def test_every_page_without_javascript_has_its_words_and_all_its_controls_work(
+    new_context: Any, everywhere: Everywhere
+) -> None:
+    bare = []
+    for route, page in visit(everywhere, new_context, java_script_enabled=False):
+        outside = page.locator("button:not(form button):not([form])").count()
+        no_id = page.locator("main :is(input:not([type=hidden]), select, button):not([id])").count()
+        if page.locator("main h1").count() != 1 or outside or no_id:
+            bare.append((route, outside, no_id))
+    assert bare == []
+
+
+# ---------------------------------------------------------------- F21: hostile texts of GitLab
+
+MARKUP = (
+    "<script>window.pwned=1</script>",
+    "<img src=x onerror=window.pwned=1>",
+    '"><svg/onload=window.pwned=1>',
+    "'-window.pwned=1-'",
+    "</title><script>window.pwned=1</script>",
+    "</textarea><script>window.pwned=1</script>",
+    "<iframe srcdoc='<script>parent.pwned=1</script>'>",
+    "javascript:window.pwned=1//",
+    "{{constructor.constructor('window.pwned=1')()}}",
+    "{% raw %}{{ 7*7 }}",
+    "<hx-partial hx-target=body><h1>pwned</h1></hx-partial>",
+    "<div hx-get=/sign-out hx-trigger=load>",
+    "<!--<img src='--><img src=x onerror=window.pwned=1>'>",
+    "<math><mtext><table><mglyph><style><img src=x onerror=window.pwned=1>",
+    "<a href=javascript:window.pwned=1 autofocus onfocus=window.pwned=1>",
+    "data: x\n\nevent: ended\ndata: 1\n\n",
+)
+AROUND = (
+    "{}",
+    "\N{RIGHT-TO-LEFT OVERRIDE}{}",
+    "\N{RIGHT-TO-LEFT ISOLATE}\N{HEBREW LETTER ALEF}{}",
+    "\x00\x07\x1b[31m{}\x9b",
+    "{}\r\n\N{LINE SEPARATOR}",
+    "\N{ZERO WIDTH SPACE}{}\N{ZERO WIDTH JOINER}",
+    "{}" + "\N{COMBINING LONG STROKE OVERLAY}" * 40,
+    "{}" + "w" * 10_000,
+    "=cmd|'{}'!A1",
+    "&lt;{}&amp;",
+    "%3Cscript%3E{}",
+    "\N{FULLWIDTH LESS-THAN SIGN}script{}",
+    "\ufeff{}",
+)
+TEXTS = [around.replace("{}", markup) for around in AROUND for markup in MARKUP]
+FIELDS = (
+    ("area", "name"),
+    ("area", "web_url"),
+    ("area", "full_path"),
+    ("area", "parent_path"),
+    ("account", "username"),
+    ("instance", "version"),
+    ("person", "username"),
+    ("person", "name"),
+    ("job", "stage"),
+    ("job", "error_message"),
+    ("ledger", "detail"),
+    ("attempt", "message"),
+    ("crawler", "name"),
+    ("operation", "because"),
+    ("operation", "who"),
+    ("notice", "subject"),
+    ("notice", "body"),
+    ("backup", "message"),
+)
+
+
+def spoil(connection: Connection, seed: int) -> None:
+    """Let every text that GitLab or a person wrote be hostile."""
+    rng = random.Random(seed)
+    for table, column in FIELDS:
+        query = f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL"
+        for number, was in enumerate(connection.exec_driver_sql(query).scalars().all()):
+            connection.exec_driver_sql(
+                f"UPDATE {table} SET {column} = ? WHERE {column} = ?",
+                (f"{rng.choice(TEXTS)}/{number}", was),
+            )
+
+
+def test_hostile_text_on_any_page_is_only_text(
+    new_context: Any, everywhere: Everywhere, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """F21: more than 200 texts in every field; no script runs, no policy is broken, nothing moves."""
+    assert len(TEXTS) > 200
+    with running_site(tmp_path_factory.mktemp("hostile") / "labtrawl.db") as site:
+        spoilt = populated(site)
+        site.write(lambda connection: spoil(connection, random.randrange(2**32)))
+        wrong = []
+        for route, page in visit(spoilt, new_context, viewport={"width": 360, "height": 800}):
+            told: dict[str, Any] = page.evaluate(LOOK)
+            if told != HARMLESS:
+                wrong.append((route, told))
+    assert wrong == []
+
+
+HARMLESS = {"pwned": False, "scripts": 0, "handlers": 0, "wide": 0, "foreign": 0}
+LOOK = """() => ({
+  pwned: 'pwned' in window,
+  scripts: [...document.scripts].filter(each => !each.src.startsWith(location.origin)).length,
+  handlers: document.querySelectorAll('[onerror],[onload],[onfocus],iframe,[srcdoc]').length,
+  wide: Math.max(0, document.documentElement.scrollWidth - innerWidth),
+  foreign: [...document.links].filter(each => each.protocol === 'javascript:').length,
+})"""
