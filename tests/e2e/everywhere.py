@@ -27,6 +27,7 @@ NO_PAGES = frozenset(
         "/logs/live",
         "/logs/download",
         "/audit/download",
+        "/insights/{insight}/parquet",
         "/sign-in/gitlab/{place}/answer",
     }
 )

@@ -125,14 +125,24 @@ def alone_in(folder: Path) -> Iterator[None]:
     """
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for each in folder.glob(f"{DRAFT}*"):
-            shutil.rmtree(each) if each.is_dir() else each.unlink()
-        yield
-    except BlockingIOError:
-        raise Conflict(f"another backup is being written in {folder}: wait for its end") from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(
+                f"another backup is being written in {folder}: wait for its end"
+            ) from None
+        _sweep(folder)
+        try:
+            yield
+        finally:
+            _sweep(folder)
     finally:
         os.close(handle)
+
+
+def _sweep(folder: Path) -> None:
+    for each in folder.glob(f"{DRAFT}*"):
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
 
 
 class FolderDraft:
@@ -251,16 +261,27 @@ def _text_of(contents: Contents) -> bytes:
     return msgspec.json.format(msgspec.json.encode(contents), indent=1)
 
 
-def open_chest(path: Path) -> Chest:
-    """Return a backup; the newest one of a folder that holds several. ConfigError for none."""
+@contextlib.contextmanager
+def open_chest(path: Path) -> Iterator[Chest]:
+    """Open a backup; the newest one of a folder that holds several. ConfigError for none."""
     if path.is_file():
-        return TarChest(path)
+        with _opened_tar(path) as tar:
+            yield TarChest(path, tar)
+        return
     if (path / LIST).is_file():
-        return FolderChest(path)
+        yield FolderChest(path)
+        return
     found = backups_in(path)
     if not found:
         raise ConfigError(f"there is no backup in {path}")
-    return FolderChest(found[-1])
+    yield FolderChest(found[-1])
+
+
+def _opened_tar(path: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(path, "r:")
+    except (tarfile.TarError, OSError) as error:
+        raise ConfigError(f"{path} is no backup: {error}") from None
 
 
 def backups_in(folder: Path) -> list[Path]:
@@ -294,12 +315,9 @@ class FolderChest:
 class TarChest:
     """A backup in a tar file; nothing is unpacked, so no name in it leads anywhere."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tar: tarfile.TarFile) -> None:
         self.path = path
-        try:
-            self._tar = tarfile.open(path, "r:")  # noqa: SIM115 - as long as the chest is used
-        except (tarfile.TarError, OSError) as error:
-            raise ConfigError(f"{path} is no backup: {error}") from None
+        self._tar = tar
 
     def contents(self) -> Contents:
         """Return its list; see `Chest`."""

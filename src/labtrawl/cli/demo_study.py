@@ -1,7 +1,7 @@
 """`labtrawl demo --study`: a study with participants, played with people of the GitLab look-alike."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import click
@@ -85,7 +85,8 @@ class StudyDemo:
             raise UnexpectedReply(f"the look-alike took no application: {answer.status}")
 
     async def _publish(self) -> None:
-        until = datetime.now(UTC) + timedelta(days=DAYS)
+        # A study ends with a day: so it is written on the consents' page, too.
+        until = datetime.combine(datetime.now(UTC) + timedelta(days=DAYS), time.min, UTC)
         text = NewText(TITLE, BODY, (EVERYTHING,), int(until.timestamp() * 1000))
 
         def first(connection: Connection) -> tuple[None, str, str]:

@@ -32,6 +32,10 @@ from labtrawl.website.entrance import Arrival, Place
 log = logs.get("website")
 
 SCOPES = {Wish.TAKE_PART: f"{WHO} {oauth.SCOPES}", Wish.OPERATE: WHO}
+IN_CLEAR = (
+    "nobody can sign in with GitLab: the site's address is not encrypted; put a proxy with TLS before"
+    " it and set website.public_url to its https address"
+)
 _LIMITS = Limits(connections=2, connect_seconds=10, total_seconds=30, body_bytes=1 << 20)
 _OWN_TOKEN = "/api/v4/personal_access_tokens/self"  # noqa: S105 - a path
 
@@ -69,6 +73,12 @@ class GitLabSignIn:
             for each in self.settings.instances
             if "/" not in each.name  # no address could tell it from two
         ]
+
+    def notices(self) -> list[str]:
+        """Say why nobody can sign in with a GitLab that is set up for it."""
+        if self._may_return or not any(each.client_id for each in self.settings.instances):
+            return []
+        return [IN_CLEAR]
 
     @property
     def _may_return(self) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from labtrawl.cli.chests import sync_folder
+from labtrawl.cli.chests import TAR, sync_folder
 from labtrawl.errors import ConfigError
 from labtrawl.store.secrets import (
     draft_key_file,
@@ -36,8 +36,8 @@ def keep_keys(data_dir: Path, path: Path, backup: Path) -> int:
     Keys that open older backups stay in it. ConfigError where there is no key, where the file is
     something else, or lies where the backups are.
     """
-    folder = backup.parent if backup.suffix else backup
-    if path.resolve().is_relative_to(folder.resolve()):
+    is_beside = backup.suffix == TAR and path.resolve().parent == backup.resolve().parent
+    if is_beside or path.resolve().is_relative_to(backup.resolve()):
         raise ConfigError(
             f"{path} lies where the backup is: who finds both can open every token; choose another"
             " place"

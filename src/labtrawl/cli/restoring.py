@@ -55,17 +55,17 @@ def check_backup(source: Path) -> Contents:
 
     Raises ConfigError for whatever is damaged.
     """
-    chest = open_chest(source)
-    contents = checked_contents(chest, source)
-    with tempfile.TemporaryDirectory(prefix="labtrawl-check-") as folder:
-        database = Path(folder) / "labtrawl.sqlite"
-        for each in contents.files:
-            with chest.open(each.name) as file:
-                if each.name == DATABASE:
-                    _copy(file, database, each)
-                else:
-                    copy_checked(file, None, each)
-        _check_database(database, contents)
+    with open_chest(source) as chest:
+        contents = checked_contents(chest, source)
+        with tempfile.TemporaryDirectory(prefix="labtrawl-check-") as folder:
+            database = Path(folder) / "labtrawl.sqlite"
+            for each in contents.files:
+                with chest.open(each.name) as file:
+                    if each.name == DATABASE:
+                        _copy(file, database, each)
+                    else:
+                        copy_checked(file, None, each)
+            _check_database(database, contents)
     return contents
 
 
@@ -77,23 +77,23 @@ def restore(source: Path, target: Path, keys: Path | None) -> Restored:
     """
     target = target.absolute()
     _check_empty(target)
-    chest = open_chest(source)
-    contents = checked_contents(chest, source)
     kept = read_kept(keys) if keys is not None else None
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _drafting(target) as draft:
-        try:
-            dropped = _fill(chest, contents, draft, target)
-            if kept is not None:
-                put_keys(kept, draft)
-            asyncio.run(_bring_up(draft))
-            sync_folders(draft)
-            # An empty folder gives way to a rename; one that filled up meanwhile does not.
-            draft.rename(target)
-        except OSError as error:
-            told = f"{error.filename or target}: {error.strerror or error}"
-            raise DiskFull(f"nothing is restored: {told}") from error
-        sync_folder(target.parent)
+    with open_chest(source) as chest:
+        contents = checked_contents(chest, source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _drafting(target) as draft:
+            try:
+                dropped = _fill(chest, contents, draft, target)
+                if kept is not None:
+                    put_keys(kept, draft)
+                asyncio.run(_bring_up(draft))
+                sync_folders(draft)
+                # An empty folder gives way to a rename; one that filled up meanwhile does not.
+                draft.rename(target)
+            except OSError as error:
+                told = f"{error.filename or target}: {error.strerror or error}"
+                raise DiskFull(f"nothing is restored: {told}") from error
+            sync_folder(target.parent)
     return Restored(contents, kept is not None, dropped)
 
 
@@ -210,3 +210,4 @@ async def _bring_up(draft: Path) -> None:
             return audit.head(connection)
 
         audit.remember(audit.head_path(draft), await store.write(care))
+    audit.head_path(draft).chmod(0o600)

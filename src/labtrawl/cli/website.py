@@ -245,16 +245,17 @@ class Wiring:
     def _site(self, url: str) -> Site:
         options = self._settings.socket
         base_url = self._settings.website.public_url.rstrip("/") or url
+        entrance = self._sign_ins.entrance(base_url)
         return Site(
             store=self._store,
             clock=self._clock,
             crawlers=self._crawlers,
             problems=self._sign_ins.problems,
-            notices=self._notices,
+            notices=lambda: [*self._notices(), *entrance.notices()],
             ready=lambda: not self._child.stopping.is_set(),
             contact=self._settings.contact,
             base_url=base_url,
-            entrance=self._sign_ins.entrance(base_url),
+            entrance=entrance,
             admins=frozenset(self._settings.website.admins),
             operators=frozenset(self._settings.website.operators),
             exchange=partial(exchange, self._desk),

@@ -29,6 +29,8 @@ def _check_backup(settings: Settings) -> None:
     backup, data = settings.backup, settings.data_dir
     if backup.every_hours and backup.path is None:
         raise ConfigError("backup.every_hours needs backup.path, a folder on another disk")
+    if backup.path is not None and backup.path.suffix == ".tar":
+        raise ConfigError("backup.path is a folder: only `labtrawl backup` writes a single .tar")
     if backup.path is not None and (
         backup.path.is_relative_to(data) or data.is_relative_to(backup.path)
     ):

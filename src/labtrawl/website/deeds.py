@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from labtrawl.store.audit import Entry
+from labtrawl.website.access import VERSION
 
 # By the action as it is written down: a route, or what the command line calls it.
 DEEDS: Mapping[str, str] = {
@@ -16,6 +17,7 @@ DEEDS: Mapping[str, str] = {
     "POST /me/account/disconnect": "Disconnected their account at a GitLab",
     "POST /sessions/{session_id}/end": "Ended somebody's session",
     "POST /sign-out": "Signed out",
+    "POST /about/stop": "Asked labtrawl to stop, on the public page",
     "POST /jobs/{job_id}/retry": "Queued a job again",
     "POST /areas/{area_id}/refill": "Had the gaps of an area read again",
     "POST /coverage/refill": "Had every gap read again",
@@ -59,7 +61,6 @@ DEEDS: Mapping[str, str] = {
     "keys retire": "Retired an old key",
     "refused": "Strangers were refused",
 }
-TWIN = "/api/v1"
 CALLED: Mapping[str, str] = {
     "authorised_socket": "over the local socket",
     "admin_session": "in a browser",
@@ -69,16 +70,24 @@ CALLED: Mapping[str, str] = {
 }
 
 
-def meaning(entry: Entry) -> str:
-    """Return what somebody did, one sentence without an end; an unknown action speaks for itself."""
+def meaning(entry: Entry, summaries: Mapping[tuple[str, str], str]) -> str:
+    """Return what somebody did, one sentence without an end; an unknown action speaks for itself.
+
+    `summaries` are those of the pages' twins, by method and path.
+    """
     method, _, path = entry.action.partition(" ")
-    if path.startswith(TWIN):
-        page = path.removeprefix(TWIN)
-        known = DEEDS.get(f"{method} {page}")
-        return known or f"{'Looked up' if method == 'GET' else 'Asked for'} {page}"
+    page = path.removeprefix(VERSION)
     if path == "no route":
         return "Asked for what is not there"
-    return DEEDS.get(entry.action, entry.action)
+    if known := DEEDS.get(f"{method} {page}"):
+        return known
+    if summary := summaries.get((method, VERSION + page)):
+        return f"Looked up: {_lower(summary)}" if method == "GET" else summary
+    return entry.action
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def ending(outcome: str) -> str:

@@ -223,7 +223,9 @@ async def test_each_figure_of_the_statistics_moves(tmp_path: Path) -> None:
             # The second of two equal reports is behind the first.
             await settled(lambda: manager.board.desk.statistics.duplicates > 0)
             during = await crawling.statistics()
-        assert [key for key, value in before.items() if during[key] == value] == ["cooldown"]
+        # No report committed a segment, and nobody was too fast.
+        still = [key for key, value in before.items() if during[key] == value]
+        assert still == ["records", "cooldown"]
         assert during["reconnects"] == {
             "total": 1,
             "byClient": {"crawler-1": 2, "dialect-1:raw": 1},

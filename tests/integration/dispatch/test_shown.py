@@ -165,3 +165,16 @@ async def test_nothing_is_kept_of_jobs_that_tell_of_themselves_now_and_then(tmp_
         for number in range(1, 101):
             shown.confirm(number, jobs.Origin("crawler-1", f"{number:026d}", 1), number * 10.0)
         assert len(shown._leases) == 1
+
+
+async def test_records_are_counted_as_they_are_committed_and_a_repeat_is_not(
+    tmp_path: Path,
+) -> None:
+    async with website(tmp_path) as site, site.serving() as manager:
+        job = await _claimed(site)
+        name = f"i1/project-7/issues/j{job.job_id}-f{job.fence}-000001.jsonl.zst"
+        segment = {"name": name, "length": 1, "sha256": "0", "records": 12}
+        event = _state(job, 1, segments=[segment], cursor="c")
+        for _ in range(2):
+            await handle(manager.board.desk, CALLER, event)
+        assert manager.board.desk.statistics.shown()["records"] == {"issues": 12}

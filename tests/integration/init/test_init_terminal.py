@@ -21,13 +21,17 @@ async def test_init_on_a_terminal_asks_hides_the_token_and_asks_for_a_private_ad
         await terminal.sees("shall labtrawl send the token there? [y/N]: ")
         assert wire.connections == 0
         await terminal.types("y")
+        await terminal.sees("or nothing: ")
+        await terminal.types("To learn how we review.")
         await terminal.sees("[Y/n]: ")
         assert "12 groups, 60 projects" in terminal.shown
         await terminal.types("")
         assert await terminal.ends() == 0
     assert TOKEN not in terminal.shown
     assert tokens(tmp_path) == [("main", TOKEN)]
-    assert load(tmp_path / "labtrawl.toml", {}, {}).instances[0].address_allow == ("127.0.0.1",)
+    settings = load(tmp_path / "labtrawl.toml", {}, {})
+    assert settings.instances[0].address_allow == ("127.0.0.1",)
+    assert (settings.mode, settings.basis) == ("team", "To learn how we review.")
 
 
 @pytest.mark.parametrize("refused_at", ["address", "write"])
@@ -41,6 +45,8 @@ async def test_init_on_a_terminal_that_is_answered_no_writes_nothing(
             await terminal.sees("[y/N]: ")
             await terminal.types("n" if refused_at == "address" else "y")
             if refused_at == "write":
+                await terminal.sees("or nothing: ")
+                await terminal.types("")
                 await terminal.sees("[Y/n]: ")
                 await terminal.types("n")
             assert await terminal.ends() != 0

@@ -16,7 +16,7 @@ import msgspec
 from labtrawl import config
 from labtrawl.cli.gitlab_sign_in import GitLabSignIn
 from labtrawl.cli.sign_ins import SignIns
-from labtrawl.clock import Clock, system_clock
+from labtrawl.clock import system_clock
 from labtrawl.domain.consent import Mode
 from labtrawl.sandbox import Application, Options, Server, World, build_world, running
 from labtrawl.sandbox.model import Account
@@ -87,6 +87,8 @@ class Entered:
     entrance: GitLabSignIn
     sign_ins: SignIns
     store: Store
+    announced: "asyncio.Queue[object]"
+    """What the supervisor is told of accounts."""
 
     def browser(self) -> Browser:
         return Browser(self.client)
@@ -164,7 +166,6 @@ async def entered(
     mode: str = STUDY,
     admins: Sequence[str] = (),
     operators: Sequence[str] = (),
-    clock: Clock | None = None,
 ) -> AsyncIterator[Entered]:
     """Serve a website and two GitLabs, `main` and `other`, with the same users."""
     await asyncio.to_thread(migrate, folder / "labtrawl.sqlite")
@@ -181,13 +182,8 @@ async def entered(
             gitlabs[name] = await stack.enter_async_context(running(world, options))
         store = await stack.enter_async_context(open_store(folder / "labtrawl.sqlite"))
         await store.write(lambda c: modes.pin(c, Mode(mode), "", ""))
-        told: list[Any] = []
-
-        async def announce(announcement: Any) -> None:
-            told.append(announcement)
-
-        ours = clock or system_clock()
-        sign_ins = SignIns(settings_of(folder, gitlabs), store, ours, announce)
+        told: asyncio.Queue[object] = asyncio.Queue()
+        sign_ins = SignIns(settings_of(folder, gitlabs), store, system_clock(), told.put)
         entrance = sign_ins.entrance(url)
         around = Surroundings(base_url=url, data_dir=folder, mode=mode, entrance=entrance)
         around.admins, around.operators = frozenset(admins), frozenset(operators)
@@ -195,7 +191,7 @@ async def entered(
         serving = asyncio.create_task(serve(build(site_of(store, around)), sock, stopping))
         client = Client(url, store, around, stopping, serving)
         try:
-            yield Entered(client, gitlabs, world, entrance, sign_ins, store)
+            yield Entered(client, gitlabs, world, entrance, sign_ins, store, told)
         finally:
             stopping.set()
             await serving

@@ -21,6 +21,7 @@ from labtrawl.store.engine import Store, open_store
 from labtrawl.store.migrate import migrate
 from labtrawl.store.sessions import create_link, create_session
 from labtrawl.website.app import build
+from labtrawl.website.care import Care
 from labtrawl.website.entrance import Entrance
 from labtrawl.website.serve import serve
 from labtrawl.website.sheet import SettingsDesk
@@ -52,6 +53,7 @@ class Surroundings:
     children: dict[str, str] = field(default_factory=dict)
     told: list[tuple[Caller, Envelope]] = field(default_factory=list)
     heard: list[tuple[str, Heartbeat]] = field(default_factory=list)
+    care: Care = field(default_factory=Care)
     commands: list[tuple[str, str | None, int | None]] = field(default_factory=list)
     keys: TestKeys = field(default_factory=TestKeys)
     settings: SettingsDesk = field(default_factory=no_file)
@@ -140,6 +142,7 @@ def site_of(store: Store, around: Surroundings) -> Site:
         sockets=around.sockets,
         settings=around.settings,
         programs=around.programs,
+        care=around.care,
         accounts=around.accounts,
         shared_token_sha256=around.shared_token_sha256,
         mode=around.mode,

@@ -25,7 +25,14 @@ def verified(
     user_id: int, username: str, source: str = "", token: str = CANARY
 ) -> accounts.VerifiedAccount:
     return accounts.VerifiedAccount(
-        "example", "https://gitlab.example", "19.3.0", user_id, username, ("read_api",), token, source
+        "example",
+        "https://gitlab.example",
+        "19.3.0",
+        user_id,
+        username,
+        ("read_api",),
+        token,
+        source,
     )
 
 
@@ -175,9 +182,7 @@ async def test_operator_reads_and_changes_nothing(admin: Client) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"to": "maybe", "because": "x"}, {"to": "off"}, {}])
-async def test_switch_that_makes_no_sense_is_refused(
-    admin: Client, fields: dict[str, str]
-) -> None:
+async def test_switch_that_makes_no_sense_is_refused(admin: Client, fields: dict[str, str]) -> None:
     await admin.write(world.first_account)
     assert await post(admin, 1, "switch", **fields) == 422
     assert (await told(admin))["ada.marin"]["state"] == "works"

@@ -375,7 +375,10 @@ async def test_statistics_and_status_move_with_what_happens(tmp_path: Path) -> N
         admin = await all_of_it.admin()
         _, before = await admin.json("GET", "/api/admin/statistics")
         assert sorted(before) == sorted(
-            ("messages", "dedup", "cooldown", "breaker", "queues", "reconnects", "auth", "jobs")
+            (
+                *("messages", "dedup", "cooldown", "breaker", "queues", "reconnects", "auth"),
+                *("jobs", "records", "overTime"),
+            )
         )
         await all_of_it.site.plant(1)
         crawler = await all_of_it.crawler()

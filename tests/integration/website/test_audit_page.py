@@ -67,7 +67,13 @@ async def test_filters_find_their_rows_and_say_how_far_they_looked(
     await filled(admin, 40)
     found = {
         query: numbers((await admin.get(f"/audit?{query}")).text)
-        for query in ("who=ANN", "action=crawler.c", "outcome=refused", "who=100%25", "until=2020-01-01")
+        for query in (
+            "who=ANN",
+            "action=crawler.c",
+            "outcome=refused",
+            "who=100%25",
+            "until=2020-01-01",
+        )
     }
     assert found == {
         "who=ANN": [34, 24, 14, 4],

@@ -92,12 +92,15 @@ ACCOUNTS = {
 }
 
 
+def change(mine: Own, words: str) -> None:
+    mine.site.write(lambda c: c.exec_driver_sql(f"UPDATE account SET {words}"))
+
+
 def test_page_says_what_to_do_about_the_account(mine: Own) -> None:
-    whole = "state = 'active', expires_at = NULL, refresh_token = ''"
-    for change, words in ACCOUNTS.items():
+    for sql, words in ACCOUNTS.items():
         assert words not in mine.page("A", "/me")
-        mine.site.write(lambda c, change=change: c.exec_driver_sql(f"UPDATE account SET {change}"))
+        change(mine, sql)
         page = mine.page("A", "/me")
-        mine.site.write(lambda c: c.exec_driver_sql(f"UPDATE account SET {whole}"))
+        change(mine, "state = 'active', expires_at = NULL, refresh_token = ''")
         assert words in page
         assert 'href="/me/account"' in page

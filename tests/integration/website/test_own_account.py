@@ -1,16 +1,20 @@
 """One's own sessions and account, and everybody's sessions for admins."""
 
+import asyncio
 import json
 import re
 from pathlib import Path
 
 import pytest
 
+from labtrawl.domain.consent import Areas, NewText
 from labtrawl.domain.credential import Secret
 from labtrawl.sandbox import World
-from labtrawl.store import renewals
+from labtrawl.store import consents, renewals
+from labtrawl.store.consents import Given
 from labtrawl.store.secrets import account_place
 from labtrawl.store.sessions import Role
+from labtrawl.supervisor.authentication import Credentials
 from tests.integration.website import world as worlds
 from tests.integration.website.conftest import Client
 from tests.integration.website.entering import Browser, Entered, entered, people
@@ -115,6 +119,27 @@ async def test_pair_of_the_website_is_renewed_with_the_websites_address(
         counted = (await site.told())["token_requests"]
         assert counted == {"authorization_code 200": 1, "refresh_token 200": 1}
         assert await site.rows("SELECT state FROM account") == [("refused",)]
+
+
+async def test_first_account_that_may_be_used_lets_crawlers_start(
+    tmp_path: Path, world: World
+) -> None:
+    async with entered(tmp_path, world) as site, asyncio.timeout(20):
+        running = asyncio.create_task(site.sign_ins.run())
+        await site.sign_in(site.browser())
+        assert site.announced.empty()
+        until = site.sign_ins.entrance("").clock.now_ms() + 86_400_000
+        text = NewText("Study", "May we?", ("issues",), until)
+        version, _ = await site.store.write(lambda c: consents.publish(c, text, "test"))
+        given = Given(version, Areas.ALL, until, "test")
+        await site.store.write(lambda c: consents.give(c, 1, given))
+        assert isinstance(await site.announced.get(), Credentials)
+        await running
+        assert await site.rows("SELECT resource FROM job") == [("discovery",)]
+        before = await _pair(site)
+        await site.sign_in(site.browser())
+        assert await _pair(site) != before
+        assert await site.rows("SELECT state FROM account") == [("active",)]
 
 
 async def test_everybody_sees_and_ends_their_own_sessions_alone(stranger: Client) -> None:

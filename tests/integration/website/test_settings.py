@@ -283,7 +283,7 @@ async def test_programs_read_change_and_apply_as_people_do(admin: Client, paper:
     assert (status, list(by_name)) == (200, [row.name for row in SETTINGS])
     assert by_name["crawler.count"]["restarts"] == []
     assert by_name["website.trusted_proxies"]["restarts"] == []
-    assert by_name["retry.base_seconds"]["restarts"] == ["website"]
+    assert by_name["retry.base_seconds"]["restarts"] == ["website", "crawlers"]
     change = {"value": "2", "because": "twice the areas"}
     assert await admin.json("POST", "/api/v1/settings/crawler.count", change) == (
         200,
@@ -306,7 +306,9 @@ async def test_programs_read_change_and_apply_as_people_do(admin: Client, paper:
     paper.reloading.refusal = "it cannot change while labtrawl runs"
     assert (await admin.json("POST", "/api/v1/settings/apply", {}))[0] == 409
     _, told = await admin.json("GET", "/api/v1/settings")
-    assert [(each["setting"], each["old"], each["now"], each["because"]) for each in told["history"]] == [
+    assert [
+        (each["setting"], each["old"], each["now"], each["because"]) for each in told["history"]
+    ] == [
         ("", "", "refused: it cannot change while labtrawl runs", ""),
         ("", "", "crawler-2 added", ""),
         ("crawler.count", "2", "the default, 1", "as it was"),

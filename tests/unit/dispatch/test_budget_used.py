@@ -13,7 +13,7 @@ import pytest
 from labtrawl.crawler.pocket import Pocket
 from labtrawl.crawler.purse import PAUSE_SECONDS, SHORT_PAUSE_SECONDS
 from labtrawl.dispatch.budget import Budget, Wanted
-from labtrawl.dispatch.pot_records import Rules, Sight
+from labtrawl.dispatch.pot_records import Rules, Sight, Used
 from labtrawl.gitlab.limits import REST, Limits
 
 KEY = (1, REST)

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -58,6 +58,9 @@ class AuditTold(msgspec.Struct, frozen=True, kw_only=True):
     pages: Pager
 
 
+LinesOf = Callable[[Sequence[AuditRow]], list[AuditLine]]
+
+
 class Asked(BaseModel):
     """What is wanted of the log; days are whole days in UTC."""
 
@@ -96,6 +99,10 @@ def add(app: FastAPI, desk: Desk) -> None:
     """Add /audit, its download, and the check of every row."""
     store, chain = desk.site.store, Chain(desk.site)
 
+    def lines_of(rows: Sequence[AuditRow]) -> list[AuditLine]:
+        summaries = {pair: each.summary for pair, each in twins.described(app).items()}
+        return [_line(row, summaries) for row in rows]
+
     @twins.page(app, desk, "/audit", AuditTold, "Who did what, and how it ended, newest first")
     async def show(asked: Annotated[AskedPage, Query()]) -> Shown:
         place = Place(asked.after, asked.before)
@@ -103,7 +110,7 @@ def add(app: FastAPI, desk: Desk) -> None:
         page = await store.read(lambda connection: list_rows(connection, wanted, place))
         pager = _pager(asked.query(), page)
         told = AuditTold(
-            rows=tuple(_line(row) for row in page.rows),
+            rows=tuple(lines_of(page.rows)),
             newest=page.newest,
             searched_to=page.searched_to,
             chain=await chain.look(),
@@ -125,7 +132,7 @@ def add(app: FastAPI, desk: Desk) -> None:
         name = f"labtrawl-audit-{desk.site.clock.now():%Y%m%dT%H%M%SZ}"
         ending = "csv" if asked.form == "csv" else "jsonl"
         headers = {"Content-Disposition": f'attachment; filename="{name}.{ending}"'}
-        lines = _file(desk, asked.filter(), is_csv=asked.form == "csv")
+        lines = _file(desk, asked.filter(), lines_of, is_csv=asked.form == "csv")
         return StreamingResponse(lines, media_type=kind, headers=headers)
 
     @twins.action(app, "/audit/check", None, ChainTold, "Look at every row of the audit log")
@@ -138,7 +145,7 @@ def _start_of(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
 
 
-def _line(row: AuditRow) -> AuditLine:
+def _line(row: AuditRow, summaries: Mapping[tuple[str, str], str]) -> AuditLine:
     entry = row.entry
     ends = ending(entry.outcome)
     is_status = len(entry.outcome) == 3 and entry.outcome.isdecimal()
@@ -152,7 +159,7 @@ def _line(row: AuditRow) -> AuditLine:
         target=entry.target,
         outcome=entry.outcome,
         detail=entry.detail,
-        meaning=meaning(entry),
+        meaning=meaning(entry, summaries),
         ending=ends,
         is_refused=entry.outcome >= "400" if is_status else entry.outcome.startswith("refused"),
     )
@@ -168,7 +175,9 @@ def _pager(query: dict[str, str], page: AuditPage) -> Pager:
     return Pager(address() or "/audit", address(before=page.previous), address(after=page.next))
 
 
-async def _file(desk: Desk, wanted: AuditFilter, *, is_csv: bool) -> AsyncIterator[bytes]:
+async def _file(
+    desk: Desk, wanted: AuditFilter, lines_of: LinesOf, *, is_csv: bool
+) -> AsyncIterator[bytes]:
     """Write every row that is wanted, the oldest first, a block at a time."""
     if is_csv:
         yield _cells([HEAD])
@@ -176,7 +185,7 @@ async def _file(desk: Desk, wanted: AuditFilter, *, is_csv: bool) -> AsyncIterat
     while after is not None:
         read = partial(block_after, wanted=wanted, after=after)
         rows, after = await desk.site.store.read(read)
-        lines = [_line(row) for row in rows]
+        lines = lines_of(rows)
         if is_csv:
             yield _cells([_row(line) for line in lines])
         else:

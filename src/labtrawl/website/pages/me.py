@@ -10,7 +10,6 @@ from pydantic import Field
 
 from labtrawl.domain.eta import Told
 from labtrawl.store import consents
-from labtrawl.store.commands import Worked
 from labtrawl.store.consents import Consent
 from labtrawl.store.engine import Connection
 from labtrawl.store.pages.mine import (
@@ -18,6 +17,7 @@ from labtrawl.store.pages.mine import (
     MyAccount,
     MyArea,
     MyLine,
+    MyPlace,
     MySum,
     my_account,
     my_place,
@@ -28,6 +28,7 @@ from labtrawl.website.addresses import live_page_address
 from labtrawl.website.asking import Id, Ids, MaybeId, ids_of
 from labtrawl.website.callers import visitor_of
 from labtrawl.website.desk import Desk
+from labtrawl.website.forest import Forest, Row
 from labtrawl.website.mine import (
     Mine,
     TreeRow,
@@ -124,38 +125,51 @@ Opened = Annotated[Ids, Field(max_length=2000)]
 
 def add(app: FastAPI, desk: Desk) -> None:
     """Add /me, /me/areas/{area_id} and its choice."""
-    store, mine = desk.site.store, Mine(desk)
+    mine = Mine(desk)
+    _add_home(app, desk, mine)
+    _add_area(app, desk, mine)
+    _add_choice(app, desk, mine)
 
+
+def _add_home(app: FastAPI, desk: Desk, mine: Mine) -> None:
     @twins.page(app, desk, "/me", MeTold, "What is collected in your name, and your areas")
     async def home(request: Request, opened: Opened = "", after: MaybeId = None) -> Shown:
         account_id = visitor_of(request).account_id
         live = live_page_address(desk.hub.commits)
         values = {"opened": ids_of(opened), "after": after, "is_study": desk.site.mode == "study"}
         if account_id is None:
-            return Shown("me.html", MeTold(desk.site.clock.now_ms()), live=live, values=values)
-        told = await _home(desk, mine, account_id, ids_of(opened), after)
+            told = MeTold(desk.site.clock.now_ms())
+        else:
+            told = await _home(desk, mine, account_id, ids_of(opened), after)
         return Shown("me.html", told, live=live, values=values)
 
+
+def _add_area(app: FastAPI, desk: Desk, mine: Mine) -> None:
     @twins.page(app, desk, "/me/areas/{area_id}", MyAreaTold, "One of your areas, list by list")
     async def one(
         request: Request, area_id: Id, opened: Opened = "", after: MaybeId = None
     ) -> Shown:
         account_id, live = account_of(request), live_page_address(desk.hub.commits)
-        told = await _area(desk, mine, account_id, area_id, ids_of(opened), after)
+        place = await desk.site.store.read(lambda c: my_place(c, account_id, area_id))
         forest = await mine.forest(account_id)
+        if area_id not in forest.nodes:  # found since the last look
+            mine.forget(account_id)
+            forest = await mine.forest(account_id)
+        branch = forest.rows(forest.nodes[area_id].children, frozenset(ids_of(opened)), after)
+        told = await _area(desk, mine, place, forest, branch)
         values = {"opened": ids_of(opened), "after": after, "crumbs": forest.above(area_id)}
         return Shown("me_area.html", told, live=live, values=values)
 
+
+def _add_choice(app: FastAPI, desk: Desk, mine: Mine) -> None:
     @twins.action(
         app, "/me/areas/{area_id}/choice", Choice, Chosen, "Let one of your areas be read or not"
     )
     async def choose(request: Request, area_id: Id, wanted: Choice) -> Done:
         account_id, said = account_of(request), WANTED[wanted.wanted]
-
-        def work(connection: Connection) -> list[Worked]:
-            return consents.choose(connection, account_id, area_id, said)
-
-        stopped = await store.write(work)
+        stopped = await desk.site.store.write(
+            lambda connection: consents.choose(connection, account_id, area_id, said)
+        )
         mine.forget(account_id)
         note_detail(request, f"area {area_id}: {wanted.wanted}, {len(stopped)} jobs stopped")
         return Done(f"/me/areas/{area_id}", Chosen(said, len(stopped)))
@@ -218,32 +232,26 @@ def _words(
 async def _area(
     desk: Desk,
     mine: Mine,
-    account_id: int,
-    area_id: int,
-    opened: Sequence[int],
-    after: int | None,
+    place: MyPlace,
+    forest: Forest,
+    branch: tuple[Sequence[Row], int | None],
 ) -> MyAreaTold:
-    place = await desk.site.store.read(lambda c: my_place(c, account_id, area_id))
-    forest = await mine.forest(account_id)
-    if area_id not in forest.nodes:  # found since the last look
-        mine.forget(account_id)
-        forest = await mine.forest(account_id)
-    node = forest.nodes[area_id]
-    rows, more = forest.rows(node.children, frozenset(opened), after)
+    area, now = place.area, desk.site.clock.now_ms()
     lines = {each.resource: each for each in place.lines}
-    now = desk.site.clock.now_ms()
+    whole = forest.nodes[area.id].whole
+    rows, more_after = branch
     return MyAreaTold(
         now=now,
-        area=place.area,
+        area=area,
         web_url=place.web_url,
         instance_name=place.instance_name,
         discovered_at=place.discovered_at,
-        lists=[_list(lines[name], place.area.is_read) for name in in_order(set(lines))],
-        whole=node.whole,
-        ends=await mine.ends(forest, forest.under(area_id)),
-        ago=ago(now, node.whole.last_at),
+        lists=[_list(lines[name], area.is_read) for name in in_order(set(lines))],
+        whole=whole,
+        ends=await mine.ends(forest, forest.under(area.id)),
+        ago=ago(now, whole.last_at),
         rows=await mine.lines(forest, rows),
-        more_after=more,
+        more_after=more_after,
         is_study=desk.site.mode == "study",
     )
 

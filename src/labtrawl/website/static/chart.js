@@ -81,7 +81,7 @@
     drawn.get(figure)?.destroy();
     drawn.delete(figure);
     const figures = read(figure);
-    if (!figures[0].length || !plot.clientWidth) return;
+    if (!figures[0].length || !plot?.clientWidth) return;
     const lines = [...figure.querySelectorAll(".keys li")];
     drawn.set(figure, new uPlot(options(figure, plot, lines), figures, plot));
   };
@@ -134,7 +134,9 @@
     });
     for (const figure of figures) {
       draw(figure);
-      sizes.observe(figure.querySelector(".plot"));
+      // A chart without figures has a sentence there.
+      const plot = figure.querySelector(".plot");
+      if (plot) sizes.observe(plot);
     }
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => figures.forEach(draw));
     offerCopies();
