@@ -31,6 +31,8 @@ NO_PAGES = frozenset(
         "/sign-in/gitlab/{place}/answer",
     }
 )
+# Few jobs: the others stay as they failed.
+OPERATION = {"action": "retry", "because": "to see", "all": "true", "resource": "milestones"}
 # Words in braces are filled in by `address`; what has none is the same as its route.
 PLACES: Mapping[str, str] = {
     "/jobs/{job_id}": "/jobs/{failed}",
@@ -92,7 +94,7 @@ def populated(site: RunningSite) -> Everywhere:
     site.around.data_dir.mkdir(exist_ok=True)
     own = plant(site)
     site.write(lambda connection: world.build(connection, projects=8))
-    wanted = urlencode({"action": "retry", "because": "to see", "all": "true", "state": "failed"})
+    wanted = urlencode(OPERATION)
     form = {"Content_Type": "application/x-www-form-urlencoded"}
     status, headers, body = own.ask("O", "POST", "/operations", wanted, **form)
     assert status == 303, body

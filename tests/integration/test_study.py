@@ -16,14 +16,17 @@ import zstandard
 from labtrawl import logs
 from labtrawl.config import Logs
 from labtrawl.dataset.layout import dataset_root
-from labtrawl.dataset.pseudonyms import is_pseudonym
+from labtrawl.dataset.policy_fields import SHAPES
+from labtrawl.dataset.policy_rules import dropped, number, object_of
+from labtrawl.dataset.pseudonyms import Pseudonyms, is_pseudonym
 from labtrawl.dataset.reader import read_segment
-from labtrawl.sandbox import running
+from labtrawl.domain.visit import Schedule
+from labtrawl.sandbox import Remove, running
 from labtrawl.sandbox.canaries import CANARY, FIELDS, plant
 from labtrawl.sandbox.model import World
 from labtrawl.sandbox.plan import plan_for
 from labtrawl.sandbox.world import generate
-from labtrawl.store import consents, manifest
+from labtrawl.store import consents, manifest, visits
 from labtrawl.store.engine import Connection
 from tests.integration.dataset.exported import labtrawl
 from tests.rig import consenting
@@ -49,6 +52,7 @@ SIZES = {
     "links": 8,
     "months": 8,
 }
+DAILY = Schedule(every=86_400_000, resources=("*",))
 # What people choose areas by and are shown themselves by. The database alone has it.
 NAMED = {
     ("account", "username"),
@@ -168,3 +172,60 @@ async def test_crawl_of_a_team_has_a_canary_of_each_meaning(tmp_path: Path, worl
     assert {meaning for meaning in meanings if any(f"cnry{meaning}" in hit for hit in found)} == (
         meanings
     )
+
+
+async def test_unknown_fields_are_withheld_and_counted(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a list does not have is what a newer GitLab would send."""
+    monkeypatch.setitem(SHAPES, "label", object_of({"id": number, "name": dropped}))
+    async with (
+        running(world) as server,
+        rig(tmp_path, server.url, study_key=consenting.KEY) as website,
+    ):
+        await _crawl(website, world)
+        rows = list(await website.store.read(manifest.segments))
+        withheld = await website.store.read(lambda c: consents.all_withheld(c, 100))
+    read = [record for row in rows for record in read_segment(dataset_root(tmp_path), row)]
+    labels = [json.loads(bytes(one.body)) for one in read if one.kind == "label"]
+    assert all(set(one) == {"id"} for one in labels)
+    counts = {one.field: one.records for one in withheld if one.resource == "labels"}
+    assert {one.resource for one in withheld} == {"labels"}
+    assert set(counts) > {"color", "description", "text_color"}
+    assert counts["color"] == len(labels) > 0
+
+
+async def _read_again(website: Rig) -> list[tuple[str, int | str, str]]:
+    """Sweep every list; return what the records say that were written by it."""
+    before = {row.name for row in await website.store.read(manifest.segments)}
+
+    def sweep(connection: Connection) -> None:
+        rows = connection.exec_driver_sql("SELECT area_id, resource FROM job").all()
+        for area_id, resource in rows:
+            visits.sweep_now(connection, area_id, resource)
+
+    await website.store.write(sweep)
+    async with website.crawler():
+        await website.finished()
+    new = [one for one in await website.store.read(manifest.segments) if one.name not in before]
+    root = dataset_root(website.data_dir)
+    return [(one.kind, one.id, one.state) for row in new for one in read_segment(root, row)]
+
+
+async def test_second_reading_finds_what_changed_under_its_pseudonym(
+    tmp_path: Path, world: World
+) -> None:
+    project = next(one for one in world.projects if len(one.branches) > 1 and one.labels)
+    branch = next(one.name for one in project.branches if one.name != project.default_branch)
+    pseudonyms = Pseudonyms(consenting.KEY, "1")
+    gone = f"{project.id}/{pseudonyms.text('ref', branch)}"
+    async with (
+        running(world) as server,
+        rig(tmp_path, server.url, study_key=consenting.KEY, schedule=DAILY) as website,
+    ):
+        await _crawl(website, world)
+        assert await _read_again(website) == []
+        server.change(Remove(what="branch", project=project.id, key=branch))
+        assert ("branch", gone, "gone") in await _read_again(website)
+        assert await _read_again(website) == []
+    assert _hits(dataset_root(tmp_path)) == {}

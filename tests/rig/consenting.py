@@ -1,16 +1,16 @@
 """A study in a database: its mode, a text, and people who agree to it."""
 
-from labtrawl.domain.consent import EVERYTHING, Areas, Mode, NewText
+from labtrawl.domain.consent import EVERYTHING, Areas, Mode, Wording
 from labtrawl.store import consents, mode
 from labtrawl.store.commands import Worked
 from labtrawl.store.engine import Connection
 
 KEY = bytes(range(32))
 LATER = 4_000_000_000_000
-TEXT = NewText("How teams review", "We read <your> issues.", (EVERYTHING,), LATER)
+TEXT = Wording("How teams review", "We read <your> issues.", (EVERYTHING,), LATER)
 
 
-def begin(connection: Connection, text: NewText | None = TEXT) -> None:
+def begin(connection: Connection, text: Wording | None = TEXT) -> None:
     """Make a data folder that of a study, and publish a text."""
     mode.pin(connection, Mode.STUDY, "abcd1234", "")
     if text is not None:

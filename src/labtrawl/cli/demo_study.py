@@ -13,7 +13,7 @@ from labtrawl.cli.audited import audited
 from labtrawl.cli.origins import http_to, user_agent
 from labtrawl.cli.sandbox import sandbox_url
 from labtrawl.config import Instance, Settings
-from labtrawl.domain.consent import EVERYTHING, NewText
+from labtrawl.domain.consent import EVERYTHING, Wording
 from labtrawl.errors import UnexpectedReply
 from labtrawl.http import Limits, open_http
 from labtrawl.sandbox import World
@@ -87,7 +87,7 @@ class StudyDemo:
     async def _publish(self) -> None:
         # A study ends with a day: so it is written on the consents' page, too.
         until = datetime.combine(datetime.now(UTC) + timedelta(days=DAYS), time.min, UTC)
-        text = NewText(TITLE, BODY, (EVERYTHING,), int(until.timestamp() * 1000))
+        text = Wording(TITLE, BODY, (EVERYTHING,), int(until.timestamp() * 1000))
 
         def first(connection: Connection) -> tuple[None, str, str]:
             if consents.newest_text(connection) is not None:

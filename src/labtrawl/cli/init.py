@@ -146,17 +146,8 @@ def connect(wish: Wish, is_terminal: bool, console: Console, clock: Clock) -> No
     basis = _basis(wish, existing, is_terminal)
     _confirm(wish, found.scope, config, is_terminal)
     account = found.probe.account
-    draft = Draft(
-        config,
-        settings.data_dir,
-        contact,
-        found.instance,
-        existing,
-        account.username,
-        account.user_id,
-        wish.mode,
-        basis,
-    )
+    place = (config, settings.data_dir, contact, found.instance, existing)
+    draft = Draft(*place, account.username, account.user_id, wish.mode, basis)
     for path in draft.write(found.access, overwrite=wish.force):
         console.print(Text(f"Wrote {path}"), soft_wrap=True)
     who = f"connected @{account.username} ({account.user_id})"

@@ -151,7 +151,7 @@ class Search:
             try:
                 if self._look_in(piece, since, sight):
                     break
-            except (CorruptSegment, msgspec.MsgspecError) as error:
+            except (CorruptSegment, msgspec.MsgspecError, RecursionError) as error:
                 sight.problems.append(_told(piece, error))
             since = Spot()
         return sight
@@ -183,7 +183,7 @@ class Search:
         for piece in pieces:
             try:
                 sight.found[:0] = self._look_before(piece, before, sight)
-            except (CorruptSegment, msgspec.MsgspecError) as error:
+            except (CorruptSegment, msgspec.MsgspecError, RecursionError) as error:
                 sight.problems.append(_told(piece, error))
             if len(sight.found) > self.size:
                 first, sight.found = sight.found[0], sight.found[1:]

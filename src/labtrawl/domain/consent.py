@@ -40,7 +40,7 @@ class Ended(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class NewText:
+class Wording:
     """A text that is to be published: plain text; instants in milliseconds."""
 
     title: str
@@ -49,7 +49,7 @@ class NewText:
     until: int
 
 
-def problem_of_text(new: NewText, now: int, known: frozenset[str]) -> str:
+def problem_of_text(new: Wording, now: int, known: frozenset[str]) -> str:
     """Say in a sentence why a text cannot be published; "" where it can.
 
     `known` are the resources that there are.

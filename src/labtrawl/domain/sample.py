@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from labtrawl.domain.traffic import Traffic
+from labtrawl.domain.traffic import Tally, Traffic
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -58,7 +58,7 @@ def fold(parts: Iterable[Figures]) -> Figures:
     """Make one of several that follow each other, oldest first."""
     counts: dict[str, int] = {}
     records: dict[str, int] = {}
-    endpoints: dict[str, Traffic] = {}
+    endpoints: dict[str, Tally] = {}
     weighed: dict[str, float] = {}
     watched: dict[str, float] = {}
     last: Mapping[str, int] = {}
@@ -68,13 +68,14 @@ def fold(parts: Iterable[Figures]) -> Figures:
         _add(counts, part.counts)
         _add(records, part.records)
         for name, traffic in part.endpoints.items():
-            endpoints[name] = endpoints[name].plus(traffic) if name in endpoints else traffic
+            endpoints.setdefault(name, Tally()).add(traffic)
         for name, mean in part.means.items():
             weighed[name] = weighed.get(name, 0.0) + mean * part.seconds
             watched[name] = watched.get(name, 0.0) + part.seconds
         last = part.last or last
     means = {name: weighed[name] / watched[name] for name in weighed if watched[name]}
-    return Figures(seconds, counts, records, endpoints, means, last)
+    told = {name: tally.told() for name, tally in endpoints.items()}
+    return Figures(seconds, counts, records, told, means, last)
 
 
 def _add(to: dict[str, int], counts: Mapping[str, int]) -> None:

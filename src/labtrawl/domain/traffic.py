@@ -33,13 +33,7 @@ class Traffic:
 
     def plus(self, other: "Traffic") -> "Traffic":
         """Return both together."""
-        return Traffic(
-            self.requests + other.requests,
-            self.limited + other.limited,
-            self.failed + other.failed,
-            self.bytes + other.bytes,
-            _added(self.latency, other.latency),
-        )
+        return total((self, other))
 
     def since(self, earlier: "Traffic") -> "Traffic":
         """Return what came after an earlier count; the whole where that was of something else."""
@@ -81,18 +75,38 @@ class Spent:
     endpoints: Mapping[str, Traffic] = field(default_factory=dict)
 
 
-def _added(one: Latency, other: Latency) -> Latency:
-    return {
-        step: one.get(step, 0) + other.get(step, 0) for step in sorted(one.keys() | other.keys())
-    }
+@dataclass(slots=True)
+class Tally:
+    """Traffic that is being counted, or added up."""
+
+    requests: int = 0
+    limited: int = 0
+    failed: int = 0
+    bytes: int = 0
+    latency: dict[int, int] = field(default_factory=dict)
+
+    def add(self, traffic: Traffic) -> None:
+        """Add what was counted elsewhere."""
+        self.requests += traffic.requests
+        self.limited += traffic.limited
+        self.failed += traffic.failed
+        self.bytes += traffic.bytes
+        mine = self.latency
+        for step, count in traffic.latency.items():
+            mine[step] = mine.get(step, 0) + count
+
+    def told(self) -> Traffic:
+        """Return the counts so far."""
+        latency = dict(sorted(self.latency.items()))
+        return Traffic(self.requests, self.limited, self.failed, self.bytes, latency)
 
 
 def total(each: Iterable[Traffic]) -> Traffic:
     """Add up."""
-    whole = NO_TRAFFIC
+    whole = Tally()
     for one in each:
-        whole = whole.plus(one)
-    return whole
+        whole.add(one)
+    return whole.told()
 
 
 def step_of(seconds: float) -> int:

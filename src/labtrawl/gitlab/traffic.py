@@ -7,7 +7,7 @@ gets in here. The crawler hands `heard` to its doors.
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from labtrawl.domain.traffic import Traffic, step_of
+from labtrawl.domain.traffic import Tally, Traffic, step_of
 from labtrawl.gitlab.catalog import RESOURCES
 
 API = "/api/"
@@ -17,11 +17,13 @@ MOST = 100
 OTHER = "other"
 # What discovery and sign-in ask beside the catalog (labtrawl.crawler.discovery, gitlab.probe).
 _ASKED_TOO = (
-    "user users metadata version graphql descendant_groups subgroups personal_access_tokens"
+    *("groups", "projects", "user", "users", "metadata", "version", "graphql"),
+    *("descendant_groups", "subgroups", "personal_access_tokens", "self"),
 )
+_PATHS = (*(one.path for one in RESOURCES), *(one.statistics for one in RESOURCES))
 _WORDS = frozenset(
-    word for one in RESOURCES for word in one.path.split("/") if word and "{" not in word
-) | frozenset(_ASKED_TOO.split() + ["groups", "projects", "self"])
+    word for path in _PATHS for word in path.split("/") if word and "{" not in word
+) | frozenset(_ASKED_TOO)
 
 
 def endpoint_of(path: str) -> str:
@@ -37,26 +39,17 @@ def _named(words: tuple[str, ...]) -> str:
 
 
 @dataclass(slots=True)
-class _Tally:
-    requests: int = 0
-    limited: int = 0
-    failed: int = 0
-    bytes: int = 0
-    latency: dict[int, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
 class Endpoints:
     """What one process asked so far, by endpoint."""
 
-    _tallies: dict[str, _Tally] = field(default_factory=dict)
+    _tallies: dict[str, Tally] = field(default_factory=dict)
 
     def heard(self, path: str, status: int, length: int, seconds: float) -> None:
         """Count a request that came to its end (as `http.Heard`)."""
         name = endpoint_of(path)
         if name not in self._tallies and len(self._tallies) >= MOST:
             name = OTHER
-        tally = self._tallies.setdefault(name, _Tally())
+        tally = self._tallies.setdefault(name, Tally())
         tally.requests += 1
         tally.bytes += length
         if status == 429:
@@ -70,7 +63,4 @@ class Endpoints:
 
     def counted(self) -> dict[str, Traffic]:
         """Return the counts so far."""
-        return {
-            name: Traffic(one.requests, one.limited, one.failed, one.bytes, dict(one.latency))
-            for name, one in self._tallies.items()
-        }
+        return {name: one.told() for name, one in self._tallies.items()}

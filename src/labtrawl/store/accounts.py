@@ -62,13 +62,9 @@ class StoredToken:
 
 
 def record(connection: Connection, found: VerifiedAccount) -> tuple[int, int]:
-    """Insert or update an instance and an account; return their ids.
-
-    In a study the account is used once its owner has agreed (`consents.give`).
-    """
-    instance_id = record_instance(
-        connection, found.instance_name, found.instance_url, found.gitlab_version
-    )
+    """Insert or update an instance and an account; return their ids. A study asks for consent first."""
+    place = (found.instance_name, found.instance_url, found.gitlab_version)
+    instance_id = record_instance(connection, *place)
     # A token that somebody made by hand takes the place of a pair; an accepted pair stays.
     by_hand = f"excluded.token <> '' AND NOT ({REMOVED})"
     account_id: int = connection.exec_driver_sql(

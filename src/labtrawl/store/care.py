@@ -13,7 +13,10 @@ RECENT = 20_000
 
 @dataclass(frozen=True, slots=True)
 class AccountFacts:
-    """An account as the checks see it; `expires_at` in ms, None where nobody knows."""
+    """An account as the checks see it; `expires_at` in ms, None where nobody knows.
+
+    `state` is off where people want it so: switched off, disconnected, or not agreed to yet.
+    """
 
     id: int
     instance: str
@@ -57,7 +60,8 @@ def accounts(connection: Connection) -> list[AccountFacts]:
     agreed.
     """
     rows = connection.exec_driver_sql(
-        "SELECT c.id, i.name, c.username, c.state, c.expires_at,"
+        "SELECT c.id, i.name, c.username, CASE WHEN c.token = '' OR c.disabled_at IS NOT NULL"
+        " OR (c.mode = 'study' AND c.consent_id IS NULL) THEN 'off' ELSE c.state END, c.expires_at,"
         " CASE WHEN c.refresh_token <> '' THEN 1 ELSE 0 END FROM account AS c"
         " JOIN instance AS i ON i.id = c.instance_id WHERE c.token <> '' AND c.disabled_at IS NULL"
         " AND (c.mode <> 'study' OR c.consent_id IS NOT NULL) ORDER BY i.name, c.username, c.id"

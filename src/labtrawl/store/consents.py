@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from labtrawl.domain.area import AreaKind, FoundArea
-from labtrawl.domain.consent import Areas, Ended, NewText, problem_of_until
+from labtrawl.domain.consent import Areas, Ended, Wording, problem_of_until
 from labtrawl.domain.job import HoldReason
 from labtrawl.domain.visit import DISCOVERY, Mode
 from labtrawl.errors import Conflict, Missing
@@ -112,7 +112,7 @@ def _text(connection: Connection, row: Any) -> Text:
     )
 
 
-def publish(connection: Connection, new: NewText, by: str) -> tuple[int, list[Worked]]:
+def publish(connection: Connection, new: Wording, by: str) -> tuple[int, list[Worked]]:
     """Publish a new version; return its number and the jobs that were stopped.
 
     Every consent ends: nothing is read by anybody until they have agreed to the new words.

@@ -211,3 +211,9 @@ def route_of(app: FastAPI, scope: Scope) -> tuple[str, str] | None:
             method = WEBSOCKET if scope["type"] == "websocket" else scope["method"]
             return method, str(getattr(route, "path"))  # noqa: B009 - `check` saw that it is there
     return None
+
+
+def methods_of(app: FastAPI, scope: Scope) -> list[str]:
+    """Return the methods that a path may be asked with."""
+    fitting = (route for route in app.routes if route.matches(scope)[0] is not Match.NONE)
+    return sorted({method for route in fitting for method in getattr(route, "methods", None) or ()})

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -34,18 +35,22 @@ from labtrawl.website.site import Site
 PAGE = 50
 # Looking for a text takes as long as this at most; the page then says how far it looked.
 SEARCH_SECONDS = 0.5
-# In a list of no more lines than this it is found out which of them are older versions.
+# In a list of no more lines, and bytes on the disk, it is found out which lines are older versions.
 FEW_LINES = 5_000
+FEW_BYTES = 2 << 20
 # So many look at once: it is work for a processor, and the other pages need theirs.
 AT_ONCE = 2
 SUMMARY = 160
+LONGEST = 1_000_000
 PLACE = r"([0-9]{1,18})-([a-z0-9_]{1,64})-([0-9]{1,18})\.([0-9]{1,9})\.([0-9]{1,15})\.([0-9]{1,9})"
 _PLACE = re.compile(PLACE)
-# By the first of these fields that it has a record is called in a list.
+# By the first of these fields that it has a record is called in a list; where a study keeps none of
+# them, by these others.
 CALLED = (
     *("title", "name", "username", "ref", "short_id", "action_name", "key", "path", "body"),
-    *("tag_name", "sha", "id"),
+    *("tag_name", "sha"),
 )
+ELSE_CALLED = ("iid", "state", "status", "action", "created_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +138,16 @@ class Browsing:
         self._site = site
         self._root = dataset_root(site.data_dir)
         self._seats = asyncio.Semaphore(AT_ONCE)
+        # One look of each account at a time: whoever asks for many does not keep the others waiting.
+        self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def page(
         self, reach: Reach, wanted: Wanted, since: Place | None, until: Place | None
     ) -> RecordsTold:
         """Return a page of what is within reach: from `since` on, or what is before `until`."""
         looking = _Looking(self._root, self._site.clock, reach, wanted)
-        async with self._seats:
+        turn = self._turns.setdefault(reach.account_id or 0, asyncio.Lock())
+        async with turn, self._seats:
             return await self._site.store.read(lambda c: looking.page(c, since, until))
 
     async def one(self, reach: Reach, place: Place) -> tuple[RecordRow, bytes]:
@@ -157,7 +165,7 @@ class _Looking:
     def page(self, connection: Connection, since: Place | None, until: Place | None) -> RecordsTold:
         path = path_of(connection, self.reach)
         kept = stored(connection, replace(self.reach, resource=""))
-        older = self._older(connection, kept)
+        older = self._older(connection)
         search = self._search(older)
         if until is not None:
             around = _back(connection, self.reach, search, until)
@@ -172,18 +180,18 @@ class _Looking:
         takes = sieve(wanted.kind, wanted.state, wanted.text)
         return Search(self.root, takes, PAGE, lambda: monotonic() > over, hidden)
 
-    def _older(
-        self, connection: Connection, kept: Sequence[Stored]
-    ) -> set[tuple[str, Spot]] | None:
+    def _older(self, connection: Connection) -> set[tuple[str, Spot]] | None:
         """Return the lines that newer ones replace; None where that is too much to look through."""
         reach = self.reach
-        is_one = reach.area_id is not None and reach.resource
-        lines = sum(each.lines for each in kept if each.resource == reach.resource)
-        if not is_one or lines > FEW_LINES:
+        if reach.area_id is None or not reach.resource:
+            return None
+        found = list(walk(connection, reach, None, 0))
+        lines, size = sum(one.records for one in found), sum(one.length for one in found)
+        if lines > FEW_LINES or size > FEW_BYTES:
             return None
         try:
-            return superseded(self.root, walk(connection, reach, None, 0))
-        except (CorruptSegment, msgspec.MsgspecError):
+            return superseded(self.root, found)
+        except (CorruptSegment, msgspec.MsgspecError, RecursionError):
             return None  # the page tells which file it is
 
     def _told(
@@ -277,19 +285,31 @@ def _row(found: Found[Piece], older: set[tuple[str, Spot]] | None) -> RecordRow:
 
 def _called(record: Record) -> str:
     """Return a few words that tell a record from others."""
-    body = msgspec.json.decode(record.body)
-    for name in CALLED:
-        value = body.get(name)
-        if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
-            text = " ".join(str(value).split())
-            return text if len(text) <= SUMMARY else f"{text[:SUMMARY]}…"
-    return ""
+    try:
+        body = msgspec.json.decode(record.body)
+    except RecursionError:  # nested as deep as the gate lets pass
+        return ""
+    found = [text for name in CALLED if (text := _text(body.get(name)))][:1]
+    found = found or [f"{name} {text}" for name in ELSE_CALLED if (text := _text(body.get(name)))]
+    text = ", ".join(found)
+    return text if len(text) <= SUMMARY else f"{text[:SUMMARY]}…"
+
+
+def _text(value: object) -> str:
+    return " ".join(str(value)[:LONGEST].split()) if isinstance(value, str | int) else ""
 
 
 def pretty(body: bytes | msgspec.Raw) -> str:
-    """Write JSON for people, over many lines; what would not be seen, or turn letters round, is escaped."""
-    text = json.dumps(json.loads(bytes(body)), ensure_ascii=False, indent=2)
-    return "".join(map(_shown, text))
+    """Write JSON for people, over many lines; what would not be seen, or turn letters round, is escaped.
+
+    At most a million letters of it: no page shows more.
+    """
+    try:
+        text = json.dumps(json.loads(bytes(body)), ensure_ascii=False, indent=2)
+    except RecursionError:  # nested as deep as the gate lets pass
+        text = bytes(body).decode("utf-8", "replace")
+    shown = "".join(map(_shown, text[:LONGEST]))
+    return shown if len(text) <= LONGEST else f"{shown}\n… ({len(text) - LONGEST:,} more letters)"
 
 
 def _shown(letter: str) -> str:

@@ -47,18 +47,14 @@ SCALES: Mapping[Span, Scale] = {
 }
 
 
-class Shape(msgspec.Struct, frozen=True, rename="camel"):
-    """What the types here share: names are camelCase in JSON."""
-
-
-class Series(Shape, frozen=True):
+class Series(msgspec.Struct, frozen=True):
     """One line of a chart: a value for each instant, None where nothing was seen."""
 
     name: str
     values: Sequence[float | None]
 
 
-class Chart(Shape, frozen=True):
+class Chart(msgspec.Struct, frozen=True):
     """Lines over the same instants (milliseconds since the epoch, the beginning of each while)."""
 
     id: str
@@ -81,7 +77,7 @@ class Chart(Shape, frozen=True):
         return not any(value is not None for line in self.series for value in line.values)
 
 
-class EndpointTold(Shape, frozen=True):
+class EndpointTold(msgspec.Struct, frozen=True):
     """What an endpoint cost over the span; latencies in milliseconds, None where none is known."""
 
     endpoint: str
@@ -95,7 +91,7 @@ class EndpointTold(Shape, frozen=True):
     bytes: int
 
 
-class Sums(Shape, frozen=True):
+class Sums(msgspec.Struct, frozen=True):
     """The sums over the span; `watched_seconds` of it the website was there and counted."""
 
     watched_seconds: float
@@ -112,7 +108,7 @@ class Sums(Shape, frozen=True):
     used_share: float | None
 
 
-class OverTime(Shape, frozen=True):
+class OverTime(msgspec.Struct, frozen=True):
     """What happened in a span: the sums, each endpoint, and the charts."""
 
     span: str
@@ -124,23 +120,30 @@ class OverTime(Shape, frozen=True):
     charts: Sequence[Chart]
 
 
-Value = Callable[[Figures], float | None]
+class Point(NamedTuple):
+    """A while of a chart, and the traffic of all endpoints in it."""
+
+    figures: Figures
+    traffic: Traffic
+
+
+Count = Callable[[Point], float]
+Value = Callable[[Point], float | None]
 
 
 class Timeline:
     """Samples at regular instants, those without a sample too."""
 
     def __init__(self, samples: Sequence[Sample], since: int, until: int, step_ms: int) -> None:
-        found = {each.at: each.figures for each in gathered(samples, step_ms)}
+        found = {each.at: _point(each.figures) for each in gathered(samples, step_ms)}
         first = max(since - since % step_ms, min(found, default=until))
         self.times = list(range(first, until, step_ms)) if found else []
-        self._figures = [found.get(at) for at in self.times]
+        self._points = [found.get(at) for at in self.times]
+        self.whole = fold(one.figures for one in found.values())
 
     def line(self, name: str, value: Value) -> Series:
         """Return a line."""
-        return Series(
-            name, [None if one is None else _rounded(value(one)) for one in self._figures]
-        )
+        return Series(name, [None if one is None else _rounded(value(one)) for one in self._points])
 
     def chart(self, id_: str, title: str, unit: str, lines: Mapping[str, Value]) -> Chart:
         """Return a chart of some lines."""
@@ -155,29 +158,29 @@ def _rounded(value: float | None) -> float | None:
     return round(value) if value >= 100 or value == int(value) else float(f"{value:.3g}")
 
 
-def per_minute(count: Callable[[Figures], float]) -> Value:
+def _point(figures: Figures) -> Point:
+    return Point(figures, total(figures.endpoints.values()))
+
+
+def per_minute(count: Count) -> Value:
     """Return the rate of what is counted."""
-    return lambda one: count(one) * 60 / one.seconds if one.seconds else None
+    return lambda one: count(one) * 60 / one.figures.seconds if one.figures.seconds else None
 
 
-def _count(name: str) -> Callable[[Figures], float]:
-    return lambda one: one.counts.get(name, 0)
+def _count(name: str) -> Count:
+    return lambda one: one.figures.counts.get(name, 0)
 
 
 def _mean(name: str) -> Value:
-    return lambda one: one.means.get(name)
+    return lambda one: one.figures.means.get(name)
 
 
 def _jobs(state: str) -> Value:
-    return lambda one: one.last.get(f"jobs_{state}")
-
-
-def _all(one: Figures) -> Traffic:
-    return total(one.endpoints.values())
+    return lambda one: one.figures.last.get(f"jobs_{state}")
 
 
 def _percentile(share: int) -> Value:
-    return lambda one: percentile(_all(one).latency, share / 100)
+    return lambda one: percentile(one.traffic.latency, share / 100)
 
 
 def requests_chart(line: Timeline) -> Chart:
@@ -190,7 +193,7 @@ def requests_chart(line: Timeline) -> Chart:
             "Requests": per_minute(_count("requests")),
             "Budget": _mean("budget"),
             "Sent again": per_minute(_count("retries")),
-            "Told to wait (429)": per_minute(lambda one: _all(one).limited),
+            "Told to wait (429)": per_minute(lambda one: one.traffic.limited),
         },
     )
 
@@ -209,13 +212,13 @@ def records_chart(line: Timeline, whole: Figures) -> Chart:
     if len(ranked) > MOST_RESOURCES:
         rest = frozenset(ranked[MOST_RESOURCES:])
         lines[OTHERS] = per_minute(
-            lambda one: sum(count for name, count in one.records.items() if name in rest)
+            lambda one: sum(count for name, count in one.figures.records.items() if name in rest)
         )
     return line.chart("records", "Records by resource", "a minute", lines)
 
 
-def _of(name: str) -> Callable[[Figures], float]:
-    return lambda one: one.records.get(name, 0)
+def _of(name: str) -> Count:
+    return lambda one: one.figures.records.get(name, 0)
 
 
 def crawlers_chart(line: Timeline) -> Chart:
@@ -226,13 +229,13 @@ def crawlers_chart(line: Timeline) -> Chart:
 
 def bytes_chart(line: Timeline) -> Chart:
     """Return how much GitLab answered."""
-    lines = {"Answers": per_minute(lambda one: _all(one).bytes / (1 << 20))}
+    lines = {"Answers": per_minute(lambda one: one.traffic.bytes / (1 << 20))}
     return line.chart("bytes", "Answers of GitLab, unpacked", "MiB a minute", lines)
 
 
 def disk_chart(line: Timeline) -> Chart:
     """Return how much of the disk is free."""
-    lines: dict[str, Value] = {"Free": lambda one: _gibibytes(one.last.get("disk_free"))}
+    lines: dict[str, Value] = {"Free": lambda one: _gibibytes(one.figures.last.get("disk_free"))}
     return line.chart("disk", "Room on the disk", "GiB", lines)
 
 
@@ -260,7 +263,7 @@ def socket_chart(line: Timeline) -> Chart:
 
 def sums_of(whole: Figures) -> Sums:
     """Return the sums of what was folded."""
-    traffic = _all(whole)
+    traffic = _point(whole).traffic
     requests = whole.counts.get("requests", 0)
     places = whole.means.get("job_places", 0.0)
     at_work = whole.means.get("active_jobs", 0.0)
@@ -309,8 +312,8 @@ def over_time(samples: Sequence[Sample], span: Span, now: int) -> OverTime:
     """Return all that the page of statistics shows of a span that ends `now` (ms)."""
     scale = SCALES[span]
     since = begin_of(span, now)
-    whole = fold(one.figures for one in samples)
     line = Timeline(samples, since, now, scale.step_ms)
+    whole = line.whole
     charts = (
         requests_chart(line),
         latency_chart(line),

@@ -50,7 +50,7 @@ def clock(facts: Facts) -> Check:
 def accounts(facts: Facts) -> Check:
     """Say whether each account is accepted."""
     refused = [
-        f"{each.username} on {each.instance}" for each in facts.accounts if each.state != "active"
+        f"{each.username} on {each.instance}" for each in facts.accounts if each.state == "refused"
     ]
     again = "connect it again: labtrawl init --add"
     if facts.problems:
@@ -60,7 +60,8 @@ def accounts(facts: Facts) -> Check:
     elif not facts.accounts:
         found = warned("none is connected", "connect one: labtrawl init")
     else:
-        found = fine(f"{len(facts.accounts)} accepted")
+        accepted = sum(each.state == "active" for each in facts.accounts)
+        found = fine(f"{accepted} accepted")
     return checked("accounts", "Accounts", "What only this account sees waits without it.", found)
 
 

@@ -95,7 +95,7 @@ def programs(facts: Facts) -> Check:
         advice = f"look into its log: labtrawl logs {broken[0].name}"
         found = (bad if loops else warned)(some(told), advice)
     else:
-        found = fine(f"{len(facts.programs)} run")
+        found = fine(f"{len(facts.programs)} run" if facts.programs else "nobody watches over them")
     return checked("programs", "Programs", means, found)
 
 

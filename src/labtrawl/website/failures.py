@@ -23,7 +23,7 @@ from labtrawl.errors import (
     Missing,
     StoreError,
 )
-from labtrawl.website.access import API
+from labtrawl.website.access import API, methods_of
 from labtrawl.website.callers import NotYours
 from labtrawl.website.render import Renderer
 
@@ -197,6 +197,9 @@ class Failures:
             said = error.detail if error.status_code in TOLD else ""
             response = self.answer(request, known(error.status_code, said))
             response.headers.update(error.headers or {})
+            if error.status_code == 405:
+                # The framework knows the methods of the first route that has this path.
+                response.headers["Allow"] = ", ".join(methods_of(request.app, request.scope))
             return response
 
         async def invalid(request: Request, error: RequestValidationError) -> Response:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from labtrawl.domain.eta import Part
 from labtrawl.domain.learned import Queued
@@ -90,12 +90,16 @@ class Forest:
 def grow(
     areas: Sequence[MyArea], figures: Mapping[int, Figures], parts: Mapping[int, Part]
 ) -> Forest:
-    """Make the tree: an area hangs below the nearest group above it that the account has too."""
+    """Make the tree: an area hangs below the nearest group above it that the account has too.
+
+    What an account reads no more lacks nothing: somebody chose that.
+    """
     none = Figures()
     ordered = sorted(areas, key=lambda one: (one.full_path.replace("/", " "), one.id))
     nodes = {}
     for one in ordered:
         own = figures.get(one.id, none)
+        own = own if one.is_read else replace(own, gaps={})
         nodes[one.id] = Node(one, own, own)
     groups = {(one.instance_id, one.full_path): one.id for one in areas if one.kind == "group"}
     roots: list[int] = []

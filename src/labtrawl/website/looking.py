@@ -25,13 +25,14 @@ async def look(site: Site) -> Facts:
     return await gather(site.store.read, site.data_dir, around, now)
 
 
-async def _programs(site: Site) -> list[ProgramFacts] | None:
+async def _programs(site: Site) -> list[ProgramFacts]:
+    """What the supervisor keeps; nothing where the website was started alone."""
     try:
         whole = await site.programs.status()
     except LabtrawlError as error:
         return [ProgramFacts("supervisor", "failed", 0, str(error))]
     if whole is None:
-        return None
+        return []
     return [
         ProgramFacts(each.name, each.state, each.crashes, each.reason) for each in whole.programs
     ]

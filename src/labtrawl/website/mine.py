@@ -21,7 +21,7 @@ SHARE = 20
 FRESH_SECONDS = 1.0
 KEPT = 64
 # A forecast for a line costs some milliseconds; those that take longer together are left out.
-FORECAST_SECONDS = 0.06
+FORECAST_SECONDS = 0.03
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,7 @@
 """Reads the samples of a span for all viewers together: they change once a minute."""
 
-from collections.abc import Sequence
-
 from labtrawl.domain.fullness import full_at
-from labtrawl.domain.sample import HOUR_MS, MINUTE_MS, Grain, Sample
+from labtrawl.domain.sample import HOUR_MS, MINUTE_MS, Grain
 from labtrawl.store import samples
 from labtrawl.store.engine import Connection
 from labtrawl.website.charts import SCALES, OverTime, Span, begin_of, over_time
@@ -26,18 +24,10 @@ class Timelines:
         now = self._now()
         kept = self._kept.get(span)
         if kept is None or kept.until != now:
-            kept = over_time(await self.samples(span), span, now)
+            # Added up in the thread that reads: a day has some thousand rows.
+            kept = await self._site.store.read(lambda c: _read(c, span, now))
             self._kept[span] = kept
         return kept
-
-    async def samples(self, span: Span) -> Sequence[Sample]:
-        """Return the samples of a span, oldest first."""
-        now, scale = self._now(), SCALES[span]
-
-        def read(connection: Connection) -> Sequence[Sample]:
-            return samples.read_up_to_now(connection, scale.grain, begin_of(span, now), now)
-
-        return await self._site.store.read(read)
 
     async def disk_full_at(self) -> int | None:
         """Return when the disk will be full (ms), by the last hours; None where that is not to see."""
@@ -56,3 +46,9 @@ class Timelines:
     def _now(self) -> int:
         now = self._site.clock.now_ms()
         return now - now % MINUTE_MS
+
+
+def _read(connection: Connection, span: Span, now: int) -> OverTime:
+    begin = begin_of(span, now)
+    found = samples.read_up_to_now(connection, SCALES[span].grain, begin, now)
+    return over_time(found, span, now)

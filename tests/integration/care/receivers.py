@@ -4,12 +4,11 @@ import asyncio
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 
@@ -37,7 +36,7 @@ async def hooked() -> AsyncIterator[Hook]:
             name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:])
         }
         body = await reader.readexactly(int(headers["content-length"]))
-        hook.posts.append(({"": head[0], **headers}, body))
+        hook.posts.append(({**headers, "": head[0]}, body))
         status = hook.statuses.pop(0) if hook.statuses else 204
         writer.write(
             f"HTTP/1.1 {status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
@@ -67,8 +66,8 @@ class Post:
         return "250 taken"
 
 
-@contextlib.contextmanager
-def posting(certificate: Path | None, user: str, password: str) -> Iterator[Post]:
+@contextlib.asynccontextmanager
+async def posting(certificate: Path | None, user: str, password: str) -> AsyncIterator[Post]:
     """Take mail on a free port, with STARTTLS where there is a certificate (and key)."""
     post = Post()
     context = None
@@ -80,21 +79,21 @@ def posting(certificate: Path | None, user: str, password: str) -> Iterator[Post
         given = told[-1]
         assert isinstance(given, LoginPassword)
         is_right = (given.login, given.password) == (user.encode(), password.encode())
-        return AuthResult(success=is_right)
+        return AuthResult(success=is_right, handled=False)
 
-    controller = Controller(
-        post,
-        hostname="127.0.0.1",
-        port=0,
-        tls_context=context,
-        require_starttls=context is not None,
-        authenticator=check,
-        auth_required=context is not None,
-    )
-    controller.start()
-    try:
-        assert controller.server is not None
-        post.port = controller.server.sockets[0].getsockname()[1]
+    loop = asyncio.get_running_loop()
+
+    def connected() -> SMTP:
+        return SMTP(
+            post,
+            tls_context=context,
+            require_starttls=context is not None,
+            authenticator=check,
+            auth_required=context is not None,
+            loop=loop,
+        )
+
+    server = await loop.create_server(connected, "127.0.0.1", 0)
+    post.port = server.sockets[0].getsockname()[1]
+    async with server:
         yield post
-    finally:
-        controller.stop()

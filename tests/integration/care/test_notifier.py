@@ -26,6 +26,7 @@ from labtrawl.website.care import BackupPlan, Care
 from labtrawl.website.channels import Channel, Mail, Webhook
 from labtrawl.website.facts import GitLabFacts
 from labtrawl.website.notifier import GONE, Notifier
+from labtrawl.website.programs import Alone
 from labtrawl.website.site import Site
 from tests.integration.care.receivers import hooked, posting
 from tests.integration.http.wire import make_certificate
@@ -76,14 +77,14 @@ async def rounds(
     migrate(database_path(tmp_path))
     async with open_store(database_path(tmp_path)) as store:
         around = Surroundings(data_dir=tmp_path, care=care or Care())
-        site = replace(site_of(store, around), clock=clock or system_clock())
+        site = replace(site_of(store, around), clock=clock or system_clock(), programs=Alone())
         yield Rounds(Notifier(site, channels, frozenset(KINDS), "mon"), store, site)
 
 
 async def test_notice_goes_over_both_channels_once_and_is_signed(tmp_path: Path) -> None:
     both, alone = make_certificate(tmp_path)
     async with hooked() as hook:
-        with posting(both, "ops", PASSWORD) as post:
+        async with posting(both, "ops", PASSWORD) as post:
             channels = (webhook(hook.url), mail(post.port, alone))
             async with rounds(tmp_path, *channels) as turns:
                 await turns.raised()
@@ -128,7 +129,7 @@ async def test_failing_webhook_is_tried_again_and_the_mail_is_not_sent_twice(
     both, alone = make_certificate(tmp_path)
     async with hooked() as hook:
         hook.statuses = [500, 302]
-        with posting(both, "ops", PASSWORD) as post:
+        async with posting(both, "ops", PASSWORD) as post:
             channels = (webhook(hook.url), mail(post.port, alone))
             async with rounds(tmp_path, *channels) as turns:
                 await turns.raised()
@@ -181,7 +182,7 @@ async def test_webhook_goes_to_no_private_address_that_is_not_allowed(
 
 async def test_mail_goes_to_nobody_whose_certificate_is_unknown(tmp_path: Path) -> None:
     both, alone = make_certificate(tmp_path)
-    with posting(both, "ops", PASSWORD) as post:
+    async with posting(both, "ops", PASSWORD) as post:
         for channel, told in (
             (mail(post.port, None), "TLS failed"),
             (mail(post.port, alone, "wrong"), "refuses the user or the password"),
@@ -189,7 +190,7 @@ async def test_mail_goes_to_nobody_whose_certificate_is_unknown(tmp_path: Path) 
             with pytest.raises(Unavailable, match=told) as refused:
                 await channel.send(Delivery(1, "mail", 0, 0, NOTICE))
             assert "wrong" not in str(refused.value)
-    with posting(None, "ops", PASSWORD) as post:
+    async with posting(None, "ops", PASSWORD) as post:
         with pytest.raises(Unavailable, match="offers no TLS"):
             await mail(post.port, None).send(Delivery(1, "mail", 0, 0, NOTICE))
         assert post.mails == []

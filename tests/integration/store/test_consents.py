@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from labtrawl.dispatch import planner
 from labtrawl.domain.area import AreaKind
-from labtrawl.domain.consent import Areas, Mode, NewText
+from labtrawl.domain.consent import Areas, Mode, Wording
 from labtrawl.domain.visit import DISCOVERY
 from labtrawl.errors import ConfigError, Conflict, Missing, StoreError
 from labtrawl.protocol.messages import DiscoveredArea, DiscoveredJob
@@ -239,7 +239,7 @@ async def test_new_text_ends_every_consent_and_asks_for_its_own_resources(store:
         found = _discover(connection, account_id, "lab", "lab/p1")
         table.claim(connection, "crawler", limit=9)
         version, stopped = consents.publish(
-            connection, NewText("Only labels", "Less.", ("labels",), LATER), "admin"
+            connection, Wording("Only labels", "Less.", ("labels",), LATER), "admin"
         )
         old = consents.Given(1, Areas.ALL, LATER, "participant")
         try:

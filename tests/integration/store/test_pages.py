@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 
 from labtrawl.domain.area import AreaKind
-from labtrawl.domain.job import JobState
+from labtrawl.domain.job import HoldReason, JobState
 from labtrawl.errors import LabtrawlError
-from labtrawl.store import pages
+from labtrawl.store import operations, pages
 from labtrawl.store.engine import Connection, Database, open_engine
 from labtrawl.store.migrate import migrate
-from labtrawl.store.pages import areas, jobs, live, records
+from labtrawl.store.operations import Action, Wish
+from labtrawl.store.pages import areas, jobs, live, records, walks
 from labtrawl.store.pages.keyset import Page, Place
+from labtrawl.store.pages.walks import Target
 from tests.integration.store.table import rows
 from tests.integration.website import world
 from tests.rig import postgresql
@@ -31,6 +33,18 @@ FILTERS = [
         ("", "KELP", "e", "%"),
         (None, AreaKind.GROUP),
     )
+]
+FIELDS: tuple[dict[str, Any], ...] = (
+    {},
+    {"state": JobState.FAILED},
+    {"state": JobState.RUNNING},
+    {"state": JobState.COMPLETED, "account": 1},
+    {"hold": HoldReason.CREDENTIAL},
+    {"error": "forbidden", "kind": AreaKind.PROJECT},
+    {"area": "kelp", "resource": "issues"},
+)
+ORDERED = [
+    jobs.JobFilter(order=order, **fields) for order, fields in itertools.product(jobs.Order, FIELDS)
 ]
 TREES = [
     areas.AreaFilter(*choice)
@@ -57,10 +71,16 @@ QUESTIONS: dict[str, list[tuple[Any, ...]]] = {
     "job.children": list(itertools.product((1, 2), IN_JOBS)),
     "job.job_detail": list(itertools.product((1, 7, 40, 10**6), IN_JOBS)),
     "job.retry": [(7,), (8,), (10**6,)],
-    "jobs.count_jobs": [(wanted,) for wanted in FILTERS],
-    "jobs.facets": [(wanted,) for wanted in FILTERS],
+    "job.attempts": [(7,), (10**6,)],
+    "jobs.choices": [()],
+    "jobs.count_jobs": [(wanted,) for wanted in FILTERS + ORDERED],
+    "jobs.facets": [(wanted,) for wanted in FILTERS + ORDERED],
     "jobs.first_ids": [(wanted,) for wanted in FILTERS],
-    "jobs.list_jobs": list(itertools.product(FILTERS, IN_JOBS)),
+    "jobs.list_jobs": [
+        *itertools.product(FILTERS, IN_JOBS),
+        *itertools.product(ORDERED, (Place(), Place(after=(5, 40)), Place(before=(5, 40)))),
+    ],
+    "jobs.next_matching": list(itertools.product(FILTERS, (0, 700), (3, 1000))),
     "jobs.resources": [()],
     "live.changed_families": [([1, 2, 40, 41], 3), ([1], 10**9)],
     "live.changed_rows": [([1, 2, 40, 41], 3), ([], 0)],
@@ -74,6 +94,8 @@ QUESTIONS: dict[str, list[tuple[Any, ...]]] = {
     "mine.my_figures": [(1,), (10**6,)],
     "mine.my_place": [(1, 5), (1, 30), (1, 10**6), (10**6, 5)],
     "mine.my_sum": [(1,), (10**6,)],
+    "operations.list_operations": [(place,) for place in IN_JOBS],
+    "operations.one_operation": [(1,), (10**6,)],
     "outlook.outlook": [(PARENTS, 10**6), ({}, 10**9)],
     "outlook.part": [(5, PARENTS), (30, PARENTS)],
     "outlook.parts": [(1, PARENTS), (10**6, PARENTS)],
@@ -86,7 +108,7 @@ QUESTIONS: dict[str, list[tuple[Any, ...]]] = {
     "records.stored": [(reach,) for reach in REACHES],
 }
 # They build the statements that the others run, or run those one by one.
-BUILDERS = {"jobs.count_query", "jobs.page_query", "records.walk", "records.walk_back"}
+BUILDERS = {"walks.narrow", "records.walk", "records.walk_back"}
 
 
 def _build(connection: Connection) -> None:
@@ -95,6 +117,8 @@ def _build(connection: Connection) -> None:
         # PostgreSQL holds no NUL: test_engine shows what becomes of one.
         patch.setattr(world, "HOSTILE", world.HOSTILE.replace("\0", ""))
         world.build(connection)
+    cancel = Wish(Action.CANCEL, Target(jobs.JobFilter(resource="events")), "because", "somebody")
+    operations.begin(connection, cancel)
     for table, key, columns in (
         ("job", "id", ("created_at", "started_at", "finished_at", "updated_at", "run_after")),
         ("job", "id", ("lease_expires_at",)),
@@ -104,6 +128,8 @@ def _build(connection: Connection) -> None:
         ("area_path", "area_id", ("seen_from",)),
         ("area_access", "area_id", ("seen_at",)),
         ("account", "id", ("verified_at",)),
+        ("attempt", "job_id", ("began_at", "ended_at")),
+        ("operation", "id", ("created_at", "updated_at")),
     ):
         for number, column in enumerate(columns):
             connection.exec_driver_sql(
@@ -208,6 +234,65 @@ def test_pages_of_jobs_add_up_to_all_of_them_newest_first(
     expected = rows(connection, "SELECT id FROM job WHERE resource = 'issues' ORDER BY id DESC")
     assert [(row.id,) for row in shown] == expected
     assert jobs.count_jobs(connection, wanted) == jobs.Count(len(shown))
+
+
+@pytest.mark.parametrize(
+    ("order", "sql"),
+    [
+        ("newest", "1 = 1 ORDER BY id DESC"),
+        ("changed", "1 = 1 ORDER BY change DESC, id DESC"),
+        ("priority", "state IN ('queued', 'running', 'held') ORDER BY priority DESC, id"),
+        ("duration", "finished_at IS NOT NULL AND started_at IS NOT NULL"
+         " ORDER BY finished_at - started_at DESC, id DESC"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("few", [{}, {"resource": "issues"}])
+def test_pages_in_any_order_add_up_forwards_and_backwards(
+    connection: Connection, order: str, sql: str, few: dict[str, str]
+) -> None:
+    wanted = jobs.JobFilter(order=jobs.Order(order), **few)  # type: ignore[arg-type]
+    only = "resource = 'issues' AND " if few else ""
+    expected = [row[0] for row in rows(connection, f"SELECT id FROM job WHERE {only}{sql}")]
+    there: list[int] = []
+    back: list[int] = []
+    place: Place[jobs.Key] = Place()
+    while True:
+        page = jobs.list_jobs(connection, wanted, place, 90)
+        there += [row.id for row in page.rows]
+        if page.next is None:
+            break
+        place = Place(after=page.next)
+    while True:
+        back = [row.id for row in page.rows] + back
+        if page.previous is None:
+            break
+        page = jobs.list_jobs(connection, wanted, Place(before=page.previous), 90)
+    assert there == expected
+    assert back == expected
+
+
+def test_page_that_would_look_too_far_says_so_and_goes_on(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "LOOKED", 10)
+    monkeypatch.setattr(walks, "AREAS", 3)
+    wanted = jobs.JobFilter(area="kelp", resource="issues")
+    expected = rows(
+        connection,
+        "SELECT id FROM job WHERE resource = 'issues' AND area_id IN"
+        " (SELECT id FROM area WHERE full_path LIKE '%kelp%') ORDER BY id DESC",
+    )
+    found, cut = [], 0
+    place: Place[jobs.Key] = Place()
+    while True:
+        page = jobs.list_jobs(connection, wanted, place, 2)
+        found += [(row.id,) for row in page.rows]
+        cut += page.is_cut
+        if page.next is None:
+            break
+        place = Place(after=page.next)
+    assert found == expected
+    assert cut > 0
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])

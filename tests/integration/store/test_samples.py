@@ -46,7 +46,7 @@ async def test_hours_and_days_are_made_as_they_end_and_old_samples_go(database: 
     async with store(database) as db:
         await db.write(fill)
         last = MIDNIGHT + hours[-1] * HOUR_MS
-        kept = {grain: await db.read(lambda c, g=grain: read(c, g)) for grain in Grain}
+        kept = await db.read(lambda c: {grain: read(c, grain) for grain in Grain})
         assert [one.at for one in kept[Grain.MINUTE]] == [last, last + MINUTE_MS]
         assert kept[Grain.HOUR] == []  # older than 90 days; the last has not ended
         counted = [(one.at, one.figures.counts["requests"]) for one in kept[Grain.DAY]]

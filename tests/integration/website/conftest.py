@@ -21,6 +21,7 @@ from labtrawl.store.sessions import Role, create_link, create_session
 from labtrawl.store.tokens import TokenScope
 from labtrawl.supervisor.listeners import bind_unix
 from labtrawl.website.app import build
+from labtrawl.website.care import Care
 from labtrawl.website.serve import LocalDoor, serve
 from labtrawl.website.sheet import SettingsDesk
 from tests.integration.website.paper import no_file
@@ -179,8 +180,14 @@ def settings() -> SettingsDesk:
 
 
 @pytest.fixture
+def care() -> Care:
+    """What the site knows of backups and notices; a module that uses them has its own."""
+    return Care()
+
+
+@pytest.fixture
 async def stranger(
-    tmp_path: Path, short_folder: Path, settings: SettingsDesk
+    tmp_path: Path, short_folder: Path, settings: SettingsDesk, care: Care
 ) -> AsyncIterator[Client]:
     """A client without a session."""
     path = tmp_path / "labtrawl.sqlite"
@@ -193,7 +200,7 @@ async def stranger(
         async with open_store(path) as store:
             sockets = {"http": short_folder / "http.sock"}
             around = Surroundings(base_url=url, data_dir=tmp_path, sockets=sockets)
-            around.settings = settings
+            around.settings, around.care = settings, care
             stopping, door = asyncio.Event(), LocalDoor(local)
             site = build(site_of(store, around))
             serving = asyncio.create_task(serve(site, sock, stopping, local=door))

@@ -82,7 +82,7 @@ class Journal:
         told = {
             "timestamp": f"2026-11-22T09:{minute:02}:00.000000Z",
             "level": level,
-            "logger": logger or program.split("-")[0],
+            "logger": logger or program.partition("-")[0],
             "event": event,
             **more,
         }

@@ -55,6 +55,7 @@ class Surroundings:
     heard: list[tuple[str, Heartbeat]] = field(default_factory=list)
     care: Care = field(default_factory=Care)
     commands: list[tuple[str, str | None, int | None]] = field(default_factory=list)
+    commanded: asyncio.Event = field(default_factory=asyncio.Event)
     keys: TestKeys = field(default_factory=TestKeys)
     settings: SettingsDesk = field(default_factory=no_file)
     programs: Kept = field(default_factory=Kept)
@@ -114,6 +115,7 @@ class Rest:
         if crawler is not None and crawler not in names:
             raise Missing(f"no crawler {crawler} ever came")
         self.around.commands.append((action, crawler, task_id))
+        self.around.commanded.set()
         return {"crawlers": [crawler] if crawler else names, "jobs": int(task_id is not None)}
 
     def tell(self, action: str, crawler: str, job_id: int) -> None:

@@ -58,8 +58,7 @@ async def test_order_reaches_the_crawlers_and_is_told(admin: Client) -> None:
 async def test_test_waits_for_the_next_sign_of_life(admin: Client) -> None:
     body = {"action": "heartbeat", "crawler": "crawler-1"}
     asking = asyncio.create_task(admin.json("POST", "/api/v1/crawlers/order", body))
-    while not admin.around.commands:
-        await asyncio.sleep(0)
+    await admin.around.commanded.wait()
     admin.around.heard_at = HEARTBEAT.replace(year=2027)
     status, told = await asking
     assert (status, told["crawlers"]) == (200, ["crawler-1"])

@@ -153,10 +153,8 @@ async def test_there_are_no_logs_yet(admin: Client) -> None:
     assert "There are no logs" in (await admin.get("/logs")).text
 
 
-@pytest.mark.parametrize(
-    "query",
-    ["program=../etc", "program=a/b", "level=loud", "job=-1", "job=x", "follow=yes", "place=a%20b"],
-)
-async def test_bad_words_are_refused_without_a_look(admin: Client, query: str) -> None:
-    path = "/logs/live" if query.startswith("place") else "/logs"
-    assert await admin.status("GET", f"{path}?{query}", {}) == 422
+async def test_bad_words_are_refused_without_a_look(admin: Client) -> None:
+    wrong = ("program=../etc", "program=a/b", "level=loud", "job=-1", "job=x", "follow=yes")
+    found = [await admin.status("GET", f"/logs?{query}", {}) for query in wrong]
+    found.append(await admin.status("GET", "/logs/live?place=a%20b", {}))
+    assert set(found) == {422}

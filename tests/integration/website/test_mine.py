@@ -211,6 +211,18 @@ def test_place_inside_a_frame_is_no_record(mine: Own) -> None:
     assert (page["rows"], len(page["problems"])) == ([], 1)
 
 
+def test_place_in_a_file_that_was_put_together_with_others_begins_it_again(mine: Own) -> None:
+    area = mine.areas["own"]
+    before = mine.told("A", f"/me/records?area={area}")["rows"]
+    change = f"UPDATE segment SET fence = fence + 1 WHERE area_id = {area}"
+    mine.site.write(lambda c: c.exec_driver_sql(change))
+    assert mine.status("A", "GET", f"/me/records/{before[2]['place']}") == 404
+    again = mine.told("A", f"/me/records?area={area}&since={before[2]['place']}")["rows"]
+    back = mine.told("A", f"/me/records?area={area}&until={before[2]['place']}")["rows"]
+    assert [row["record"] for row in again] == [row["record"] for row in before]
+    assert [row["record"] for row in back] == [row["record"] for row in before]
+
+
 def test_operators_browse_an_area_and_participants_do_not(mine: Own) -> None:
     area = mine.areas["theirs"]
     told = mine.told("O", f"/areas/{area}/records")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labtrawl.domain.consent import Areas, NewText
+from labtrawl.domain.consent import Areas, Wording
 from labtrawl.domain.credential import Secret
 from labtrawl.sandbox import World
 from labtrawl.store import consents, renewals
@@ -129,7 +129,7 @@ async def test_first_account_that_may_be_used_lets_crawlers_start(
         await site.sign_in(site.browser())
         assert site.announced.empty()
         until = site.sign_ins.entrance("").clock.now_ms() + 86_400_000
-        text = NewText("Study", "May we?", ("issues",), until)
+        text = Wording("Study", "May we?", ("issues",), until)
         version, _ = await site.store.write(lambda c: consents.publish(c, text, "test"))
         given = Given(version, Areas.ALL, until, "test")
         await site.store.write(lambda c: consents.give(c, 1, given))

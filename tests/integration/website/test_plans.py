@@ -14,7 +14,7 @@ from labtrawl.domain.area import AreaKind
 from labtrawl.domain.job import JobState
 from labtrawl.store.engine import open_store
 from labtrawl.store.migrate import migrate
-from labtrawl.store.pages import areas, coverage, job, jobs, live, outlook, overview
+from labtrawl.store.pages import areas, coverage, job, jobs, live, mine, outlook, overview, records
 from labtrawl.store.pages.keyset import Place
 from tests.integration.website import world
 
@@ -112,6 +112,32 @@ async def test_tree_pages_search_an_index(tmp_path: Path) -> None:
             if "TEMP B-TREE" in row[3]
         ]
         return [*walks(connection, noted, "job"), *walks(connection, noted, "ledger"), *sorts]
+
+    assert await planned(tmp_path, look) == []
+
+
+async def test_own_pages_search_an_index(tmp_path: Path) -> None:
+    key = records.ListKey(30, "issues")
+
+    def look(connection: Connection) -> list[str]:
+        with noting(connection) as noted:
+            mine.my_areas(connection, 1)
+            mine.my_figures(connection, 1)
+            mine.my_place(connection, 1, 5)
+            mine.my_sum(connection, 1)
+            outlook.parts(connection, 1, {"issue_notes": "issues"})
+            for reach in (
+                records.Reach(1),
+                records.Reach(1, 30, "issues"),
+                records.Reach(None, 30),
+            ):
+                records.path_of(connection, reach)
+                records.stored(connection, reach)
+                for since, backwards in ((None, False), (key, False), (key, True)):
+                    records.lists(connection, reach, since, backwards=backwards)
+                list(records.walk_back(connection, reach, key, 10**6))
+        tables = ("job", "ledger", "segment", "area", "area_access")
+        return [each for table in tables for each in walks(connection, noted, table)]
 
     assert await planned(tmp_path, look) == []
 

@@ -29,6 +29,7 @@ TABLE = {
     ("POST", "/sign-in/token"): ALL,
     ("GET", "/static/{name:path}"): ALL,
     ("POST", "/sign-out"): SESSION,
+    ("POST", "/about/stop"): ALL,
     ("GET", "/"): PAGE,
     ("GET", "/jobs"): PAGE,
     ("GET", "/jobs/{job_id}"): PAGE,
@@ -86,6 +87,13 @@ TWINS = {
     ("POST", "/accounts/{account_id}/verify"): "a",
     ("POST", "/accounts/{account_id}/switch"): "a",
     ("POST", "/accounts/{account_id}/remove"): "a",
+    ("GET", "/health"): PAGE,
+    ("GET", "/backups"): PAGE,
+    ("POST", "/backups/make"): "a",
+    ("GET", "/notices"): PAGE,
+    ("POST", "/notices/test"): "a",
+    ("POST", "/notices/stop-requests/{number}"): PAGE,
+    ("GET", "/about"): ALL,
     ("GET", "/me"): SESSION,
     ("GET", "/me/areas/{area_id}"): SESSION,
     ("POST", "/me/areas/{area_id}/choice"): SESSION,
@@ -122,7 +130,7 @@ TABLE |= {
 }
 
 PLACES = {"{job_id}": "1", "{area_id}": "1", "{task_id}": "1", "{name:path}": "app.css"}
-PLACES |= {"{account_id}": "1"}
+PLACES |= {"{account_id}": "1", "{number}": "1"}
 PLACES |= {"{session_id}": "999", "{setting}": "crawler.count", "{place}": "1-issues-1.1.0.0"}
 UPGRADE = {
     "Connection": "Upgrade",

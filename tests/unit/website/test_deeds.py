@@ -6,7 +6,6 @@ from labtrawl.store.audit import Entry
 from labtrawl.website.access import ALONE, API, WEBSOCKET
 from labtrawl.website.deeds import DEEDS, ending, meaning, way
 
-
 SUMMARIES = {
     ("GET", "/api/v1/areas"): "The areas that match",
     ("POST", "/api/v1/of/today"): "Do it today",

@@ -145,13 +145,13 @@ def _look(
     """Return up to `size` matches from a key on, and where the look ended, None for the end."""
     found: list[Found] = []
     looked, chunk = 0, size if not walk.aside else 4 * size
-    while len(found) < size:
-        if looked >= LOOKED:
-            return found, at
+    while looked < LOOKED:
         chunk = min(chunk, LOOKED - looked)
         for keys in walk.parts(at, is_back, chunk):
             found += _matches(connection, walk, keys, is_back, size - len(found))
-            passed = _last(connection, keys, chunk) if len(found) < size else at
+            if len(found) == size:
+                return found, found[-1][1]
+            passed = _last(connection, keys, chunk)
             if passed is not None:
                 at = passed
                 break

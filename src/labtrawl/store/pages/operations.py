@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, literal, select
 
 from labtrawl.errors import Missing
 from labtrawl.store.pages.keyset import Page, Place, cut
@@ -81,16 +81,17 @@ def list_operations(
     """Return one page of the operations, the newest first."""
     query = select(*COLUMNS).limit(size + 1)
     if place.before is not None:
-        query = query.where(operation.c.id > place.before).order_by(operation.c.id)
+        before = literal(place.before, BigInteger)
+        query = query.where(operation.c.id > before).order_by(operation.c.id)
     else:
-        after = place.after if place.after is not None else 2**62
+        after = literal(place.after if place.after is not None else 2**62, BigInteger)
         query = query.where(operation.c.id < after).order_by(operation.c.id.desc())
     return cut([_row(each) for each in connection.execute(query).all()], place, size)
 
 
 def one_operation(connection: Connection, operation_id: int) -> OperationRow:
     """Return an operation; Missing where there is none."""
-    query = select(*COLUMNS).where(operation.c.id == operation_id)
+    query = select(*COLUMNS).where(operation.c.id == literal(operation_id, BigInteger))
     found = connection.execute(query).first()
     if found is None:
         raise Missing(f"There is no operation {operation_id}.")

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 
 from labtrawl import __version__
 from labtrawl.protocol import messages as wire
-from labtrawl.website.access import API, AUDIENCE, WEBSOCKET, Who
+from labtrawl.website.access import API, AUDIENCE, PUBLIC, WEBSOCKET, Who
 from labtrawl.website.api import shapes
 from labtrawl.website.api.speaking import answer
 from labtrawl.website.twins import described
@@ -131,7 +131,9 @@ def description(app: FastAPI) -> dict[str, Any]:
     for (method, path), operation in operations.items():
         place = whole["paths"][path][method.lower()]
         _describe(place, (method, path), operation, schemas)
-    whole["components"] = {"schemas": components, "securitySchemes": _SECURITY}
+    # The framework's own are what a query's fields refer to.
+    known = whole.get("components", {}).get("schemas", {}) | components
+    whole["components"] = {"schemas": known, "securitySchemes": _SECURITY}
     return whole
 
 
@@ -187,6 +189,8 @@ _SECURITY = {
 
 def _security(pair: tuple[str, str]) -> list[dict[str, list[str]]]:
     """The socket needs nothing but itself; else a session or a token with one of its scopes."""
+    if AUDIENCE[pair] == PUBLIC:
+        return []
     scopes = [who.removeprefix("token ") for who in sorted(AUDIENCE[pair]) if "token" in who]
     over_socket: list[dict[str, list[str]]] = [{}] if Who.SOCKET in AUDIENCE[pair] else []
     return [*over_socket, {"session": []}, {"token": scopes}]

@@ -1,8 +1,9 @@
 """For the administrators of a GitLab that is crawled: who does it, how fast, and how to stop it."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
 from starlette.responses import RedirectResponse, Response
 
 from labtrawl.store import notices
@@ -14,6 +15,7 @@ from labtrawl.website.twins import Shown
 
 MOST_AN_HOUR = 10
 LONGEST_CONTACT, LONGEST_WORDS = 200, 2000
+MANY = "many requests came within the last hour: please write to the contact above"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,33 +36,31 @@ def add(app: FastAPI, desk: Desk) -> None:
 
     @twins.page(app, desk, "/about", AboutTold, "Who crawls, how fast, and whom to ask")
     async def show(asked: bool = False) -> Shown:
-        values = {
-            "asked": asked,
-            "wrong": "",
-            "fields": {},
-            "longest_contact": LONGEST_CONTACT,
-            "longest_words": LONGEST_WORDS,
-        }
-        return Shown("about.html", _told(desk), values=values)
+        return Shown("about.html", _told(desk), values=_form(asked=asked))
 
     @app.post("/about/stop")
     async def stop(request: Request) -> Response:
         fields = await form_fields(request)
         contact = " ".join(fields.get("contact", "").split())
         words = fields.get("words", "").strip()
-        if wrong := _wrong(contact, words):
-            return desk.page(
-                "about.html",
-                status=422,
-                told=_told(desk),
-                asked=False,
-                wrong=wrong,
-                fields={"contact": contact, "words": words},
-                longest_contact=LONGEST_CONTACT,
-                longest_words=LONGEST_WORDS,
-            )
-        await _write(desk, contact, words)
-        return RedirectResponse("/about?asked=true", 303)
+        status, wrong = 422, _wrong(contact, words)
+        if not wrong:
+            if await _written(desk, contact, words):
+                return RedirectResponse("/about?asked=true", 303)
+            status, wrong = 429, MANY
+        form = _form(wrong=wrong, contact=contact, words=words)
+        return desk.page("about.html", status=status, told=_told(desk), **form)
+
+
+def _form(*, asked: bool = False, wrong: str = "", contact: str = "", words: str = "") -> Any:
+    """Return what the form shows: what was typed stays in it."""
+    return {
+        "asked": asked,
+        "wrong": wrong,
+        "fields": {"contact": contact, "words": words},
+        "longest_contact": LONGEST_CONTACT,
+        "longest_words": LONGEST_WORDS,
+    }
 
 
 def _wrong(contact: str, words: str) -> str:
@@ -72,23 +72,25 @@ def _wrong(contact: str, words: str) -> str:
     return ""
 
 
-async def _write(desk: Desk, contact: str, words: str) -> None:
-    """Write it down, and tell the operators at once; 429 where too many came within an hour."""
+async def _written(desk: Desk, contact: str, words: str) -> bool:
+    """Write it down, and tell the operators at once; False where too many came within an hour."""
     care, now = desk.site.care, desk.site.clock.now_ms()
+    body = f"{contact} asks on the page About to stop:\n\n{words}"
+    subject = f"somebody asks to stop: {contact}"
+    # The cause of the check: who has read this is not told of it once more today.
+    cause, period = "check:stop_requests", noticing.day_of(now)
+    wanted = noticing.made(cause, period, "stop_requests", subject, body)
 
-    def both(connection: Connection) -> int | None:
-        number = notices.ask_to_stop(connection, contact, words, MOST_AN_HOUR)
-        if number is not None:
-            body = f"{contact} asks on the page About to stop:\n\n{words}"
-            subject = f"somebody asks to stop: {contact}"
-            period = noticing.day_of(now)
-            wanted = noticing.made("stop_request", period, "stop_requests", subject, body)
-            notices.raise_notice(connection, wanted, care.channels)
-        return number
+    def both(connection: Connection) -> bool:
+        if notices.ask_to_stop(connection, contact, words, MOST_AN_HOUR) is None:
+            return False
+        notices.raise_notice(connection, wanted, care.channels)
+        return True
 
-    if await desk.site.store.write(both) is None:
-        raise HTTPException(429, "Many requests came within the last hour. Please write a mail.")
+    if not await desk.site.store.write(both):
+        return False
     care.notice_wanted.set()
+    return True
 
 
 def _told(desk: Desk) -> AboutTold:

@@ -97,6 +97,7 @@ def add(app: FastAPI, desk: Desk) -> None:
         return Shown("accounts.html", told, values=values)
 
     _add_actions(app, desk)
+    _add_removal(app, desk)
 
 
 def _add_actions(app: FastAPI, desk: Desk) -> None:
@@ -120,6 +121,8 @@ def _add_actions(app: FastAPI, desk: Desk) -> None:
         outcome = await _switched(desk, account_id, is_on=wanted.to == "on")
         return _done(account_id, wanted.to, outcome)
 
+
+def _add_removal(app: FastAPI, desk: Desk) -> None:
     @twins.action(
         app,
         "/accounts/{account_id}/remove",

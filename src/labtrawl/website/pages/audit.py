@@ -126,6 +126,14 @@ def add(app: FastAPI, desk: Desk) -> None:
         }
         return Shown("audit.html", told, values=values)
 
+    @twins.action(app, "/audit/check", None, ChainTold, "Look at every row of the audit log")
+    async def check() -> Done:
+        return Done("/audit#chain", await chain.check_all())
+
+    _add_download(app, desk, lines_of)
+
+
+def _add_download(app: FastAPI, desk: Desk, lines_of: LinesOf) -> None:
     @app.get("/audit/download")
     async def download(asked: Annotated[AskedFile, Query()]) -> StreamingResponse:
         kind = "text/csv; charset=utf-8" if asked.form == "csv" else "application/x-ndjson"
@@ -134,10 +142,6 @@ def add(app: FastAPI, desk: Desk) -> None:
         headers = {"Content-Disposition": f'attachment; filename="{name}.{ending}"'}
         lines = _file(desk, asked.filter(), lines_of, is_csv=asked.form == "csv")
         return StreamingResponse(lines, media_type=kind, headers=headers)
-
-    @twins.action(app, "/audit/check", None, ChainTold, "Look at every row of the audit log")
-    async def check() -> Done:
-        return Done("/audit#chain", await chain.check_all())
 
 
 def _start_of(day: date) -> int:

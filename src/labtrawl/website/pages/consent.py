@@ -14,7 +14,7 @@ from labtrawl.domain.consent import (
     EVERYTHING,
     TITLE_CHARACTERS,
     Areas,
-    NewText,
+    Wording,
     problem_of_text,
 )
 from labtrawl.errors import BadMessage
@@ -224,15 +224,15 @@ def _all(connection: Connection, mode: str) -> ConsentsTold:
     )
 
 
-def _checked(draft: Draft, now: int) -> NewText:
+def _checked(draft: Draft, now: int) -> Wording:
     """Return the text as it is published; BadMessage, a sentence, where it cannot be."""
     body = draft.body.replace("\r\n", "\n").strip()
     wanted = tuple(draft.resources)
-    new = NewText(draft.title.strip(), body, wanted, end_of_day(draft.until))
+    new = Wording(draft.title.strip(), body, wanted, end_of_day(draft.until))
     if problem := problem_of_text(new, now, NAMES):
         raise BadMessage(problem)
     watches = tuple(WATCHES[name] for name in wanted if name in WATCHES)
-    return NewText(new.title, new.body, (*wanted, *watches), new.until)
+    return Wording(new.title, new.body, (*wanted, *watches), new.until)
 
 
 def _tell(desk: Desk, stopped: Sequence[Worked]) -> None:

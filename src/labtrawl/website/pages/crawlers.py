@@ -92,6 +92,10 @@ def add(app: FastAPI, desk: Desk) -> None:
 
         return follow(desk, request, changed("#lives", render))
 
+    _add_orders(app, desk)
+
+
+def _add_orders(app: FastAPI, desk: Desk) -> None:
     @twins.action(app, "/crawlers/order", CrawlerOrder, Ordered, "Tell crawlers what to do")
     async def order(request: Request, wanted: CrawlerOrder) -> Done:
         note_detail(request, wanted.action, wanted.crawler or "every crawler")
@@ -178,13 +182,7 @@ def _by_number(name: str) -> list[str]:
 def _told(
     desk: Desk, name: str, client: Mapping[str, Any] | None, known: Crew, wanted: str
 ) -> CrawlerTold:
-    held = known.held.get(name, ())
-    base = CrawlerTold(
-        name=name,
-        wanted=wanted if wanted != "run" else known.wanted,
-        jobs=tuple(held[:MOST_JOBS]),
-        more_jobs=max(0, len(held) - MOST_JOBS),
-    )
+    base = _absent(name, known, wanted)
     if client is None:
         return base
     heard_at = _instant(client.get("lastHeartbeatAt"))
@@ -206,6 +204,16 @@ def _told(
         concurrency=client.get("concurrency"),
         processed=client.get("totalProcessed", 0),
         memory_bytes=client.get("memoryUsage"),
+    )
+
+
+def _absent(name: str, known: Crew, wanted: str) -> CrawlerTold:
+    held = known.held.get(name, ())
+    return CrawlerTold(
+        name=name,
+        wanted=wanted if wanted != "run" else known.wanted,
+        jobs=tuple(held[:MOST_JOBS]),
+        more_jobs=max(0, len(held) - MOST_JOBS),
     )
 
 

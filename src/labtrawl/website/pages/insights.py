@@ -2,19 +2,20 @@
 
 from collections.abc import Sequence
 
+import msgspec
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
 from labtrawl.dataset.insights import INSIGHTS, Insight, Table
 from labtrawl.website import twins
-from labtrawl.website.charts import Chart, Series, Shape
+from labtrawl.website.charts import Chart, Series
 from labtrawl.website.desk import Desk
 from labtrawl.website.reckoning import Reckoned
 from labtrawl.website.twins import Shown
 
 
-class InsightTold(Shape, frozen=True):
+class InsightTold(msgspec.Struct, frozen=True):
     """An answer: the chart, what it means, the SQL that `labtrawl dataset query` takes, its file."""
 
     chart: Chart
@@ -22,7 +23,7 @@ class InsightTold(Shape, frozen=True):
     parquet: str
 
 
-class InsightsSeen(Shape, frozen=True):
+class InsightsSeen(msgspec.Struct, frozen=True):
     """The answers, made `made_at` (ms) out of `records_read`; `records` are there by now."""
 
     records: int

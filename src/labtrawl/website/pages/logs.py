@@ -79,6 +79,10 @@ def add(app: FastAPI, desk: Desk) -> None:
         told = LogsTold(lines=tuple(found.lines), programs=names, searched_since=found.since)
         return Shown("logs.html", told, live=live, values=values)
 
+    _add_streams(app, desk)
+
+
+def _add_streams(app: FastAPI, desk: Desk) -> None:
     @app.get("/logs/live")
     async def live(
         request: Request,
@@ -91,7 +95,7 @@ def add(app: FastAPI, desk: Desk) -> None:
     async def download(asked: Annotated[Asked, Query()]) -> StreamingResponse:
         name = f"labtrawl-{asked.program or 'logs'}-{desk.site.clock.now():%Y%m%dT%H%M%SZ}.jsonl"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        lines = log_files.whole(folder, asked.filter())
+        lines = log_files.whole(desk.site.data_dir / "logs", asked.filter())
         return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
 
 

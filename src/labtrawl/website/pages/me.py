@@ -170,6 +170,8 @@ def _add_choice(app: FastAPI, desk: Desk, mine: Mine) -> None:
         stopped = await desk.site.store.write(
             lambda connection: consents.choose(connection, account_id, area_id, said)
         )
+        for work in stopped:  # who is not there hears of it with its next renewal
+            desk.site.crawling.tell("cancel", work.holder, work.job_id)
         mine.forget(account_id)
         note_detail(request, f"area {area_id}: {wanted.wanted}, {len(stopped)} jobs stopped")
         return Done(f"/me/areas/{area_id}", Chosen(said, len(stopped)))

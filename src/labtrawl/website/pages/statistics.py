@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import msgspec
 from fastapi import FastAPI
 
 from labtrawl.website import twins
-from labtrawl.website.charts import OverTime, Shape, Span
+from labtrawl.website.charts import OverTime, Span
 from labtrawl.website.desk import Desk
 from labtrawl.website.twins import Shown
 
@@ -13,7 +14,7 @@ from labtrawl.website.twins import Shown
 FORMS = {Span.HOUR: "%H:%M", Span.DAY: "%d %b, %H:%M", Span.WEEK: "%d %b, %H:%M"}
 
 
-class StatisticsSeen(Shape, frozen=True):
+class StatisticsSeen(msgspec.Struct, frozen=True):
     """A span, and the communication since the start of the website, by section."""
 
     over_time: OverTime

@@ -232,6 +232,10 @@ def _consent() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_consent")),
     )
+    _consent_indexes()
+
+
+def _consent_indexes() -> None:
     op.create_index("ix_consent_account_id", "consent", ["account_id", "id"])
     living = sa.text("ended_at IS NULL")
     for name, column, unique in (

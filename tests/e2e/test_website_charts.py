@@ -1,0 +1,111 @@
+"""Charts as people meet them: drawn in the colours of the page, told by a table, at any width."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from labtrawl.store import samples
+from labtrawl.store.engine import Connection, database_path
+from tests.e2e.test_website_pages import look, sign_in
+from tests.integration.dataset.exported import collected
+from tests.integration.dataset.test_insights import ADA, BOB, lines
+from tests.integration.website.running import RunningSite, running_site
+from tests.integration.website.test_insights import made
+from tests.integration.website.test_statistics import sampled
+
+PAGES = ("/", "/statistics", "/insights")
+# How many pixels of the first chart have the colour of its first line.
+DRAWN = """() => {
+  const figure = document.querySelector("figure.chart");
+  const wanted = getComputedStyle(figure.querySelector(".keys li")).color.match(/\\d+/g).map(Number);
+  const canvas = figure.querySelector("canvas");
+  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  let found = 0;
+  for (let at = 0; at < pixels.length; at += 4)
+    if (pixels[at + 3] === 255 && wanted.every((one, of) => Math.abs(pixels[at + of] - one) < 3)) found++;
+  return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def charted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSite]:
+    """A site with a few minutes of samples and a small dataset."""
+    folder = tmp_path_factory.mktemp("charted")
+    # Not in this thread: the browser's event loop runs here.
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(asyncio.run, collected(folder, lines(ADA, BOB))).result()
+
+    def fill(connection: Connection) -> None:
+        for one in sampled(12):
+            samples.write(connection, one.at, one.figures)
+
+    with running_site(database_path(folder)) as site:
+        site.around.data_dir = folder
+        site.restart(fill)
+        made(site, site.cookie())
+        yield site
+
+
+@pytest.fixture(scope="module")
+def base_url(charted: RunningSite) -> str:
+    return charted.url
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_charts_are_drawn_in_the_colours_of_the_page_and_fit(
+    new_context: Any, charted: RunningSite, clean_page: list[str], scheme: str
+) -> None:
+    context: BrowserContext = new_context(color_scheme=scheme)
+    sign_in(context, charted)
+    for path in PAGES:
+        # The overview is looked at with the other pages.
+        assert path == "/" or look(context, charted.url + path, clean_page) == []
+        page = context.new_page()
+        page.goto(charted.url + path)
+        expect(page.locator("figure.chart canvas").first).to_be_visible()
+        assert page.evaluate(DRAWN) > 20
+        page.close()
+
+
+def test_chart_tells_the_values_below_the_pointer_and_its_table_says_the_same(
+    new_context: Any, charted: RunningSite
+) -> None:
+    context: BrowserContext = new_context()
+    sign_in(context, charted)
+    page: Page = context.new_page()
+    page.goto(charted.url + "/statistics")
+    chart = page.locator("#chart-requests")
+    chart.locator(".u-over").hover()
+    expect(chart.locator(".keys output").first).to_have_text("120")
+    chart.locator("summary").click()
+    expect(chart.locator("tbody tr").first.locator("td").first).to_have_text("120")
+
+
+def test_without_javascript_the_tables_are_there(new_context: Any, charted: RunningSite) -> None:
+    context: BrowserContext = new_context(java_script_enabled=False)
+    sign_in(context, charted)
+    page: Page = context.new_page()
+    page.goto(charted.url + "/statistics?span=hour")
+    chart = page.locator("#chart-requests")
+    expect(chart.locator(".plot")).to_be_hidden()
+    chart.locator("summary").click()
+    expect(chart.get_by_role("row")).to_have_count(13)
+
+
+def test_sql_behind_a_chart_can_be_copied(new_context: Any, charted: RunningSite) -> None:
+    context: BrowserContext = new_context(permissions=["clipboard-read", "clipboard-write"])
+    sign_in(context, charted)
+    page: Page = context.new_page()
+    page.goto(charted.url + "/insights")
+    page.locator("#sql-time-to-merge").click()
+    page.locator("#copy-sql-text-time-to-merge").click()
+    expect(page.locator("#copy-sql-text-time-to-merge")).to_have_text("Copied")
+    copied = page.evaluate("() => navigator.clipboard.readText()")
+    assert copied.startswith('labtrawl dataset query "WITH merged AS (')
+    with page.expect_download() as download:
+        page.locator("#parquet-time-to-merge").click()
+    assert download.value.suggested_filename == "labtrawl-time-to-merge.parquet"
