@@ -2,7 +2,7 @@
 # Names are relative throughout: the path of this folder may contain spaces.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev browser demo test prove prove-full proof check bench bench-crawl bench-export bench-ipc bench-supervisor screenshots lock docs clean
+.PHONY: help install dev browser demo test prove prove-full proof check bench bench-crawl bench-export bench-ipc bench-supervisor bench-web screenshots lock docs clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -65,6 +65,9 @@ bench-ipc: dev ## what a message between crawler and website costs, beside aioht
 
 bench-supervisor: dev ## restart time and memory beside other supervisors
 	@.venv/bin/python bench/supervisor.py $(ARGS)
+
+bench-web: dev ## the list of jobs with a million of them, 200 writes a second beside (ARGS="--jobs 100000")
+	@.venv/bin/python -m bench.web $(ARGS)
 
 screenshots: browser ## pictures of the running website (ARGS=SIGN-IN-LINK)
 	@.venv/bin/python scripts/screenshots.py $(ARGS)

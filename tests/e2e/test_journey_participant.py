@@ -13,13 +13,15 @@ import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from labtrawl.sandbox import Application, Options, World, build_world, running
+from labtrawl.sandbox import Application, Options, World, running
 from tests.e2e.typed import labtrawl, started
+from tests.integration.website.entering import people
 
 TEXT = "The lab reads what you can read, to learn how reviews work.\n\nAsk ethics@example.org."
 
@@ -59,25 +61,27 @@ def gitlab(world: World, redirect_uri: str) -> Iterator[str]:
         thread.join(30)
 
 
-def settings(folder: Path, url: str, port: int) -> None:
+def set_up(folder: Path, url: str, token: str) -> None:
+    """As docs/how-to/study.md tells it, with the application of docs/how-to/sign-in.md."""
+    (folder / "token").write_text(token)
+    flags = ("--url", url, "--token-file", "token", "--allow-address", "127.0.0.0/8")
+    done = labtrawl(folder, "init", "--mode", "study", "--basis", "How reviews work", *flags)
+    assert (done.code, done.err) == (0, "")
     path = folder / "labtrawl.toml"
-    path.write_text(
-        f'mode = "study"\nbasis = "How reviews work"\n[website]\nport = {port}\n'
-        f'[[instances]]\nname = "main"\nurl = "{url}"\nclient_id = "labtrawl"\n'
-        'address_allow = ["127.0.0.0/8"]\n',
-        "utf-8",
-    )
-    path.chmod(0o600)
+    text = path.read_text("utf-8")
+    path.write_text(text.replace("[[instances]]\n", '[[instances]]\nclient_id = "labtrawl"\n', 1))
 
 
-def publish(page: Page, link: str) -> None:
+def publish(page: Page, site: str, link: str) -> None:
     """The admin comes by the console's link and writes the text."""
     page.goto(link)
     page.get_by_role("button", name="Sign in").click()
-    page.goto(f"{link.split('/sign-in')[0]}/consents")
+    page.goto(f"{site}/consents")
     page.get_by_label("Title").fill("How reviews work")
     page.locator("#body").fill(TEXT)
     page.get_by_label("Every kind of data").check()
+    last_day = datetime.now(UTC) + timedelta(days=200)
+    page.get_by_label("Last day of the study").fill(f"{last_day:%Y-%m-%d}")
     page.get_by_label("Everybody is asked to agree to this.").check()
     page.get_by_role("button", name="Publish").click()
     expect(page.get_by_role("heading", level=2).first).to_have_text("How reviews work")
@@ -93,7 +97,7 @@ def sign_in(page: Page, site: str, username: str) -> None:
 
 
 def agree(page: Page) -> None:
-    expect(page.get_by_role("heading", level=1)).to_have_text("Consent")
+    page.locator("#to-consent").click()
     expect(page.get_by_text("ethics@example.org")).to_be_visible()
     page.get_by_label("I have read the text, and I agree to it.").check()
     page.get_by_role("button", name="I agree").click()
@@ -125,8 +129,8 @@ def look(page: Page) -> None:
     page.get_by_role("button", name="Filter").click()
     page.locator("tbody th a").first.click()
     line = page.locator("pre").first.inner_text()
-    assert '"policy": "study"' in line
     assert re.search(r'"username": "p-[a-z2-7]{26}"', line)
+    assert '"description"' not in line
 
 
 def take_away(page: Page, secrets: list[str]) -> None:
@@ -135,7 +139,9 @@ def take_away(page: Page, secrets: list[str]) -> None:
         page.get_by_role("button", name="Download everything").click()
     with zipfile.ZipFile(waiting.value.path()) as packed:
         assert json.loads(packed.read("manifest.json"))["is_complete"]
-        whole = b"".join(packed.read(name) for name in packed.namelist())
+        # The note names whose data they are; nothing else names anybody.
+        data = [packed.read(name) for name in packed.namelist() if name != "README.txt"]
+        whole = b"".join(data)
     assert [each for each in secrets if each.encode() in whole] == []
 
 
@@ -151,14 +157,15 @@ def withdraw(page: Page) -> None:
 def test_participant_signs_in_agrees_watches_looks_takes_away_and_withdraws(
     new_context: Callable[[], BrowserContext], tmp_path: Path
 ) -> None:
-    world, port = build_world("small"), free_port()
+    world, port = people(), free_port()
     site = f"http://127.0.0.1:{port}"
     with gitlab(world, f"{site}/sign-in/gitlab/main/answer") as url:
-        settings(tmp_path, url, port)
-        with started(tmp_path, "start") as running_site:
+        # An account of those who run the study: it proves that the GitLab answers, and reads nothing.
+        set_up(tmp_path, url, world.accounts[1].token)
+        with started(tmp_path, "start", "--port", str(port)) as running_site:
             running_site.until(r"labtrawl is ready at ")
             link = labtrawl(tmp_path, "admin", "link").out.strip()
-            publish(new_context().new_page(), link)
+            publish(new_context().new_page(), site, link)
             page = new_context().new_page()
             sign_in(page, site, world.accounts[0].username)
             agree(page)

@@ -1,6 +1,9 @@
 """What holds for every page of the site: it is found by its route, so that no page is left out."""
 
+import gzip
 import random
+import re
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,6 +80,36 @@ def test_every_page_without_javascript_has_its_words_and_all_its_controls_work(
         if page.locator("main h1").count() != 1 or outside or no_id:
             bare.append((route, outside, no_id))
     assert bare == []
+
+
+# What a chart needs is there on its page alone.
+LIGHT, WITH_CHARTS = 45_000, 70_000
+PARTS = re.compile(r'(?:src|href|data-worker)="(/static/[^"]+)"')
+
+
+def weight(everywhere: Everywhere, who: str, route: str) -> tuple[int, set[str]]:
+    """Bytes over the wire of a first view, as a browser asks for them, and the files among them."""
+    page = fetch(everywhere, who, everywhere.address(route))
+    files = set(PARTS.findall(gzip.decompress(page).decode()))
+    site = everywhere.own.site.url
+    return len(page) + sum(len(fetch(everywhere, who, site + each)) for each in files), files
+
+
+def fetch(everywhere: Everywhere, who: str, address: str) -> bytes:
+    headers = {"Accept-Encoding": "gzip", "Cookie": everywhere.cookies[who]}
+    with urllib.request.urlopen(urllib.request.Request(address, headers=headers)) as reply:
+        body: bytes = reply.read()
+    return body
+
+
+def test_first_view_of_every_page_is_light(everywhere: Everywhere) -> None:
+    heavy = []
+    for who, route in pages():
+        size, files = weight(everywhere, who, route)
+        has_charts = any("uplot" in each for each in files)
+        if size > (WITH_CHARTS if has_charts else LIGHT) or len(files) > 15:
+            heavy.append((route, size, sorted(files)))
+    assert heavy == []
 
 
 # ---------------------------------------------------------------- F21: hostile texts of GitLab

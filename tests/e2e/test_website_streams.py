@@ -88,6 +88,33 @@ def seen(page: Page, is_hidden: str) -> None:
     )
 
 
+def test_ticks_focus_and_scroll_survive_what_comes(
+    page: Page, context: BrowserContext, site: RunningSite
+) -> None:
+    site.write(lambda connection: world.build(connection, projects=8))
+    sign_in(context, site)
+    page.set_viewport_size({"width": 1200, "height": 500})
+    live(page, f"{site.url}/jobs?state=running")
+    ticks = page.locator("input[id^='tick-']")
+    job_id = int((ticks.nth(2).get_attribute("value")) or 0)
+    ticks.nth(2).check()
+    ticks.nth(4).check()
+    ticks.nth(4).focus()
+    page.evaluate("window.scrollTo(0, 150)")
+    for done in (401, 402, 403):
+        site.write(lambda c, done=done: jobs.progress(c, job_id, jobs.Progress(done, 999)))  # type: ignore[misc]
+        expect(page.locator(f"#job-{job_id}")).to_contain_text(f"{done} / 999")
+    assert [ticks.nth(number).is_checked() for number in range(5)] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert page.evaluate("scrollY") == 150
+    expect(ticks.nth(4)).to_be_focused()
+
+
 def test_browser_without_shared_workers_follows_too(
     new_context: Callable[[], BrowserContext], site: RunningSite
 ) -> None:

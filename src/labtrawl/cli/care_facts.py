@@ -30,13 +30,13 @@ def plan_of(settings: Settings) -> BackupPlan:
     return BackupPlan(chosen.path, chosen.every_hours, chosen.keep, most)
 
 
-def about_of(settings: Settings, basis: str = "") -> AboutCrawl:
+def about_of(settings: Settings) -> AboutCrawl:
     """Return what the administrators of a GitLab may know."""
     common = settings.budget.quiet_hours
     own = [text for each in settings.instances for text in each.quiet_hours]
     return AboutCrawl(
         contact=settings.contact,
-        basis=basis,
+        basis=settings.basis,
         public_url=settings.website.public_url,
         user_agent=user_agent(settings),
         requests_per_minute=settings.budget.requests_per_minute,

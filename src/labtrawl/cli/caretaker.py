@@ -45,7 +45,7 @@ SAMPLES, SAMPLE_RECORDS = 100, 50
 class Caretaker:
     """`care` is for the site; `run` does the work beside it."""
 
-    def __init__(self, settings: Settings, store: Store, clock: Clock, basis: str = "") -> None:
+    def __init__(self, settings: Settings, store: Store, clock: Clock) -> None:
         self._settings = settings
         self._store = store
         self._clock = clock
@@ -57,7 +57,7 @@ class Caretaker:
             wanted_crawlers=settings.crawler.count,
             secret_files=secret_files_of(settings),
             backup=plan_of(settings),
-            about=about_of(settings, basis),
+            about=about_of(settings),
             channels=channel_names(settings),
             gitlabs=lambda: self._gitlabs,
             fault=lambda: self._fault,

@@ -139,8 +139,7 @@ def _engine(
     tools = _tools(settings, doors, lambda: engine.stopping.is_set())  # noqa: PLW0108
     purse = Purse(client.request, clock)
     worker = Worker(tools, client.send_event, client.send_state, purse, client.request)
-    pace = _pace(settings)
-    engine = Engine(client, worker.run, pace, clock, _memory_bytes, worker.requests)
+    engine = Engine(client, worker.run, _pace(settings), clock, _memory_bytes, worker.requests)
     engine.retries = worker.retries
     return engine, purse
 

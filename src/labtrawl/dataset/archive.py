@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -41,19 +41,24 @@ class Listed:
     sha256: str
 
 
-class _Pipe(io.RawIOBase):
-    """What a zip writes into; it cannot be wound back, as a connection cannot."""
+class _Pipe:
+    """What a zip writes into; it cannot be wound back, as a connection cannot.
+
+    It is never closed: a zip that nobody finished writes its end when it is forgotten.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
         self._parts: list[bytes] = []
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
+    def write(self, data: bytes, /) -> int:
         self._parts.append(bytes(data))
         return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
     def taken(self) -> bytes:
         taken = b"".join(self._parts)

@@ -35,6 +35,8 @@ def record(connection: Connection, instance_id: int, found: FoundArea) -> int:
     return area_id
 
 
+# The role of a participant in an area that GitLab does not show them any more.
+NOT_SEEN = -1
 # In a study an account with consent reads its own area, and by it finds the others.
 GRANT = f"""
 INSERT INTO area_access (area_id, account_id, role, seen_at)
@@ -80,6 +82,11 @@ def lose(connection: Connection, account_id: int, before: int) -> list[int]:
         " (SELECT id FROM area WHERE kind IN ('group', 'project')) RETURNING area_id",
         (account_id, before),
     ).all()
+    # What its owner said of an area stays; but it is not there to be read (`choices.ALLOWED`).
+    connection.exec_driver_sql(
+        f"UPDATE area_choice SET role = {NOT_SEEN} WHERE account_id = ? AND seen_at < ?",
+        (account_id, before),
+    )
     return [area_id for (area_id,) in gone if _is_lost(connection, area_id)]
 
 

@@ -118,6 +118,12 @@ def stop_requests_open(connection: Connection) -> int:
     return found
 
 
+def is_older(connection: Connection, than: int) -> bool:
+    """Say whether something was collected here before the instant `than` (ms)."""
+    found = connection.exec_driver_sql("SELECT MIN(added_at) FROM instance").scalar_one()
+    return found is not None and found < than
+
+
 def week(connection: Connection, since: int) -> Week:
     """Return what was collected since an instant (ms), and what there is of gaps and open jobs."""
     records = connection.exec_driver_sql(

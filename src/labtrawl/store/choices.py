@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from labtrawl.domain.visit import DISCOVERY
 from labtrawl.errors import Missing
 from labtrawl.store import jobs, ledger, visits
+from labtrawl.store.areas import NOT_SEEN
 from labtrawl.store.commands import Worked
 from labtrawl.store.engine import NOW_MS
 from labtrawl.store.jobs import AGAIN, FREE, NEXT_CHANGE
@@ -27,7 +28,8 @@ NEAREST = """
 """
 IS_WANTED = f"COALESCE({NEAREST}, CASE WHEN k.areas = 'all' THEN 1 ELSE 0 END)"
 MINE = f"""
-SELECT a.id, a.kind, a.full_path, a.name, h.role, h.wanted, COALESCE({IS_WANTED}, 0)
+SELECT a.id, a.kind, a.full_path, a.name, h.role, h.wanted,
+  COALESCE(CASE WHEN h.role > {NOT_SEEN} THEN {IS_WANTED} END, 0)
 FROM area_choice AS h JOIN area AS a ON a.id = h.area_id JOIN account AS c ON c.id = h.account_id
   LEFT JOIN consent AS k ON k.id = c.consent_id
 WHERE h.account_id = ? ORDER BY replace(a.full_path, '/', ' '), a.id
@@ -35,7 +37,7 @@ WHERE h.account_id = ? ORDER BY replace(a.full_path, '/', ' '), a.id
 ALLOWED = f"""
 SELECT a.id, h.role FROM area_choice AS h JOIN area AS a ON a.id = h.area_id
   JOIN account AS c ON c.id = h.account_id JOIN consent AS k ON k.id = c.consent_id
-WHERE h.account_id = ? AND {IS_WANTED} = 1
+WHERE h.account_id = ? AND h.role > {NOT_SEEN} AND {IS_WANTED} = 1
 """
 
 
@@ -87,6 +89,7 @@ def choose(
 
     Returns the jobs that were stopped: tell their crawlers. Missing for what is not this account's.
     """
+    had = areas_of(connection, account_id)  # before the answer: a trigger takes access at once
     changed = connection.exec_driver_sql(
         f"UPDATE area_choice SET wanted = ?, chosen_at = {NOW_MS}"
         " WHERE account_id = ? AND area_id = ?",
@@ -94,7 +97,6 @@ def choose(
     ).rowcount
     if not changed:
         raise Missing(f"there is no area {area_id} of this account")
-    had = areas_of(connection, account_id)
     # An answer for a group replaces those that were given before for what is below it.
     connection.exec_driver_sql(
         "UPDATE area_choice SET wanted = NULL WHERE account_id = ? AND area_id IN"

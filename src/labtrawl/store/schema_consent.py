@@ -101,6 +101,7 @@ area_choice = Table(
     Column("area_id", ForeignKey("area.id"), nullable=False),
     # 1: collect it; 0: do not; None: as the nearest area above it, or as the consent says.
     Column("wanted", Integer),
+    # -1 where GitLab does not show it to the account any more.
     Column("role", Integer, nullable=False, server_default="0"),
     Column("seen_at", BigInteger, nullable=False),
     Column("chosen_at", BigInteger),

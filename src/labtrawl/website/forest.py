@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from labtrawl.domain.eta import Part
+from labtrawl.domain.eta import Part, Told
 from labtrawl.domain.learned import Queued
 from labtrawl.store.pages.mine import Figures, MyArea
 
@@ -41,6 +41,8 @@ class Forest:
     roots: Sequence[int]
     whole: Figures
     parts: Mapping[int, Part]
+    told: dict[int, Told] = field(default_factory=dict)
+    """When what is open in an area and below it will be done, as far as somebody asked."""
 
     def rows(
         self, branch: Sequence[int], opened: frozenset[int], after: int | None = None

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,16 @@ PROGRAM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 _BLOCK = 64 * 1024
 _EVENT: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
+# Such a value is another word in JSON, or stands there only once it is masked.
+_WRITTEN_OTHERWISE = frozenset({"none", "secret"})
 _HEAD = frozenset({"timestamp", "level", "logger", "event"})
+
+
+class _Stamp(msgspec.Struct):
+    timestamp: str = ""
+
+
+_STAMP: msgspec.json.Decoder[_Stamp] = msgspec.json.Decoder(_Stamp)
 
 
 class LogLine(msgspec.Struct, frozen=True):
@@ -57,6 +67,19 @@ class LogFilter:
         if self.job is not None and line.job != self.job:
             return False
         return not self.text or self.text.casefold() in line.words.casefold()
+
+    def needles(self) -> list[tuple[bytes, ...]]:
+        """Return what must stand in the bytes of a line that is wanted: one of each, in lower case.
+
+        Most lines of a search are left out by this, unread.
+        """
+        found: list[tuple[bytes, ...]] = []
+        if self.level and _weight(self.level) > _weight(""):
+            found.append(tuple(f'"{each}"'.encode() for each in LEVELS[LEVELS.index(self.level) :]))
+        if self.job is not None:
+            found += [(b'"job"',), (str(self.job).encode(),)]
+        words = (word for word in re.findall(r"[a-z0-9_]+", self.text.lower(), re.ASCII))
+        return found + [(word.encode(),) for word in words if word not in _WRITTEN_OTHERWISE]
 
 
 def _weight(level: str) -> int:
@@ -111,10 +134,9 @@ def read_on(folder: Path, wanted: LogFilter, place: str) -> Tail:
 
 def whole(folder: Path, wanted: LogFilter) -> Iterator[bytes]:
     """Yield every kept line that is wanted as JSON, the oldest first."""
-    streams = (_forwards(_files(folder, name), name) for name in _chosen(folder, wanted))
-    for line, text in heapq.merge(*streams, key=lambda each: each[0].at):
-        if wanted.takes(line):
-            yield text.encode() + b"\n"
+    streams = (_forwards(_files(folder, name), name, wanted) for name in _chosen(folder, wanted))
+    for _at, raw in heapq.merge(*streams, key=itemgetter(0)):
+        yield logs.mask(raw.decode("utf-8", "backslashreplace")).encode() + b"\n"
 
 
 def line_of(program: str, raw: bytes) -> LogLine:
@@ -158,16 +180,22 @@ def _newest(
 ) -> tuple[list[LogLine], str]:
     """Return the newest lines, and the instant where the search ended early, "" where it did not."""
     found: list[LogLine] = []
-    read = 0
-    line = None
+    read, needles = 0, wanted.needles()
     for raw in itertools.chain.from_iterable(map(_backwards, files)):
         read += len(raw) + 1
-        line = line_of(name, raw)
-        if wanted.takes(line):
+        if _has(raw, needles) and wanted.takes(line := line_of(name, raw)):
             found.append(line)
         if len(found) == most or read > SEARCHED_BYTES:
-            return found, line.at
+            return found, line_of(name, raw).at
     return found, ""
+
+
+def _has(raw: bytes, needles: Sequence[tuple[bytes, ...]]) -> bool:
+    """Say whether one of each is in a line; true where nothing is looked for."""
+    if not needles:
+        return True
+    lower = raw.lower()
+    return all(any(each in lower for each in one_of) for one_of in needles)
 
 
 def _backwards(path: Path) -> Iterator[bytes]:
@@ -188,18 +216,26 @@ def _backwards(path: Path) -> Iterator[bytes]:
             yield rest
 
 
-def _forwards(files: Sequence[Path], name: str) -> Iterator[tuple[LogLine, str]]:
+def _forwards(files: Sequence[Path], name: str, wanted: LogFilter) -> Iterator[tuple[str, bytes]]:
+    """Yield (instant, line) of a program's lines that are wanted, the oldest first."""
+    needles, takes_all = wanted.needles(), wanted == LogFilter(wanted.program)
     for path in reversed(files):
         try:
             file = path.open("rb")
         except FileNotFoundError:
             continue
         with file:
-            for raw in file:
-                text = raw.rstrip(b"\n")
-                if text:
-                    masked = logs.mask(text.decode("utf-8", "backslashreplace"))
-                    yield line_of(name, text), masked
+            for line in file:
+                raw = line.rstrip(b"\n")
+                if raw and _has(raw, needles) and (takes_all or wanted.takes(line_of(name, raw))):
+                    yield _instant(raw), raw
+
+
+def _instant(raw: bytes) -> str:
+    try:
+        return _STAMP.decode(raw).timestamp
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
 
 
 def _end_of(files: Sequence[Path]) -> tuple[int, int]:

@@ -1,11 +1,59 @@
 """The running site looks at everything that has to be right."""
 
-from datetime import datetime
+import asyncio
+from datetime import UTC, datetime
+
+import msgspec
 
 from labtrawl.errors import LabtrawlError
+from labtrawl.website.checks import judge
 from labtrawl.website.facts import CrawlerFacts, Facts, ProgramFacts
 from labtrawl.website.sights import Around, gather, missing_of
 from labtrawl.website.site import Site
+from labtrawl.website.verdicts import Check, State, worst
+
+DATABASE_SECONDS = 2.0
+
+
+class HealthTold(msgspec.Struct, frozen=True, kw_only=True):
+    """Every check, and the worst of them; `looked_at` is an instant in UTC."""
+
+    state: State
+    looked_at: datetime
+    checks: list[Check]
+
+    @property
+    def bad(self) -> list[Check]:
+        """Those that somebody must act on, then those to look at."""
+        return [each for each in self.checks if each.state is State.BAD]
+
+    @property
+    def warned(self) -> list[Check]:
+        """Those to look at when there is time."""
+        return [each for each in self.checks if each.state is State.WARN]
+
+    @property
+    def fine(self) -> list[Check]:
+        """All others."""
+        return [each for each in self.checks if each.state is State.OK]
+
+
+async def database_answers(site: Site) -> bool:
+    """Say whether the database answers within two seconds."""
+    try:
+        async with asyncio.timeout(DATABASE_SECONDS):
+            await site.store.read(lambda connection: connection.exec_driver_sql("SELECT 1"))
+    except Exception:  # noqa: BLE001 - whatever is wrong with it, it does not answer
+        return False
+    return True
+
+
+async def health_of(site: Site) -> HealthTold:
+    """Look at everything that has to be right."""
+    facts = await look(site)
+    checks = judge(facts)
+    looked_at = datetime.fromtimestamp(facts.now / 1000, UTC)
+    return HealthTold(state=worst(checks), looked_at=looked_at, checks=checks)
 
 
 async def look(site: Site) -> Facts:

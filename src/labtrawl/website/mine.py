@@ -15,10 +15,9 @@ from labtrawl.website.desk import Desk
 from labtrawl.website.forest import Forest, Row, grow
 from labtrawl.website.outlooks import PARENTS
 
-# A look at all of an account's areas may cost a twentieth of a core, and is a second old at most
-# where it is cheap; so many accounts are kept.
-SHARE = 20
-FRESH_SECONDS = 1.0
+# A look at all of an account's areas is kept until something is committed here, and so long at most:
+# other programs commit too. So many accounts are kept.
+FRESH_SECONDS = 2.0
 KEPT = 64
 # A forecast for a line costs some milliseconds; those that take longer together are left out.
 FORECAST_SECONDS = 0.03
@@ -63,25 +62,31 @@ def ago(now: int, at: int | None) -> str:
     return f"{seconds} s ago"
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    forest: Forest
+    commits: int
+    due: float
+
+
 class Mine:
     """The trees of those who look at theirs."""
 
     def __init__(self, desk: Desk) -> None:
         self._site = desk.site
         self._outlooks = desk.figures.outlooks
-        self._kept: OrderedDict[int, tuple[float, Forest]] = OrderedDict()
+        self._kept: OrderedDict[int, _Look] = OrderedDict()
 
     def forget(self, account_id: int) -> None:
         """Look again the next time: something was changed."""
         self._kept.pop(account_id, None)
 
     async def forest(self, account_id: int) -> Forest:
-        """Return an account's areas, as they are or were a moment ago."""
-        monotonic = self._site.clock.monotonic
-        started = monotonic()
-        due, kept = self._kept.get(account_id, (0.0, None))
-        if kept is not None and started < due:
-            return kept
+        """Return an account's areas, as of the newest commit of this process."""
+        commits, now = self._site.store.changes.commits, self._site.clock.monotonic()
+        kept = self._kept.get(account_id)
+        if kept is not None and kept.commits == commits and now < kept.due:
+            return kept.forest
         areas, figures, parts = await self._site.store.read(
             lambda c: (
                 my_areas(c, account_id),
@@ -90,8 +95,7 @@ class Mine:
             )
         )
         forest = grow(areas, figures, parts)
-        cost = monotonic() - started
-        self._kept[account_id] = (monotonic() + max(FRESH_SECONDS, SHARE * cost), forest)
+        self._kept[account_id] = _Look(forest, commits, now + FRESH_SECONDS)
         self._kept.move_to_end(account_id)
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
@@ -107,9 +111,11 @@ class Mine:
         now = self._site.clock.now_ms()
         made = []
         for row in rows:
-            is_worth = row.node.whole.open and self._site.clock.monotonic() < until
-            ends = await self.ends(forest, forest.under(row.node.area.id)) if is_worth else None
-            made.append(_line(row, now, ends))
+            number = row.node.area.id
+            is_asked = row.node.whole.open and number not in forest.told
+            if is_asked and self._site.clock.monotonic() < until:
+                forest.told[number] = await self.ends(forest, forest.under(number))
+            made.append(_line(row, now, forest.told.get(number)))
         return made
 
 

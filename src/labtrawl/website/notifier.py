@@ -86,6 +86,9 @@ class Notifier:
             return []
         if await read(lambda c: notices.is_told(c, "digest", period)):
             return []
+        # Who began today has seen all of it.
+        if not await read(lambda c: care.is_older(c, facts.now - DAY_MS)):
+            return []
         week = await read(lambda c: care.week(c, facts.now - 7 * DAY_MS))
         return [noticing.of_week(week, period, self._left, checks)]
 

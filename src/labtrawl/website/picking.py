@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from labtrawl.domain.job import HoldReason
 from labtrawl.store.operations import MOST_IDS
@@ -26,6 +26,10 @@ FRESH_SECONDS = 5.0
 
 MaybeHold = Annotated[HoldReason | None, Blank]
 Number = Annotated[int, Field(ge=1, le=LARGEST)]
+Size = Annotated[
+    Literal[25, 50, 100, 200],
+    BeforeValidator(lambda text: int(text) if str(text).isdecimal() else text),
+]
 # ID, or VALUE.ID where the list is sorted by a value.
 MaybeKey = Annotated[
     Annotated[str, Field(pattern=r"^(-?[0-9]{1,18}\.)?[0-9]{1,18}$")] | None, Blank
@@ -85,7 +89,7 @@ class AskedPage(AskedTicks):
 
     after: MaybeKey = None
     before: MaybeKey = None
-    size: Literal[25, 50, 100, 200] = PAGE  # type: ignore[assignment]
+    size: Size = 50
 
     def place(self) -> Place[Key]:
         """Return the place that it names."""

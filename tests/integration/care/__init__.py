@@ -1,0 +1,1 @@
+"""Backups, health and notices: real files, a real HTTP server, a real mail server."""

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
@@ -237,6 +238,25 @@ async def test_failed_jobs_are_one_notice_a_day_however_often_it_is_looked(tmp_p
         assert [(row.kind, row.subject) for row in await turns.told()] == [
             ("failures", "2 jobs failed")
         ]
+
+
+async def test_digest_is_told_once_a_week_and_not_on_the_first_day(tmp_path: Path) -> None:
+    monday = datetime(2026, 11, 23, 9, tzinfo=UTC)
+    clock = replace(system_clock(), now=lambda: monday)
+    async with rounds(tmp_path, clock=clock) as turns:
+        turns.notifier.kinds = frozenset({"digest"})
+        turns.notifier.tell_left("about 2 h")
+        await turns.store.write(lambda c: job(c, area(c, 1, {account(c, 1): 30})))
+        now = int(monday.timestamp() * 1000)
+        for added, told in ((now - 3_600_000, 0), (now - 2 * 86_400_000, 1)):
+            await turns.store.write(
+                lambda c, a=added: c.exec_driver_sql("UPDATE instance SET added_at = ?", (a,))  # type: ignore[misc]
+            )
+            await turns.notifier.look()
+            await turns.notifier.look()
+            assert len(await turns.told()) == told
+        ((row,)) = await turns.told()
+        assert (row.kind, "Time left: about 2 h." in row.body) == ("digest", True)
 
 
 async def test_gap_that_was_there_at_the_start_is_no_news(tmp_path: Path) -> None:

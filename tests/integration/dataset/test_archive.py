@@ -1,5 +1,6 @@
 """The archive of everything of somebody: what is in it, and that a part is not taken for the whole."""
 
+import gc
 import hashlib
 import io
 import json
@@ -113,3 +114,12 @@ def test_empty_archive_says_so(tmp_path: Path) -> None:
     packed = zipfile.ZipFile(io.BytesIO(b"".join(streamed(tmp_path, []))))
     assert json.loads(packed.read("manifest.json"))["files"] == []
     assert packed.read("README.txt").startswith(b"Records of somebody.")
+
+
+def test_archive_that_nobody_finishes_is_forgotten_without_complaint(
+    tmp_path: Path, lists: Lists
+) -> None:
+    chunks = streamed(tmp_path, lists)
+    assert [len(next(chunks)) > 0 for _ in range(3)] == [True] * 3
+    del chunks
+    gc.collect()

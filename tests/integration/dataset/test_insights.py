@@ -1,6 +1,7 @@
 """The four questions: answered by their own SQL, whether records are as they came or pseudonymised."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 from labtrawl.dataset.insights import ANSWERS, INSIGHTS, Answers, Order, Part
 from labtrawl.dataset.layout import dataset_root
+from labtrawl.dataset.policy import FetchedRecord
+from labtrawl.dataset.policy_study import Study
 from labtrawl.dataset.query import named_tables
 from labtrawl.dataset.reckon import reckon
 from labtrawl.store import manifest
@@ -18,8 +21,8 @@ from labtrawl.store.engine import database_path, open_store
 from tests.integration.dataset.exported import Line, collected, labtrawl
 
 ADA, BOB = {"id": 1, "username": "ada"}, {"id": 2, "username": "bob"}
-# As policy study has them: no ids, pseudonyms for names.
-PSEUDONYMS = ({"username": "p-31c0"}, {"username": "p-77aa"})
+KINDS = {"merge_request_discussions": "discussion"}
+THREAD = "d" * 40
 MONDAY, NEXT = "2026-03-02", "2026-03-09"
 
 
@@ -30,8 +33,12 @@ def week(day: str) -> int:
 def lines(ada: dict[str, Any], bob: dict[str, Any]) -> list[Line]:
     def note(number: int, at: str, author: dict[str, Any], system: bool = False) -> dict[str, Any]:
         return {
-            "id": number, "created_at": at, "author": author, "system": system,
-            "noteable_type": "MergeRequest", "noteable_id": 1,
+            "id": number,
+            "created_at": at,
+            "author": author,
+            "system": system,
+            "noteable_type": "MergeRequest",
+            "noteable_id": 1,
         }
 
     notes = [
@@ -46,13 +53,16 @@ def lines(ada: dict[str, Any], bob: dict[str, Any]) -> list[Line]:
         Line("issues", 1, {"id": 1, **opened, "state": "opened"}),
         Line("merge_requests", 1, merged),
         Line("merge_requests", 2, {"id": 2, **opened, "state": "opened"}),
-        Line("merge_request_discussions", "d", {"id": "d", "notes": notes}),
+        Line("merge_request_discussions", THREAD, {"id": THREAD, "notes": notes}),
         *(
             Line("pipelines", number, {"id": number, "status": status, **opened})
             for number, status in pipelines
         ),
-        Line("commits", "c0ffee", {"id": "c0ffee", "committed_date": "2026-03-09T07:00:00Z"}),
-        Line("commits", "facade", {"id": "facade", "committed_date": "2106-03-09T07:00:00Z"}),
+        # One of a clock that is far ahead.
+        *(
+            Line("commits", f"12/{sha * 40}", {"id": sha * 40, "committed_date": at})
+            for sha, at in (("c", "2026-03-09T07:00:00Z"), ("f", "2106-03-09T07:00:00Z"))
+        ),
     ]
 
 
@@ -73,11 +83,23 @@ async def reckoned(data_dir: Path, out: Path) -> Answers:
     return msgspec.json.decode((out / ANSWERS).read_bytes(), type=Answers)
 
 
-@pytest.mark.parametrize("people", [(ADA, BOB), PSEUDONYMS], ids=["as_is", "study"])
-async def test_answers_are_the_same_for_names_and_for_pseudonyms(
-    tmp_path: Path, people: tuple[dict[str, Any], dict[str, Any]]
+def pseudonymised(line: Line) -> Line:
+    """What the policy of a study keeps of a record."""
+    kind = KINDS.get(line.resource, line.resource.removesuffix("s"))
+    body = line.body if isinstance(line.body, bytes) else json.dumps(line.body).encode()
+    fetched = FetchedRecord(line.id, kind, line.at, "/x", "ab" * 32, "19.3.0", body, line.state)
+    kept = Study(b"k" * 32, "lab").shaped(fetched)
+    return replace(line, id=kept.id, kind=kind, body=bytes(kept.body))
+
+
+@pytest.mark.parametrize("policy", ["as_is", "study"])
+async def test_answers_are_the_same_of_records_as_they_came_and_of_a_study(
+    tmp_path: Path, policy: str
 ) -> None:
-    await collected(tmp_path, lines(*people))
+    came = lines(ADA, BOB)
+    kept = came if policy == "as_is" else [pseudonymised(line) for line in came]
+    assert policy == "as_is" or not any(b'"ada"' in line.body for line in kept)
+    await collected(tmp_path, kept)
     out = tmp_path / "cache" / "insights" / "one"
     answers = await reckoned(tmp_path, out)
     found = {

@@ -219,6 +219,24 @@ async def test_only_chosen_areas_are_read_where_the_consent_says_so(store: Store
     )
 
 
+async def test_area_that_gitlab_shows_no_more_is_not_read_again_by_an_answer(store: Store) -> None:
+    def leave(connection: Connection) -> tuple[Any, ...]:
+        begin(connection)
+        account_id = _participant(connection)
+        agree(connection, account_id)
+        found = _discover(connection, account_id, "lab", "lab/p1")
+        connection.exec_driver_sql("UPDATE area_access SET seen_at = 1 WHERE role > 0")
+        connection.exec_driver_sql("UPDATE area_choice SET seen_at = 1")
+        lost = areas.lose(connection, account_id, 2)
+        consents.choose(connection, account_id, found["lab"], True)
+        agree(connection, account_id)
+        read = _read_areas(connection, account_id)
+        _discover(connection, account_id, "lab", "lab/p1")
+        return sorted(lost) == sorted(found.values()), read, _read_areas(connection, account_id)
+
+    assert await store.write(leave) == (True, ["@u7"], ["@u7", "lab", "lab/p1"])
+
+
 async def test_another_persons_area_is_missing(store: Store) -> None:
     def choose(connection: Connection) -> None:
         begin(connection)

@@ -14,11 +14,11 @@ import pytest
 from labtrawl.domain.area import AreaKind
 from labtrawl.domain.job import HoldReason, JobState
 from labtrawl.errors import LabtrawlError
-from labtrawl.store import operations, pages
+from labtrawl.store import commands, operations, pages
 from labtrawl.store.engine import Connection, Database, open_engine
 from labtrawl.store.migrate import migrate
 from labtrawl.store.operations import Action, Wish
-from labtrawl.store.pages import areas, jobs, live, records, walks
+from labtrawl.store.pages import areas, audit, jobs, live, records, walks
 from labtrawl.store.pages.keyset import Page, Place
 from labtrawl.store.pages.walks import Target
 from tests.integration.store.table import rows
@@ -56,6 +56,12 @@ IN_TREE: tuple[Place[areas.AreaKey], ...] = (
     Place(after=areas.AreaKey("kelp", 11)),
     Place(before=areas.AreaKey("kelp", 11)),
 )
+LOGGED = [
+    audit.AuditFilter(*choice)
+    for choice in itertools.product(
+        ("", "ANN", "%"), ("", "settings"), (None, *audit.Outcome), (None, 9_500), (None, 60_500)
+    )
+]
 PARENTS = {"issue_notes": "issues", "merge_request_notes": "merge_requests"}
 REACHES = [
     records.Reach(*choice)
@@ -63,10 +69,15 @@ REACHES = [
 ]
 # By "module.function": what it is asked. Each call gets the same connection.
 QUESTIONS: dict[str, list[tuple[Any, ...]]] = {
+    "accounts.list_accounts": [(place,) for place in IN_JOBS],
+    "accounts.waiting_jobs": [()],
+    "audit.block_after": list(itertools.product(LOGGED, (0, 30, 10**6))),
+    "audit.list_rows": list(itertools.product(LOGGED, IN_JOBS)),
     "areas.area_detail": [(5,), (30,), (10**6,)],
     "areas.ledger_lines": [([2, 5, 30],)],
     "areas.list_areas": list(itertools.product(TREES, IN_TREE, (3, 50))),
     "areas.page_of_areas": list(itertools.product(TREES, IN_TREE, (7,))),
+    "crawlers.crew": [()],
     "coverage.coverage": list(itertools.product(TREES, IN_TREE)),
     "job.children": list(itertools.product((1, 2), IN_JOBS)),
     "job.job_detail": list(itertools.product((1, 7, 40, 10**6), IN_JOBS)),
@@ -119,6 +130,9 @@ def _build(connection: Connection) -> None:
         world.build(connection)
     cancel = Wish(Action.CANCEL, Target(jobs.JobFilter(resource="events")), "because", "somebody")
     operations.begin(connection, cancel)
+    commands.register(connection, "crawler-1", "x")
+    commands.want(connection, "*", commands.Wanted.DRAIN)
+    _log(connection)
     for table, key, columns in (
         ("job", "id", ("created_at", "started_at", "finished_at", "updated_at", "run_after")),
         ("job", "id", ("lease_expires_at",)),
@@ -130,12 +144,30 @@ def _build(connection: Connection) -> None:
         ("account", "id", ("verified_at",)),
         ("attempt", "job_id", ("began_at", "ended_at")),
         ("operation", "id", ("created_at", "updated_at")),
+        ("crawler", "LENGTH(name)", ("changed_at",)),
     ):
         for number, column in enumerate(columns):
             connection.exec_driver_sql(
                 f"UPDATE {table} SET {column} = {key} * 1000 + ? WHERE {column} IS NOT NULL",
                 (number,),
             )
+
+
+def _log(connection: Connection) -> None:
+    """Rows of the audit log, which nobody can change once they are there."""
+    outcomes = ("200", "303", "403", "500", "1 -> 2", "refused: it is set elsewhere")
+    for number in range(1, 121):
+        connection.exec_driver_sql(
+            "INSERT INTO audit (id, at, tier, client, level, action, target, outcome, mac)"
+            " VALUES (?, ?, 'none', ?, 'none', ?, '/x', ?, 'm')",
+            (
+                number,
+                number * 1000,
+                ("user ann", "50% off")[number % 2],
+                ("settings change", "POST /sign-out")[number % 3 == 0],
+                outcomes[number % len(outcomes)],
+            ),
+        )
 
 
 def _connected(database: Database) -> Iterator[Connection]:

@@ -120,6 +120,7 @@ class Rest:
 
     def tell(self, action: str, crawler: str, job_id: int) -> None:
         self.around.commands.append((action, crawler, job_id))
+        self.around.commanded.set()
 
     async def hear(self, name: str, heartbeat: Heartbeat, register: Register | None = None) -> None:
         self.around.heard.append((name, heartbeat))

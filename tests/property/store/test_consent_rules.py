@@ -75,8 +75,13 @@ class Consenting(RuleBasedStateMachine):
 
     @initialize()
     def study(self) -> None:
+        """One takes part already, and is read; the other has not come yet."""
         with self.written() as connection:
             begin(connection)
+        self.sign_in(1)
+        self.agree(1, Areas.ALL)
+        self.discover(1)
+        self.claim()
 
     @rule(user=users)
     def sign_in(self, user: int) -> None:
@@ -192,4 +197,4 @@ class Consenting(RuleBasedStateMachine):
 
 
 TestConsenting = Consenting.TestCase
-TestConsenting.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestConsenting.settings = settings(max_examples=30, stateful_step_count=15, deadline=None)

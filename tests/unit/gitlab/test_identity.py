@@ -69,12 +69,12 @@ async def identified(token: str, gitlab: GitLab | None = None, nonce: str = NONC
     return await identify(cast("Http", gitlab or GitLab()), BASE, APPLICATION, pair, nonce)
 
 
-@pytest.mark.parametrize(
-    "changed", [{}, {"aud": ["app"]}, {"iss": f"{BASE}/"}, {"exp": int(time.time()) - 30}]
-)
-async def test_good_token_names_its_user(changed: dict[str, object]) -> None:
-    found = await identified(signer().sign(claims(**changed)))
-    assert found == Identity(42, "ada", "Ada Lindqvist")
+async def test_good_token_names_its_user() -> None:
+    # The clocks of two machines differ: an end half a minute ago is none yet.
+    late = {"exp": int(time.time()) - 30}
+    for changed in ({}, {"aud": ["app"]}, {"iss": f"{BASE}/"}, late):
+        found = await identified(signer().sign(claims(**changed)))  # type: ignore[arg-type]
+        assert found == Identity(42, "ada", "Ada Lindqvist")
 
 
 @pytest.mark.parametrize("name", ["iss", "sub", "aud", "exp", "iat", "nonce"])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Subquery, func, select
 
 from labtrawl.store.schema import account, area, budget, job
 
@@ -38,30 +38,13 @@ def limit_per_minute(connection: Connection) -> int | None:
 
 def slowest_areas(connection: Connection) -> list[SlowArea]:
     """Return where the jobs that moved last took the most time, the slowest first."""
-    newest = (
-        select(
-            job.c.area_id,
-            (func.coalesce(job.c.finished_at, job.c.updated_at) - job.c.started_at).label("spent"),
-            (job.c.requests - job.c.earlier_requests).label("requests"),
-        )
-        .where(job.c.change > 0, job.c.started_at.is_not(None))
-        .order_by(job.c.change.desc(), job.c.id.desc())
-        .limit(NEWEST)
-        .subquery()
-    )
+    newest = _newest()
     spent = func.sum(newest.c.spent)
-    # A job that was opened again has begun anew, and its end is that of the visit before.
+    columns = (area.c.id, area.c.kind, area.c.full_path, area.c.name)
     found = (
-        select(
-            area.c.id,
-            area.c.kind,
-            area.c.full_path,
-            area.c.name,
-            func.count(),
-            spent,
-            func.sum(newest.c.requests),
-        )
+        select(*columns, func.count(), spent, func.sum(newest.c.requests))
         .join(newest, newest.c.area_id == area.c.id)
+        # A job that was opened again has begun anew, and its end is that of the visit before.
         .where(newest.c.spent > 0)
         .group_by(area.c.id)
         .order_by(spent.desc(), area.c.id)
@@ -71,3 +54,19 @@ def slowest_areas(connection: Connection) -> list[SlowArea]:
         SlowArea(row[0], row[1], row[2], row[3], int(row[4]), int(row[5]), int(row[6] or 0))
         for row in connection.execute(found).all()
     ]
+
+
+def _newest() -> Subquery:
+    """The jobs that moved last: milliseconds at work, and requests of this visit."""
+    ended_at = func.coalesce(job.c.finished_at, job.c.updated_at)
+    return (
+        select(
+            job.c.area_id,
+            (ended_at - job.c.started_at).label("spent"),
+            (job.c.requests - job.c.earlier_requests).label("requests"),
+        )
+        .where(job.c.change > 0, job.c.started_at.is_not(None))
+        .order_by(job.c.change.desc(), job.c.id.desc())
+        .limit(NEWEST)
+        .subquery()
+    )

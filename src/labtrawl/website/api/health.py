@@ -7,8 +7,7 @@ from labtrawl.protocol.messages import PROTOCOL
 from labtrawl.website.api.shapes import DoorHealth, Health, check_told
 from labtrawl.website.api.speaking import answer
 from labtrawl.website.desk import Desk
-from labtrawl.website.pages.care import health_of
-from labtrawl.website.pages.health import database_answers
+from labtrawl.website.looking import database_answers, health_of
 from labtrawl.website.verdicts import State
 
 
@@ -17,7 +16,7 @@ def add(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/api/internal2/health")
     async def of_the_door() -> Response:
-        database = await database_answers(desk)
+        database = await database_answers(desk.site)
         healthy = database and desk.site.ready()
         told = DoorHealth(
             healthy=healthy,
@@ -35,6 +34,6 @@ def add(app: FastAPI, desk: Desk) -> None:
 
 async def whole_health(desk: Desk) -> Health:
     """Look at everything that has to be right; it is healthy where nobody must act."""
-    found = await health_of(desk)
+    found = await health_of(desk.site)
     checks = [check_told(each) for each in found.checks]
     return Health(healthy=found.state is not State.BAD, checks=checks)

@@ -1,6 +1,5 @@
 """Whether the site lives and is ready, for whoever watches it; and the files it ships."""
 
-import asyncio
 from collections.abc import Mapping
 
 from fastapi import FastAPI, HTTPException, Request
@@ -9,18 +8,7 @@ from starlette.responses import Response
 
 from labtrawl.website.assets import Asset
 from labtrawl.website.desk import Desk
-
-DATABASE_SECONDS = 2.0
-
-
-async def database_answers(desk: Desk) -> bool:
-    """Say whether the database answers within two seconds."""
-    try:
-        async with asyncio.timeout(DATABASE_SECONDS):
-            await desk.site.store.read(lambda connection: connection.exec_driver_sql("SELECT 1"))
-    except Exception:  # noqa: BLE001 - whatever is wrong with it, it does not answer
-        return False
-    return True
+from labtrawl.website.looking import database_answers
 
 
 def add(app: FastAPI, desk: Desk, assets: Mapping[str, Asset]) -> None:
@@ -32,7 +20,7 @@ def add(app: FastAPI, desk: Desk, assets: Mapping[str, Asset]) -> None:
 
     @app.get("/readyz")
     async def readyz() -> JSONResponse:
-        checks = {"database": await database_answers(desk), "programs": desk.site.ready()}
+        checks = {"database": await database_answers(desk.site), "programs": desk.site.ready()}
         ready = all(checks.values())
         return JSONResponse({"ready": ready, **checks}, 200 if ready else 503)
 

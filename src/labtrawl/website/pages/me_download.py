@@ -1,7 +1,7 @@
 """Everything that is collected in somebody's name, as one archive that is written while it is sent."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -62,21 +62,31 @@ class _Running:
 
 
 class _Sent(StreamingResponse):
-    """A stream whose place is given back however it ends, also where it never began."""
+    """An archive on its way; its place is given back however it ends, also where it never began."""
 
     def __init__(
-        self, content: AsyncIterator[bytes], running: _Running, account_id: int, name: str
+        self,
+        content: AsyncIterator[bytes],
+        name: str,
+        closing: asyncio.Event,
+        end: Callable[[], None],
     ) -> None:
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         super().__init__(content, media_type="application/zip", headers=headers)
-        self._running = running
-        self._account_id = account_id
+        self._closing = closing
+        self._end = end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it (ASGI), until the site stops: what is there then is no whole archive."""
         try:
-            await super().__call__(scope, receive, send)
+            async with asyncio.TaskGroup() as tasks:
+                sending = tasks.create_task(super().__call__(scope, receive, send))
+                watching = tasks.create_task(self._closing.wait())
+                await asyncio.wait({sending, watching}, return_when=asyncio.FIRST_COMPLETED)
+                sending.cancel()
+                watching.cancel()
         finally:
-            self._running.end(self._account_id)
+            self._end()
 
 
 def add(app: FastAPI, desk: Desk) -> None:
@@ -98,7 +108,8 @@ def add(app: FastAPI, desk: Desk) -> None:
         note_detail(request, "archive of account", account_id)
         made = datetime.fromtimestamp(desk.site.clock.now_ms() / 1000, UTC)
         name = f"labtrawl-{made:%Y-%m-%d}.zip"
-        return _Sent(_stream(desk.site, account_id, account, made), running, account_id, name)
+        stream = _stream(desk.site, account_id, account, made)
+        return _Sent(stream, name, desk.hub.closing, partial(running.end, account_id))
 
     twin = twin_of("POST", "/me/download")
     described(app)["POST", twin] = Described("Everything of yours as one zip archive", bytes)

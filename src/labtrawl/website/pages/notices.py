@@ -53,18 +53,25 @@ class Answered(msgspec.Struct, frozen=True):
 
 def add(app: FastAPI, desk: Desk) -> None:
     """Add /notices, the test of them, and the answer to a request to stop."""
-    store, care = desk.site.store, desk.site.care
+    _add_page(app, desk)
+    _add_actions(app, desk)
 
+
+def _add_page(app: FastAPI, desk: Desk) -> None:
     @twins.page(app, desk, "/notices", NoticesTold, "What operators were told, and by what")
     async def show(before: MaybeId = None, tested: bool = False) -> Shown:
         def read(connection: Connection) -> tuple[list[NoticeRow], list[StopRequest]]:
             rows = notices.newest(connection, SHOWN + 1, before)
             return rows, [] if before else list(notices.stop_requests(connection))
 
-        rows, requests = await store.read(read)
+        rows, requests = await desk.site.store.read(read)
         more = rows[SHOWN - 1].id if len(rows) > SHOWN else None
-        told = NoticesTold(list(care.channels), rows[:SHOWN], more, requests)
+        told = NoticesTold(list(desk.site.care.channels), rows[:SHOWN], more, requests)
         return Shown("notices.html", told, values={"tested": tested, "before": before})
+
+
+def _add_actions(app: FastAPI, desk: Desk) -> None:
+    store, care = desk.site.store, desk.site.care
 
     @twins.action(app, "/notices/test", None, Raised, "Send a test over every channel")
     async def test(request: Request) -> Done:

@@ -65,6 +65,14 @@ def add(app: FastAPI, desk: Desk) -> None:
         place = places.get(told.account.instance_name) if told.account else None
         return Shown("own_account.html", told, values={"place": place})
 
+    _add_ends(app, desk)
+    _add_disconnect(app, desk)
+
+
+def _add_ends(app: FastAPI, desk: Desk) -> None:
+    """Add what ends sessions."""
+    store = desk.site.store
+
     @twins.action(
         app, HERE + "/sessions/{session_id}/end", None, Ended, "End one of one's sessions"
     )
@@ -82,6 +90,10 @@ def add(app: FastAPI, desk: Desk) -> None:
             return Done(HERE, Ended(0))
         count = await store.write(lambda connection: sessions.end_all(connection, person_id, own))
         return Done(HERE, Ended(count))
+
+
+def _add_disconnect(app: FastAPI, desk: Desk) -> None:
+    """Add what ends the connection with GitLab."""
 
     @twins.action(
         app,

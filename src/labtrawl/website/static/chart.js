@@ -4,6 +4,7 @@
 (() => {
   const HEIGHT = 200;
   const DAY = 86400;
+  const IDLE = 600_000;
   const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3], [4, 2], [12, 4], [1, 2]];
   const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
   const drawn = new Map();
@@ -122,6 +123,16 @@
     if (link) setTimeout(() => location.reload(), Number(link.dataset.againSeconds) * 1000);
   };
 
+  // Nobody's session is kept alive by a page that nobody looks at.
+  const keepFresh = (every) => {
+    let usedAt = Date.now();
+    for (const sign of ["pointermove", "keydown", "scroll", "touchstart"])
+      addEventListener(sign, () => { usedAt = Date.now(); }, { passive: true });
+    setInterval(() => {
+      if (!document.hidden && Date.now() - usedAt < IDLE) refresh().catch(() => {});
+    }, every);
+  };
+
   const begin = () => {
     const figures = [...document.querySelectorAll("figure.chart")];
     const sizes = new ResizeObserver((entries) => {
@@ -142,7 +153,7 @@
     offerCopies();
     lookAgain();
     const every = Number(document.querySelector("[data-refresh-seconds]")?.dataset.refreshSeconds);
-    if (every) setInterval(() => document.hidden || refresh().catch(() => {}), every * 1000);
+    if (every) keepFresh(every * 1000);
   };
   begin();
 })();

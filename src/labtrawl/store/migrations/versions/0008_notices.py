@@ -84,6 +84,19 @@ def _seen() -> None:
         sa.Column("seen_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("component", "version", name=op.f("pk_seen_version")),
     )
+    _seen_fields()
+    op.create_table(
+        "share_mark",
+        sa.Column("area_id", sa.Integer(), nullable=False),
+        sa.Column("best", sa.Integer(), nullable=False),
+        sa.Column("latest", sa.Integer(), nullable=False),
+        sa.Column("fell_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["area_id"], ["area.id"], name=op.f("fk_share_mark_area_id")),
+        sa.PrimaryKeyConstraint("area_id", name=op.f("pk_share_mark")),
+    )
+
+
+def _seen_fields() -> None:
     op.create_table(
         "seen_fields",
         sa.Column("instance_id", sa.Integer(), nullable=False),
@@ -97,13 +110,4 @@ def _seen() -> None:
             ["instance_id"], ["instance.id"], name=op.f("fk_seen_fields_instance_id")
         ),
         sa.PrimaryKeyConstraint("instance_id", "resource", "version", name=op.f("pk_seen_fields")),
-    )
-    op.create_table(
-        "share_mark",
-        sa.Column("area_id", sa.Integer(), nullable=False),
-        sa.Column("best", sa.Integer(), nullable=False),
-        sa.Column("latest", sa.Integer(), nullable=False),
-        sa.Column("fell_at", sa.BigInteger(), nullable=True),
-        sa.ForeignKeyConstraint(["area_id"], ["area.id"], name=op.f("fk_share_mark_area_id")),
-        sa.PrimaryKeyConstraint("area_id", name=op.f("pk_share_mark")),
     )
