@@ -133,10 +133,15 @@ def read_on(folder: Path, wanted: LogFilter, place: str) -> Tail:
 
 
 def whole(folder: Path, wanted: LogFilter) -> Iterator[bytes]:
-    """Yield every kept line that is wanted as JSON, the oldest first."""
+    """Yield every kept line that is wanted, JSON as it was written, the oldest first; in parts."""
     streams = (_forwards(_files(folder, name), name, wanted) for name in _chosen(folder, wanted))
+    part = bytearray()
     for _at, raw in heapq.merge(*streams, key=itemgetter(0)):
-        yield logs.mask(raw.decode("utf-8", "backslashreplace")).encode() + b"\n"
+        part += logs.mask(raw.decode("utf-8", "backslashreplace")).encode() + b"\n"
+        if len(part) >= _BLOCK:
+            yield bytes(part)
+            part.clear()
+    yield bytes(part)
 
 
 def line_of(program: str, raw: bytes) -> LogLine:

@@ -18,9 +18,9 @@ from starlette.responses import Response
 
 from labtrawl.errors import BadMessage
 from labtrawl.website.access import twin_of
-from labtrawl.website.api.speaking import answer, asked
 from labtrawl.website.asking import form_body
 from labtrawl.website.desk import Desk
+from labtrawl.website.speaking import answer, asked
 
 
 @dataclass(frozen=True, slots=True)

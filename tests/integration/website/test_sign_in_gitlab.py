@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -124,10 +124,14 @@ async def test_code_of_one_gitlab_at_the_address_of_another_is_refused(
     async with entered(tmp_path, world) as site:
         browser = site.browser()
         back = await site.allow(await site.leave(browser))
-        reply = await browser.get(back.replace("/gitlab/main/", "/gitlab/other/"))
-        assert (reply.status, OVER in reply.text) == (400, True)
+        elsewhere = back.replace("/gitlab/main/", "/gitlab/other/")
+        for path in (elsewhere, f"{back}&iss={quote(site.gitlabs['other'].url)}"):
+            reply = await browser.get(path)
+            assert (reply.status, OVER in reply.text) == (400, True)
         told = [(await site.told(name))["token_requests"] for name in ("main", "other")]
         assert told == [{}, {}]
+        named = await browser.get(f"{back}&iss={quote(site.gitlabs['main'].url)}")
+        assert named.status == 303
 
 
 async def test_no_at_gitlab_is_told_as_such(tmp_path: Path, world: World) -> None:
@@ -168,6 +172,8 @@ async def test_team_has_one_button_and_study_explains_each_scope(
     async with entered(tmp_path, world, TEAM) as site:
         team = (await site.browser().get("/sign-in")).text
         assert (await site.browser().post("/sign-in/token", place="main", token="x")).status == 404
+        refused = (await site.browser().get("/jobs?state=failed")).text
+        assert 'href="/sign-in?to=/jobs%3Fstate%3Dfailed"' in refused
     (tmp_path / "study").mkdir()
     async with entered(tmp_path / "study", world) as site:
         study = (await site.browser().get("/sign-in?to=/me")).text

@@ -73,7 +73,7 @@ async def test_good_token_names_its_user() -> None:
     # The clocks of two machines differ: an end half a minute ago is none yet.
     late = {"exp": int(time.time()) - 30}
     for changed in ({}, {"aud": ["app"]}, {"iss": f"{BASE}/"}, late):
-        found = await identified(signer().sign(claims(**changed)))  # type: ignore[arg-type]
+        found = await identified(signer().sign(claims(**changed)))
         assert found == Identity(42, "ada", "Ada Lindqvist")
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from labtrawl.website.api.speaking import is_too_deep
+from labtrawl.website.speaking import is_too_deep
 
 
 @pytest.mark.parametrize(

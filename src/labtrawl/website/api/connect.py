@@ -14,7 +14,9 @@ from labtrawl.protocol.messages import (
 )
 from labtrawl.store import leases, tokens
 from labtrawl.website.api.shapes import Alive
-from labtrawl.website.api.speaking import (
+from labtrawl.website.callers import NotYours, Visitor, bearer_of, visitor_of
+from labtrawl.website.desk import Desk
+from labtrawl.website.speaking import (
     answer,
     asked,
     body_of,
@@ -23,8 +25,6 @@ from labtrawl.website.api.speaking import (
     read,
     task_number,
 )
-from labtrawl.website.callers import NotYours, Visitor, bearer_of, visitor_of
-from labtrawl.website.desk import Desk
 from labtrawl.website.trail import note_detail
 
 

@@ -9,8 +9,8 @@ from labtrawl.protocol.exchange import Tier
 from labtrawl.protocol.messages import PROTOCOL
 from labtrawl.website.api.health import whole_health
 from labtrawl.website.api.shapes import Commanded, CrawlerCommand, CrawlerStatus
-from labtrawl.website.api.speaking import answer, asked, task_number
 from labtrawl.website.desk import Desk
+from labtrawl.website.speaking import answer, asked, task_number
 from labtrawl.website.trail import note_detail
 
 

@@ -5,9 +5,9 @@ from starlette.responses import Response
 
 from labtrawl.protocol.messages import PROTOCOL
 from labtrawl.website.api.shapes import DoorHealth, Health, check_told
-from labtrawl.website.api.speaking import answer
 from labtrawl.website.desk import Desk
 from labtrawl.website.looking import database_answers, health_of
+from labtrawl.website.speaking import answer
 from labtrawl.website.verdicts import State
 
 

@@ -13,7 +13,7 @@ from labtrawl import __version__
 from labtrawl.protocol import messages as wire
 from labtrawl.website.access import API, AUDIENCE, PUBLIC, WEBSOCKET, Who
 from labtrawl.website.api import shapes
-from labtrawl.website.api.speaking import answer
+from labtrawl.website.speaking import answer
 from labtrawl.website.twins import described
 
 TASK = "/api/internal2/tasks/{task_id}"

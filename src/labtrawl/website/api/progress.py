@@ -9,7 +9,8 @@ from labtrawl.errors import BadMessage
 from labtrawl.protocol.messages import RequestManifest
 from labtrawl.store import tasks
 from labtrawl.website.api.shapes import progress_told
-from labtrawl.website.api.speaking import (
+from labtrawl.website.desk import Desk
+from labtrawl.website.speaking import (
     answer,
     body_of,
     crawler_of,
@@ -17,7 +18,6 @@ from labtrawl.website.api.speaking import (
     read,
     task_number,
 )
-from labtrawl.website.desk import Desk
 
 TASK = "/api/internal2/tasks/{task_id}"
 

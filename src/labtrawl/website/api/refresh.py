@@ -5,9 +5,9 @@ from starlette.responses import Response
 
 from labtrawl.protocol.exchange import Tier
 from labtrawl.protocol.messages import TokenRefreshRequest
-from labtrawl.website.api.speaking import body_of, crawler_of, exchanged, read
 from labtrawl.website.callers import visitor_of
 from labtrawl.website.desk import Desk
+from labtrawl.website.speaking import body_of, crawler_of, exchanged, read
 from labtrawl.website.trail import note_detail
 
 

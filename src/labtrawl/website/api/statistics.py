@@ -5,9 +5,9 @@ from starlette.responses import Response
 
 from labtrawl.store import gaps
 from labtrawl.website.api.shapes import Refilled, RefillWanted, StatisticsTold
-from labtrawl.website.api.speaking import answer, asked
 from labtrawl.website.charts import Span
 from labtrawl.website.desk import Desk
+from labtrawl.website.speaking import answer, asked
 from labtrawl.website.trail import note_detail
 
 

@@ -20,7 +20,10 @@ from labtrawl.website.api.shapes import (
     TaskWanted,
     task_told,
 )
-from labtrawl.website.api.speaking import (
+from labtrawl.website.asking import LARGEST
+from labtrawl.website.callers import visitor_of
+from labtrawl.website.desk import Desk
+from labtrawl.website.speaking import (
     answer,
     asked,
     body_of,
@@ -30,9 +33,6 @@ from labtrawl.website.api.speaking import (
     read,
     task_number,
 )
-from labtrawl.website.asking import LARGEST
-from labtrawl.website.callers import visitor_of
-from labtrawl.website.desk import Desk
 from labtrawl.website.trail import note_detail
 
 Wish = Literal["run", "pause", "cancel"]

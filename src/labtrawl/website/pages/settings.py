@@ -16,12 +16,12 @@ from labtrawl.store.audit import AuditRow, Entry
 from labtrawl.store.engine import Connection
 from labtrawl.website import twins
 from labtrawl.website.access import twin_of
-from labtrawl.website.api.speaking import answer, asked
 from labtrawl.website.asking import SettingName, form_fields
 from labtrawl.website.callers import visitor_of
 from labtrawl.website.desk import Desk
 from labtrawl.website.reasons import LONGEST_REASON
 from labtrawl.website.sheet import Change, SettingRow, Sheet
+from labtrawl.website.speaking import answer, asked
 from labtrawl.website.twins import Described, Shown
 
 CHANGED, APPLIED = "settings change", "settings apply"

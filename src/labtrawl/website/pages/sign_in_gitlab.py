@@ -92,10 +92,16 @@ def add(app: FastAPI, desk: Desk, gate: Gate) -> None:
 
     @app.get("/sign-in/gitlab/{place}/answer")
     async def answer(
-        request: Request, place: str, state: Answered = "", code: Answered = "", error: str = ""
+        request: Request,
+        place: str,
+        state: Answered = "",
+        code: Answered = "",
+        error: Answered = "",
+        iss: Answered = "",
     ) -> Response:
         gate.check_tries(request)
         try:
+            way.check_issuer(place, iss)
             return await way.back(request, place, state, code, error)
         except NotIn as no:
             return way.refuse(request, no.refusal)
@@ -145,6 +151,11 @@ class Way:
         page = self._desk.page("sign_in_leave.html", place=place, address=address)
         entering.begin(self._site, page, browser)
         return page
+
+    def check_issuer(self, name: str, issuer: str) -> None:
+        """Refuse an answer that says itself that it is of another GitLab (RFC 9207)."""
+        if issuer and issuer.rstrip("/") != self.place(name).url.rstrip("/"):
+            raise NotIn(NOT_BEGUN)
 
     async def back(
         self, request: Request, place: str, state: str, code: str, error: str
