@@ -92,8 +92,8 @@ def tables_page() -> str:
         "What `labtrawl dataset export` writes and `labtrawl dataset query` asks; "
         "[how to analyse a dataset](../how-to/analyse.md) uses them. This is version "
         f"{tables.SCHEMA_VERSION} of the schema; `{tables.META}` in each export names its version, "
-        "the GitLabs with their addresses, the policy, when and by which labtrawl it was made, how "
-        "many rows each table has, and how many values had another type than their column.",
+        "the GitLabs with their addresses, the policy, the mode and the recorded reason (`basis`), "
+        "when and by which labtrawl it was made, how many rows each table has, and how many values had another type than their column.",
         "A table holds the newest state of each object; an object that is gone keeps the values "
         f"that it had last. `<table>{tables.HISTORY}` holds every version of it, a reading that "
         "missed it included. A value of another type than its column is NULL; `body` keeps it. "

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
+from labtrawl.domain.area import AreaKind
 from labtrawl.domain.consent import Areas, Wording
-from labtrawl.store import consents
+from labtrawl.store import areas, consents
 from labtrawl.store.engine import Connection
 from labtrawl.store.sessions import Role, create_session
 from tests.e2e.test_website_pages import look
@@ -43,7 +44,7 @@ def _answers(connection: Connection) -> dict[int, int]:
     for user in (AGREES, LEFT):
         consenting.agree(connection, _account(connection, user), Areas.CHOSEN)
     consents.withdraw(connection, _account(connection, LEFT))
-    area_id = world.areas.record(connection, 1, world.found(world.AreaKind.PROJECT, 5, "lab/p"))
+    area_id = areas.record(connection, 1, world.found(AreaKind.PROJECT, 5, "lab/p"))
     consents.withhold(connection, area_id, "issues", {"author.new_field": 12})
     return people
 
@@ -79,8 +80,10 @@ def _be(context: BrowserContext, site: RunningSite, people: dict[int, int], user
     context.add_cookies([{"name": name, "value": token, "url": site.url}])
 
 
-@pytest.mark.parametrize("which", PAGES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("which", "scheme"),
+    [*((which, "light") for which in PAGES), ("agreed", "dark"), ("for admins", "dark")],
+)
 def test_page_of_consent_in_any_state_is_accessible_and_fits(
     new_context: Any,
     site: RunningSite,

@@ -30,6 +30,10 @@ def base_url(everywhere: Everywhere) -> str:
     return everywhere.own.site.url
 
 
+# More than thirty pages, each looked at by axe.
+LONG = pytest.mark.timeout(300)
+
+
 def visit(everywhere: Everywhere, new_context: Any, **options: Any) -> Iterator[tuple[str, Any]]:
     """Open every page, one after the other; its route and the tab that shows it."""
     contexts: dict[str, BrowserContext] = {}
@@ -45,6 +49,7 @@ def visit(everywhere: Everywhere, new_context: Any, **options: Any) -> Iterator[
         page.close()
 
 
+@LONG
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 360)])
 def test_every_page_is_accessible_fits_and_does_not_complain(
     new_context: Any, everywhere: Everywhere, scheme: str, width: int
@@ -57,6 +62,7 @@ def test_every_page_is_accessible_fits_and_does_not_complain(
     assert "\n".join(wrong) == ""
 
 
+@LONG
 @pytest.mark.proof
 @pytest.mark.parametrize(("scheme", "width"), [("dark", 1440), ("light", 360)])
 def test_every_page_is_accessible_and_fits_the_other_way_round(
@@ -70,6 +76,7 @@ def test_every_page_is_accessible_and_fits_the_other_way_round(
     assert "\n".join(wrong) == ""
 
 
+@LONG
 def test_every_page_without_javascript_has_its_words_and_all_its_controls_work(
     new_context: Any, everywhere: Everywhere
 ) -> None:
@@ -182,6 +189,7 @@ def spoil(connection: Connection, seed: int) -> None:
             )
 
 
+@LONG
 def test_hostile_text_on_any_page_is_only_text(
     new_context: Any, everywhere: Everywhere, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -15,7 +15,6 @@ from labtrawl.store import jobs, ledger
 from tests.integration.website.own import Own, plant
 from tests.integration.website.running import running_site
 
-WIDTHS = (360, 1440)
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 # Every page once is looked at elsewhere; these are further states of them.
 STATES = (
@@ -51,16 +50,16 @@ def looks(page: Page, width: int) -> list[str]:
     return wrong if has <= width else [*wrong, f"{page.url} is {has} wide in {width}"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 360), ("dark", 1440)])
 def test_own_pages_in_any_state_are_accessible_and_fit(
-    new_context: Any, mine: Own, scheme: str
+    new_context: Any, mine: Own, scheme: str, width: int
 ) -> None:
     wrong: list[str] = []
     for who, states in itertools.groupby(STATES, key=lambda each: each[0]):
         page = enter(new_context(color_scheme=scheme), mine, who)
         for _, path in states:
             page.goto(path.format(**mine.areas))
-            wrong += [each for width in WIDTHS for each in looks(page, width)]
+            wrong += looks(page, width)
     assert "\n".join(wrong) == ""
 
 

@@ -134,4 +134,4 @@ def test_first_view_is_light(page: Page, context: BrowserContext, full: RunningS
     page.goto("/jobs")
     page.locator("#live-state.on").wait_for()
     assert len(finished) <= 16
-    assert sum(each.sizes()["responseBodySize"] for each in finished) <= 60_000
+    assert sum(each.sizes()["responseBodySize"] for each in finished) <= 45_000

@@ -14,6 +14,8 @@ import pytest
 import zstandard
 
 from labtrawl import logs
+from labtrawl.cli import key_file
+from labtrawl.cli.study import study_key_path
 from labtrawl.config import Logs
 from labtrawl.dataset.layout import dataset_root
 from labtrawl.dataset.policy_fields import SHAPES
@@ -28,6 +30,7 @@ from labtrawl.sandbox.plan import plan_for
 from labtrawl.sandbox.world import generate
 from labtrawl.store import consents, manifest, visits
 from labtrawl.store.engine import Connection
+from labtrawl.store.secrets import create_key_file, key_path
 from tests.integration.dataset.exported import labtrawl
 from tests.rig import consenting
 from tests.rig.crawl import Rig, rig
@@ -229,3 +232,13 @@ async def test_second_reading_finds_what_changed_under_its_pseudonym(
         assert ("branch", gone, "gone") in await _read_again(website)
         assert await _read_again(website) == []
     assert _hits(dataset_root(tmp_path)) == {}
+
+
+def test_keys_that_are_kept_apart_hold_that_of_the_study(tmp_path: Path) -> None:
+    data_dir, again, kept = tmp_path / "data", tmp_path / "again", tmp_path / "safe" / "keys.json"
+    for path in (key_path(data_dir), study_key_path(data_dir)):
+        create_key_file(path)
+    key_file.keep_keys(data_dir, kept, tmp_path / "backup")
+    key_file.put_keys(key_file.read_kept(kept), again)
+    paths = (key_path, study_key_path)
+    assert [of(again).read_bytes() for of in paths] == [of(data_dir).read_bytes() for of in paths]

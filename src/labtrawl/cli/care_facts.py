@@ -6,6 +6,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from labtrawl.cli.origins import http_to, user_agent
+from labtrawl.cli.study import study_key_path
 from labtrawl.clock import Clock
 from labtrawl.config import Instance, Settings
 from labtrawl.domain.quiet import Window, next_quiet, parse_window
@@ -49,7 +50,8 @@ def about_of(settings: Settings) -> AboutCrawl:
 
 def secret_files_of(settings: Settings) -> tuple[Path, ...]:
     """Return the files that nobody else may read."""
-    return tuple(each for each in (settings.file, key_path(settings.data_dir)) if each is not None)
+    keys = (key_path(settings.data_dir), study_key_path(settings.data_dir))
+    return tuple(each for each in (settings.file, *keys) if each is not None)
 
 
 async def programs_of(data_dir: Path) -> Sequence[ProgramFacts] | None:

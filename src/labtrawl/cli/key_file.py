@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from labtrawl.cli.chests import TAR, sync_folder
+from labtrawl.cli.study import study_key_path
 from labtrawl.errors import ConfigError
 from labtrawl.store.secrets import (
     draft_key_file,
@@ -22,12 +23,16 @@ FORMAT = 1
 
 
 class KeptKeys(msgspec.Struct, frozen=True):
-    """The keys by their ids, as hex; `derived` is what is left of retired ones."""
+    """The keys by their ids, as hex; `derived` is what is left of retired ones.
+
+    `study` is the key of a study's pseudonyms, "" for a team.
+    """
 
     format: int
     current: str
     keys: dict[str, str]
     derived: dict[str, str]
+    study: str = ""
 
 
 def keep_keys(data_dir: Path, path: Path, backup: Path) -> int:
@@ -51,7 +56,11 @@ def keep_keys(data_dir: Path, path: Path, backup: Path) -> int:
     for each in old_key_files(place):
         key_id, is_retired = parse_old_name(each)
         (derived if is_retired else keys)[key_id] = read_key(each).hex()
-    _write(path, KeptKeys(FORMAT, key_id_of(current), keys, derived))
+    study = study_key_path(data_dir)
+    own = read_key(study).hex() if study.exists() else before.study
+    if before.study not in ("", own):
+        raise ConfigError(f"{path} holds the key of another study: name another file")
+    _write(path, KeptKeys(FORMAT, key_id_of(current), keys, derived, own))
     return len(keys)
 
 
@@ -71,7 +80,8 @@ def read_kept(path: Path) -> KeptKeys:
 
 def _is_good(found: KeptKeys) -> bool:
     """Say whether each key has the id under which it stands; ValueError where one is no hex."""
-    lengths = {len(bytes.fromhex(text)) for text in (*found.keys.values(), *found.derived.values())}
+    texts = (*found.keys.values(), *found.derived.values(), *filter(None, [found.study]))
+    lengths = {len(bytes.fromhex(text)) for text in texts}
     ids = all(key_id_of(bytes.fromhex(text)) == name for name, text in found.keys.items())
     return found.format == FORMAT and found.current in found.keys and len(lengths) == 1 and ids
 
@@ -80,6 +90,8 @@ def put_keys(kept: KeptKeys, data_dir: Path) -> None:
     """Write the keys into a data folder that has none, as a rotation would have left them."""
     place = key_path(data_dir)
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if kept.study:
+        draft_key_file(place, bytes.fromhex(kept.study)).rename(study_key_path(data_dir))
     for key_id, text in kept.keys.items():
         name = place if key_id == kept.current else place.with_name(f"{place.name}.{key_id}")
         draft_key_file(place, bytes.fromhex(text)).rename(name)

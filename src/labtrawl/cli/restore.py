@@ -51,6 +51,9 @@ def restore(source: Path, target: Path | None, keys: Path | None, check: bool) -
     )
     for name in done.dropped:
         click.echo(f"The setting {name} named another place and is left out.")
+    if done.is_of_crawl:
+        click.echo(f"Go on with: labtrawl crawl URL --out '{target}'")
+        return
     if not done.has_keys:
         click.echo(_NO_KEYS)
     click.echo(f"Start it with: labtrawl start --data-dir '{target}'")

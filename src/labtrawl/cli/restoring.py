@@ -45,6 +45,11 @@ class Restored:
     dropped: tuple[str, ...] = ()
 
     @property
+    def is_of_crawl(self) -> bool:
+        """Whether it is a folder of `labtrawl crawl`, which has no keys and needs none."""
+        return any(each.name == CRAWL for each in self.contents.files)
+
+    @property
     def segments(self) -> int:
         """How many files of the dataset there are."""
         return sum(each.name.startswith(DATASET) for each in self.contents.files)
@@ -209,5 +214,7 @@ async def _bring_up(draft: Path) -> None:
             rows.restored(connection)
             return audit.head(connection)
 
-        audit.remember(audit.head_path(draft), await store.write(care))
-    audit.head_path(draft).chmod(0o600)
+        head = await store.write(care)
+    if head.id:
+        audit.remember(audit.head_path(draft), head)
+        audit.head_path(draft).chmod(0o600)

@@ -277,6 +277,7 @@ class Wiring:
             spent=lambda: [_spent(status) for status in self._manager.statuses()],
             is_sampled=True,
             quiet=[one for each in self._desk.quiet.windows.values() for one in each],
+            most_requests_per_minute=self._settings.budget.requests_per_minute,
             reserved_share=self._settings.budget.reserved_share,
         )
 

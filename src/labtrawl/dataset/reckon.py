@@ -79,8 +79,8 @@ def _end_with(stream: int) -> None:
     os._exit(1)
 
 
-def main() -> int:
-    """Do as the module says; the exit code is 1 and stderr says why where it could not be done."""
+def _do() -> int:
+    """Do as the module says; 1, and stderr says why, where it could not be done."""
     os.nice(NICENESS)
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
     threading.Thread(target=_end_with, args=(sys.stdin.fileno(),), daemon=True).start()
@@ -92,5 +92,12 @@ def main() -> int:
     return 0
 
 
+def main() -> None:
+    """Do as the module says and end at once: a thread still reads, and DuckDB would complain of it."""
+    code = _do()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -46,9 +46,7 @@ def migrate(database: Database, revision: str = NEWEST) -> None:
 
 def is_newest(connection: Connection) -> bool:
     """Say whether a database that `migrate` has seen has the newest schema; changes nothing."""
-    from alembic.script import ScriptDirectory  # noqa: PLC0415 - as `_upgrade`
-
-    wanted = ScriptDirectory.from_config(_config()).get_current_head()
+    wanted = next(_prepared())
     found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").all()
     return [revision for (revision,) in found] == [wanted]
 

@@ -78,7 +78,7 @@ def keys(facts: Facts) -> Check:
         names = " ".join(f"'{each}'" for each in facts.open_files)
         found = bad(f"others may read {some(facts.open_files)}", f"run: chmod go-rwx {names}")
     else:
-        found = fine("the key opens, and only its owner can read it")
+        found = fine("in order, and for their owner only")
     return checked("keys", "Keys", "Without its key no token can be opened.", found)
 
 

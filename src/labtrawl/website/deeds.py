@@ -21,6 +21,8 @@ DEEDS: Mapping[str, str] = {
     "POST /jobs/{job_id}/retry": "Queued a job again",
     "POST /areas/{area_id}/refill": "Had the gaps of an area read again",
     "POST /coverage/refill": "Had every gap read again",
+    "POST /me/areas/{area_id}/choice": "Chose or excluded an area of their own",
+    "POST /me/download": "Downloaded everything that is collected in their name",
     "POST /settings/apply": "Asked to apply the settings",
     "POST /settings/{setting}": "Asked to change a setting",
     "POST /crawlers/order": "Told crawlers what to do",

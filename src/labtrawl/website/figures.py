@@ -9,7 +9,7 @@ from labtrawl.domain.waits import NO_FORECAST
 from labtrawl.store.commands import Wanted, wanted_of
 from labtrawl.store.engine import Connection
 from labtrawl.store.pages.overview import Now, Totals, now, totals
-from labtrawl.store.pages.rates import SlowArea, limit_per_minute, slowest_areas
+from labtrawl.store.pages.rates import SlowArea, limits_per_minute, slowest_areas
 from labtrawl.website.outlooks import Outlooks
 from labtrawl.website.reckoning import Reckoning
 from labtrawl.website.site import CrawlerView, Site
@@ -34,13 +34,13 @@ class Sums:
     """What costs a walk over many rows, and is kept a while."""
 
     totals: Totals
-    limit_per_minute: int | None
-    """What GitLab takes from all accounts; None where it sets no limit."""
+    limits: Sequence[int | None]
+    """Of each account, the requests a minute that GitLab takes; None where it sets no limit."""
     slowest: Sequence[SlowArea]
 
 
 def _sums(connection: Connection) -> Sums:
-    return Sums(totals(connection), limit_per_minute(connection), slowest_areas(connection))
+    return Sums(totals(connection), limits_per_minute(connection), slowest_areas(connection))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,23 @@ class Overview:
     def requests_per_minute(self) -> int:
         """Requests of all crawlers together."""
         return sum(crawler.requests_per_minute for crawler in self.crawlers)
+
+
+def budget_of(limits: Sequence[int | None], reserved_share: float, most: int) -> int | None:
+    """Return the requests a minute of all accounts together; None where one of them has no limit.
+
+    Of GitLab's limit a share is left to people; no account is used for more than `most` (0: any).
+    """
+    kept = [None if limit is None else limit * (1 - reserved_share) for limit in limits]
+    least = [_least(limit, most) for limit in kept]
+    known = [each for each in least if each is not None]
+    return round(sum(known)) if known and len(known) == len(least) else None
+
+
+def _least(limit: float | None, most: int) -> float | None:
+    if limit is None or not most:
+        return most or limit
+    return min(limit, most)
 
 
 def _are_stopped(wanted: Mapping[str, Wanted]) -> bool:
@@ -124,9 +141,9 @@ class Figures:
         )
 
     def budget_of(self, sums: Sums) -> int | None:
-        """Return what is left of GitLab's limit, without the share that is kept for people."""
-        limit = sums.limit_per_minute
-        return None if limit is None else round(limit * (1 - self._site.reserved_share))
+        """Return what all accounts together may be used for; None where nothing limits one of them."""
+        site = self._site
+        return budget_of(sums.limits, site.reserved_share, site.most_requests_per_minute)
 
     async def _disk(self) -> Disk | None:
         try:

@@ -19,8 +19,8 @@ log = logs.get("website")
 
 # At most ten messages a second for a viewer; what comes faster is coalesced.
 TICK_SECONDS = 0.1
-# Looking for changes may cost a fifth of one core.
-SHARE = 4
+# Looking for changes may take half of the time.
+SHARE = 0.5
 # Crawlers and rates move without a commit: the overview is looked at again after this.
 STILL_SECONDS = 2.0
 # Who signed out sees what changes for so long.
@@ -84,10 +84,7 @@ class Hub:
         self._renderer = renderer
         self._figures = figures
         self._viewers: set[Viewer] = set()
-        # One reading after the other: an older state never overtakes a newer one.
-        self._lock = asyncio.Lock()
-        self.closing = asyncio.Event()
-        """Set when the site stops."""
+        self._joined = asyncio.Event()
         # Greater than that of the site before this one, so that its pages see that they are old.
         self._started = site.clock.now_ms()
         self._commits, self._told_at = 0, 0.0
@@ -107,13 +104,13 @@ class Hub:
         """The number of the newest commit, for pages that are told of any; take it before reading."""
         return self._started + self._site.store.changes.commits
 
-    async def join(self, viewer: Viewer) -> None:
-        """Add a viewer and bring it up to date from where it was."""
+    def join(self, viewer: Viewer) -> None:
+        """Add a viewer; it is brought up to date with the next reading, within a tenth of a second."""
         if self.closing.is_set():
             viewer.close()
             return
         self._viewers.add(viewer)
-        await self._update([viewer])
+        self._joined.set()
 
     def leave(self, viewer: Viewer) -> None:
         """Forget a viewer."""
@@ -122,52 +119,59 @@ class Hub:
     def close(self) -> None:
         """End all streams; those that come later end at once."""
         self.closing.set()
-        self.closing.set()
         for viewer in self._viewers:
             viewer.close()
         for telling in self.sockets:
             telling.cancel()
 
     async def run(self) -> None:
-        """Follow the commits until cancelled."""
+        """Follow the commits until cancelled: an older state never overtakes a newer one."""
         monotonic = self._site.clock.monotonic
         while True:
             ticket, began = self._site.store.changes.ticket(), monotonic()
+            self._joined.clear()
             try:
                 await self._update(tuple(self._viewers))
             except Exception as error:
                 log.error("live_update_failed", exc_info=error)
             cost = monotonic() - began
-            with suppress(TimeoutError):
-                async with asyncio.timeout(STILL_SECONDS):
-                    await ticket.wait()
+            await self._wait(ticket)
             # The first change after a calm is read at once, a burst ten times a second.
-            rest = max(TICK_SECONDS, (1 + SHARE) * cost) - (monotonic() - began)
+            rest = max(TICK_SECONDS, cost / SHARE) - (monotonic() - began)
             await self._site.clock.sleep(max(0.0, rest))
+
+    async def _wait(self, ticket: asyncio.Event) -> None:
+        """Return when something was committed or somebody joined, or after some time."""
+        waits = [asyncio.create_task(each.wait()) for each in (ticket, self._joined)]
+        try:
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait(waits, timeout=STILL_SECONDS, return_when=first)
+        finally:
+            for each in waits:
+                each.cancel()
 
     async def _update(self, viewers: Sequence[Viewer]) -> None:
         if not viewers:
             return
-        async with self._lock:
-            self._count()
-            sessions = self._doubtful(viewers)
-            views = {viewer.view for viewer in viewers}
-            since = min((each.since for each in viewers if each.view != PageView()), default=0)
-            reading, over = await self._site.store.read(
-                lambda connection: (
-                    read(connection, views, since),
-                    ended_sessions(connection, sessions),
-                )
+        self._count()
+        sessions = self._doubtful(viewers)
+        views = {viewer.view for viewer in viewers}
+        since = min((each.since for each in viewers if each.view != PageView()), default=0)
+        reading, over = await self._site.store.read(
+            lambda connection: (
+                read(connection, views, since),
+                ended_sessions(connection, sessions),
             )
-            await self._figures.outlooks.refresh()
-            screens = Screens(self._renderer, reading)
-            if OverviewView() in views:
-                screens.add_overview(await self._figures.overview())
-            for viewer in viewers:
-                if viewer.session in over:
-                    viewer.sign_out()
-                else:
-                    self._tell(viewer, screens)
+        )
+        await self._figures.outlooks.refresh()
+        screens = Screens(self._renderer, reading)
+        if OverviewView() in views:
+            screens.add_overview(await self._figures.overview())
+        for viewer in viewers:
+            if viewer.session in over:
+                viewer.sign_out()
+            else:
+                self._tell(viewer, screens)
 
     def _doubtful(self, viewers: Sequence[Viewer]) -> Set[str]:
         """Return the sessions that may have ended: all of them, once a second."""

@@ -1,6 +1,7 @@
 """From what is so to what operators are told of: what, how often, in which words. Pure.
 
-A cause is told at most once a day; a threshold that was passed, once and for all.
+A cause is told at most once a day; a threshold that was passed, once and for all. What is said in
+a study is discreet: no names of people or places leave the site, which has them on its pages.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,8 @@ PATIENCE: Mapping[str, float] = {
 }
 # These are told of although nobody must act at once.
 WARNED = frozenset({"disk", "programs"})
+# These name accounts, areas, or what GitLab said of them.
+PERSONAL = frozenset({"accounts", "expiry", "shares", "programs"})
 # Told in another form, or by what they count: not as checks.
 APART = frozenset({"expiry", "fields", "shares", "notices"})
 
@@ -71,16 +74,21 @@ def day_of(now_ms: int) -> str:
     return f"{datetime.fromtimestamp(now_ms / 1000, UTC):%Y-%m-%d}"
 
 
-def of_check(check: Check, now_ms: int) -> Notice:
+def of_check(check: Check, now_ms: int, *, discreet: bool = False) -> Notice:
     """Return what is told of a check that is not as it should be."""
-    body = f"{check.says}.\n\nWhat to do: {check.advice}.\n\n{check.means}"
-    subject = f"{check.title}: {check.says}"
+    says = _said(check, discreet)
+    body = f"{says}.\n\nWhat to do: {check.advice}.\n\n{check.means}"
+    subject = f"{check.title}: {says}"
     return made(
         f"check:{check.name}", day_of(now_ms), KINDS.get(check.name, "health"), subject, body
     )
 
 
-def of_expiries(facts: Facts) -> list[Notice]:
+def _said(check: Check, discreet: bool) -> str:
+    return "see the page Health" if discreet and check.name in PERSONAL else check.says
+
+
+def of_expiries(facts: Facts, *, discreet: bool = False) -> list[Notice]:
     """Return what is told of credentials that end within 30, 7 or 1 days: each of them once."""
     found = []
     for each in facts.accounts:
@@ -88,7 +96,8 @@ def of_expiries(facts: Facts) -> list[Notice]:
             continue
         days = threshold(each.expires_at, facts.now)
         if days is not None:
-            who, when = f"{each.username} on {each.instance}", day_of(each.expires_at)
+            name = f"account {each.id}" if discreet else each.username
+            who, when = f"{name} on {each.instance}", day_of(each.expires_at)
             subject = f"the token of {who} ends on {when}"
             body = (
                 f"The token of {who} ends on {when}, UTC. What only this account sees waits from then"
@@ -99,7 +108,7 @@ def of_expiries(facts: Facts) -> list[Notice]:
     return found
 
 
-def of_changes(facts: Facts) -> list[Notice]:
+def of_changes(facts: Facts, *, discreet: bool = False) -> list[Notice]:
     """Return what is told of records that changed with a version, and of shares that fell."""
     found = []
     versions: dict[tuple[str, str], list[str]] = {}
@@ -111,7 +120,7 @@ def of_changes(facts: Facts) -> list[Notice]:
     fresh = [each for each in facts.fallen if facts.now - each.fell_at < DAY_MS]
     if fresh:
         lines = [
-            f"{each.full_path or 'the instance'}: {each.best / 10:.1f} % became"
+            f"{f'area {each.area_id}' if discreet else each.full_path}: {each.best / 10:.1f} % became"
             f" {each.latest / 10:.1f} %"
             for each in fresh
         ]
@@ -120,15 +129,21 @@ def of_changes(facts: Facts) -> list[Notice]:
     return found
 
 
-def of_failures(failed: Sequence[FailedJobs], now_ms: int) -> Notice | None:
+def of_failures(
+    failed: Sequence[FailedJobs], now_ms: int, *, discreet: bool = False
+) -> Notice | None:
     """Return what is told of jobs that failed; what GitLab does not give is no failure."""
     told = [each for each in failed if not is_refusal(each.reason)]
     if not told:
         return None
-    lines = [f"{each.number} for {each.reason}: {each.message or 'no message'}" for each in told]
+    lines = [f"{each.number} for {each.reason}{_why(each, discreet)}" for each in told]
     subject = f"{sum(each.number for each in told)} jobs failed"
     body = "\n".join([*lines, "", "The page Jobs lists them: /jobs?state=failed"])
     return made("failures", day_of(now_ms), "failures", subject, body)
+
+
+def _why(failed: FailedJobs, discreet: bool) -> str:
+    return f": {failed.message}" if failed.message and not discreet else ""
 
 
 def of_gaps(gaps: Mapping[str, int], now_ms: int) -> Notice | None:
@@ -151,7 +166,9 @@ def digest_period(now_ms: int, weekday: str) -> str | None:
     return f"week until {at:%Y-%m-%d}"
 
 
-def of_week(week: Week, period: str, left: str, checks: Sequence[Check]) -> Notice:
+def of_week(
+    week: Week, period: str, left: str, checks: Sequence[Check], *, discreet: bool = False
+) -> Notice:
     """Return the weekly digest; `left` says in words how long the rest will take."""
     total = sum(week.records.values())
     lines = [f"Collected: {total:,} records, {size_of(week.bytes)}."]
@@ -164,7 +181,7 @@ def of_week(week: Week, period: str, left: str, checks: Sequence[Check]) -> Noti
     lines += ["", f"Lists with less than GitLab holds, and why: {gaps or 'none'}."]
     open_ones = [each for each in checks if each.state is not State.OK]
     lines += ["", "Checks that are not fine:" if open_ones else "All checks are fine."]
-    lines += [f"  {each.title}: {each.says}" for each in open_ones]
+    lines += [f"  {each.title}: {_said(each, discreet)}" for each in open_ones]
     return made("digest", period, "digest", f"the week: {total:,} records", "\n".join(lines))
 
 

@@ -49,6 +49,10 @@ class Notifier:
         """Hear how long the crawl will still take, for the digest."""
         self._left = words
 
+    @property
+    def _is_discreet(self) -> bool:
+        return self.site.mode == "study"
+
     async def run(self) -> None:
         """Go on for ever; what fails is tried again at the next turn."""
         monotonic = self.site.clock.monotonic
@@ -74,8 +78,10 @@ class Notifier:
         facts = await look(self.site)
         checks = judge(facts)
         lasting = self._steady.lasting(checks, self.site.clock.monotonic())
-        found = [noticing.of_check(each, facts.now) for each in lasting]
-        found += [*noticing.of_expiries(facts), *noticing.of_changes(facts)]
+        discreet = self._is_discreet
+        found = [noticing.of_check(each, facts.now, discreet=discreet) for each in lasting]
+        found += noticing.of_expiries(facts, discreet=discreet)
+        found += noticing.of_changes(facts, discreet=discreet)
         digest = await self._digest(facts, checks)
         await self._raise([*found, *digest])
 
@@ -90,7 +96,8 @@ class Notifier:
         if not await read(lambda c: care.is_older(c, facts.now - DAY_MS)):
             return []
         week = await read(lambda c: care.week(c, facts.now - 7 * DAY_MS))
-        return [noticing.of_week(week, period, self._left, checks)]
+        discreet = self._is_discreet
+        return [noticing.of_week(week, period, self._left, checks, discreet=discreet)]
 
     async def count(self) -> None:
         """Count failed jobs and gaps, and raise what is new; forget what is very old."""
@@ -101,7 +108,7 @@ class Notifier:
         is_more = self._gaps is not None and total > self._gaps
         self._gaps = total
         found = [
-            noticing.of_failures(failed, now),
+            noticing.of_failures(failed, now, discreet=self._is_discreet),
             noticing.of_gaps(gaps, now) if is_more else None,
         ]
         await self._raise([each for each in found if each is not None])

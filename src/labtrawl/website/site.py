@@ -106,6 +106,8 @@ class Site:
     """Whether what happens is written down by the minute: by one process for each database."""
     quiet: Sequence[Window] = ()
     """The quiet hours of all instances together, for what is said of the time that is left."""
+    most_requests_per_minute: int = 0
+    """How many requests an account is used for, beside what GitLab allows; 0 leaves it to GitLab."""
     reserved_share: float = 0.2
     """The part of GitLab's limit that is never granted, for the same."""
     mode: str = "team"

@@ -17,6 +17,7 @@ from labtrawl.cli.backing import Made, make_backup
 from labtrawl.cli.chests import DRAFT, backups_in, open_chest
 from labtrawl.cli.key_file import keep_keys, read_kept
 from labtrawl.cli.restoring import check_backup, restore
+from labtrawl.cli.study import study_key_path
 from labtrawl.config import Settings
 from labtrawl.dataset.layout import dataset_root
 from labtrawl.dataset.verify import Verification, verify
@@ -161,6 +162,23 @@ async def test_restored_folder_is_the_same_and_its_tokens_open_with_the_keys(
         assert (row.state, row.message) == ("done", "this data folder was restored from it")
     others = [each for each in target.rglob("*") if each.stat().st_mode & 0o077]
     assert [each for each in others if each.is_file()] == []
+
+
+async def test_key_of_a_study_is_with_the_keys_and_never_in_the_backup(
+    store: Store, tmp_path: Path
+) -> None:
+    data_dir, keys = tmp_path / "data", tmp_path / "keys.json"
+    create_key_file(study_key_path(data_dir))
+    keep_keys(data_dir, keys, tmp_path / "b")
+    made = await backed_up(store, tmp_path, 1)
+    assert [each for each in made.place.rglob("*") if "key" in each.name] == []
+    await asyncio.to_thread(restore, tmp_path / "b", tmp_path / "restored", keys)
+    key = study_key_path(data_dir).read_bytes()
+    assert study_key_path(tmp_path / "restored").read_bytes() == key
+    study_key_path(data_dir).unlink()
+    create_key_file(study_key_path(data_dir))
+    with pytest.raises(ConfigError, match="of another study"):
+        keep_keys(data_dir, keys, tmp_path / "b")
 
 
 async def test_settings_come_along_but_for_the_places_of_the_old_folder(

@@ -2,7 +2,7 @@
 
 from labtrawl.store import budgets
 from labtrawl.store.engine import Connection, Database
-from labtrawl.store.pages.rates import SlowArea, limit_per_minute, slowest_areas
+from labtrawl.store.pages.rates import SlowArea, limits_per_minute, slowest_areas
 from tests.integration.store import table
 
 SECOND = 1000
@@ -34,16 +34,16 @@ async def test_areas_are_ranked_by_the_time_that_their_jobs_took(database: Datab
         ]
 
 
-async def test_limit_is_of_all_accounts_and_none_where_one_has_none(database: Database) -> None:
+async def test_limits_are_those_of_each_account_that_is_used(database: Database) -> None:
     def limits(connection: Connection, *accounts: int) -> None:
         budgets.keep(connection, [(account, "rest", 600, 0) for account in accounts])
 
     async with table.store(database) as db:
         first = await db.write(lambda c: table.account(c, 1))
-        assert await db.read(limit_per_minute) is None
+        assert await db.read(limits_per_minute) == [None]
         await db.write(lambda c: limits(c, first))
-        assert await db.read(limit_per_minute) == 600
+        assert await db.read(limits_per_minute) == [600]
         second = await db.write(lambda c: table.account(c, 2))
-        assert await db.read(limit_per_minute) is None
+        assert await db.read(limits_per_minute) == [600, None]
         await db.write(lambda c: limits(c, second))
-        assert await db.read(limit_per_minute) == 1200
+        assert await db.read(limits_per_minute) == [600, 600]

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from labtrawl.dispatch import planner
 from labtrawl.errors import Unauthorized
-from labtrawl.store import accounts, audit, jobs
+from labtrawl.store import accounts, audit
 from labtrawl.store.engine import Connection, database_path, open_engine
 from labtrawl.store.migrate import migrate
 from labtrawl.store.sessions import Role
@@ -98,18 +99,18 @@ async def test_account_that_is_off_gets_no_job_until_it_is_on_again(admin: Clien
     rows = await admin.write(lambda c: c.exec_driver_sql(state).all())
     assert [tuple(row) for row in rows] == [("held", "credential", None)]
     # GitLab accepts it all the same, as it would at each start.
-    await admin.write(lambda c: accounts.record(c, verified(7, "ada.marin")))
-    await admin.write(jobs.hold_unseen)
-    assert await admin.write(world.start) == []
+    await admin.write(lambda c: planner.plan_account(c, verified(7, "ada.marin")))
+    assert await admin.write(lambda c: world.start(c, 9)) == []
     assert (await told(admin))["ada.marin"]["state"] == "off"
 
     async def accepted(account_id: int) -> str:
-        await admin.write(lambda c: accounts.record(c, verified(7, "ada.marin")))
+        await admin.write(lambda c: planner.plan_account(c, verified(7, "ada.marin")))
         return "accepted"
 
     admin.around.accounts.verify = accepted  # type: ignore[method-assign]
     assert await post(admin, 1, "switch", to="on", because="she is back") == 303
     assert (await told(admin))["ada.marin"]["state"] == "works"
+    assert job_id in await admin.write(lambda c: world.start(c, 9))
     rows_of_log = await admin.write(lambda c: audit.newest(c, 20))
     details = [row.entry.detail for row in rows_of_log if "switch" in row.entry.action]
     assert details == ["on: she is back", "off: her holidays"]

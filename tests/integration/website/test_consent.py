@@ -63,7 +63,7 @@ async def test_who_agrees_is_read_and_who_withdraws_is_not(stranger: Client) -> 
     assert (await _told(one, "/me/consent"))["consent"] is None
     assert await _agree(one) == 303
     told = await _told(one, "/me/consent")
-    given = {"version": 1, "areas": "all", "until": 1_932_768_000_000}
+    given = {"version": 1, "areas": "all", "until": 1_932_767_999_999}
     assert {name: told["consent"][name] for name in given} == given
     jobs = await stranger.store.read(consenting.jobs)
     assert jobs == [("discovery", "queued", None)]

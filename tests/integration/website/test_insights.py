@@ -1,6 +1,7 @@
 """The insights: made in a process of their own, kept until the dataset changes, and as Parquet."""
 
 import asyncio
+import re
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -60,6 +61,7 @@ def test_damaged_dataset_is_told_with_what_to_do(tmp_path: Path) -> None:
         site.restart(lambda _connection: None)
         page = made(site, site.cookie())
     assert "The answers could not be made" in page
+    assert re.search(r"<bdi>[^<]*\.zst[^<]*</bdi>", page)
     assert "labtrawl dataset verify" in page
     assert not list(tmp_path.glob("cache/insights/*/answers.json"))
 

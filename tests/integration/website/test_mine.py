@@ -1,5 +1,6 @@
 """A participant's pages: all of their own, and nothing of anybody else's."""
 
+import contextlib
 import io
 import itertools
 import json
@@ -314,18 +315,39 @@ def much(mine: Own) -> None:
     mine.cookies["C"] = f"labtrawl_{urlsplit(mine.site.url).port}={token}"
 
 
+def begun(mine: Own) -> socket.socket:
+    """Begin a download that is too much for the buffers of the connection, and do not read on."""
+    parts = urlsplit(mine.site.url)
+    slow = socket.socket()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow.connect((parts.hostname, parts.port))
+    lines = (
+        "POST /me/download HTTP/1.1",
+        f"Host: {parts.netloc}",
+        "Sec-Fetch-Site: same-origin",
+        f"Cookie: {mine.cookies['C']}",
+        "Content-Length: 0",
+    )
+    slow.sendall("\r\n".join([*lines, "", ""]).encode())
+    assert slow.recv(12) == b"HTTP/1.1 200"
+    return slow
+
+
 def test_one_download_at_a_time_and_a_new_one_after_a_broken_one(mine: Own) -> None:
     much(mine)
-    parts = urlsplit(mine.site.url)
-    with socket.socket() as slow:
-        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        slow.connect((parts.hostname, parts.port))
-        head = f"POST /me/download HTTP/1.1\r\nHost: {parts.netloc}\r\nSec-Fetch-Site: same-origin"
-        slow.sendall(f"{head}\r\nCookie: {mine.cookies['C']}\r\nContent-Length: 0\r\n\r\n".encode())
-        assert slow.recv(12) == b"HTTP/1.1 200"
+    with begun(mine):
         status, _, page = mine.ask("C", "POST", "/me/download")
         assert (status, b"still going on" in page) == (409, True)
         assert mine.status("A", "POST", "/me/download") == 200
     while (status := mine.status("C", "POST", "/me/download")) == 409:
         pass
     assert status == 200
+    # A site that stops lets go of it, and what was sent is no whole archive.
+    with begun(mine) as slow:
+        mine.site.restart(lambda _connection: None)
+        rest = b""
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := slow.recv(1 << 16):
+                rest += chunk
+    assert b"manifest.json" not in rest
+    assert not rest.endswith(b"0\r\n\r\n")

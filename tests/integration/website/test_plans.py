@@ -54,19 +54,24 @@ def walks(connection: Connection, noted: list[tuple[str, Any]], table: str) -> l
     return found
 
 
+PARTS: tuple[dict[str, Any], ...] = (
+    {"resource": "issues"},
+    {"area": "kelp"},
+    {"account": 1},
+    {"hold": HoldReason.DISK},
+    {"error": "forbidden"},
+)
+
+
 def every_filter() -> list[walks_of.JobFilter]:
-    """Each part of a filter given or not, as far as they can be together, in each order offered."""
+    """Each state, or any, with up to two other parts of a filter, in each order offered for it."""
     found = []
-    for state, resource, path, account, hold, error in itertools.product(
-        (None, JobState.RUNNING, JobState.HELD, JobState.COMPLETED, JobState.FAILED),
-        ("", "issues"),
-        ("", "kelp"),
-        (None, 1),
-        (None, HoldReason.DISK),
-        ("", "forbidden"),
-    ):
-        wanted = walks_of.JobFilter(state, resource, path, None, account, hold, error)
-        if walks_of.implied_state(dataclasses.replace(wanted, state=None)) in {None, state}:
+    pairs = [({}, {}), *((part, {}) for part in PARTS), *itertools.combinations(PARTS, 2)]
+    states = (None, JobState.RUNNING, JobState.HELD, JobState.COMPLETED, JobState.FAILED)
+    for (one, other), state in itertools.product(pairs, states):
+        rest = walks_of.JobFilter(**(one | other))
+        if walks_of.implied_state(rest) in {None, state}:
+            wanted = dataclasses.replace(rest, state=state)
             orders = walks_of.offered(wanted)
             found += [dataclasses.replace(wanted, order=order) for order in orders]
     return found
@@ -75,9 +80,8 @@ def every_filter() -> list[walks_of.JobFilter]:
 def statements(connection: Connection, wanted: walks_of.JobFilter) -> Iterator[Any]:
     """Every statement that a page of this filter, at its beginning or deep in, goes along keys with."""
     walk = walks_of.walk_of(wanted, walks_of.narrow(connection, wanted))
-    for is_back in (False, True):
-        for at in (walk.start, (5, 40)):
-            yield from walk.parts(at, is_back, 50)
+    for at, is_back in ((walk.start, False), ((5, 40), False), ((5, 40), True)):
+        yield from walk.parts(at, is_back, 50)
 
 
 def plan_of(connection: Connection, statement: Any) -> list[str]:

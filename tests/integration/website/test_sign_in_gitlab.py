@@ -2,12 +2,16 @@
 
 import re
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from starlette.responses import Response
 
 from labtrawl.sandbox import World
+from labtrawl.website.entering import begin, finish, remember
 from tests.integration.website.entering import TEAM, Browser, entered, people
+from tests.integration.website.running import Surroundings, site_of
 
 OVER = "This sign-in is over"
 
@@ -209,3 +213,28 @@ async def test_wrong_tries_are_slowed_down(tmp_path: Path, world: World) -> None
         assert (wrong, last.status, others) == ([400] * 5, 429, [429] * 3)
         assert 0 < int(last.headers["retry-after"]) <= 10
         assert (await site.told())["token_requests"] == {}
+
+
+@pytest.mark.parametrize(
+    ("base_url", "name", "secure"),
+    [
+        ("https://site.example.org", "__Host-labtrawl_443", "; Secure"),
+        ("http://127.0.0.1:3000", "labtrawl_3000", ""),
+    ],
+)
+def test_cookies_belong_to_this_site_alone(base_url: str, name: str, secure: str) -> None:
+    site, response = site_of(cast("Any", None), Surroundings(base_url=base_url)), Response()
+    remember(site, response, "s")
+    begin(site, response, "b")
+    finish(site, response)
+    kept = f"; Path=/; SameSite=lax{secure}"
+    found = [value for key, value in response.headers.items() if key == "set-cookie"]
+    assert [each.partition(";")[0] for each in found] == [
+        f"{name}=s",
+        f"{name}_entering=b",
+        f'{name}_entering=""',
+    ]
+    assert [
+        f"HttpOnly; Max-Age={age}{kept}" in each
+        for age, each in zip((28800, 600, 0), found, strict=True)
+    ] == [True] * 3

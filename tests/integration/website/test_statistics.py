@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from labtrawl.clock import Clock
 from labtrawl.domain.sample import MINUTE_MS, Figures, Grain, Sample
 from labtrawl.domain.traffic import Spent, Traffic
@@ -47,6 +49,7 @@ async def write(client: Client, found: list[Sample]) -> None:
     await client.write(all_of_them)
 
 
+@pytest.mark.seed("S2.39", "S2.74", "S2.107")
 async def test_page_twin_and_statistics_of_the_api_tell_the_same(admin: Client) -> None:
     await write(admin, sampled())
     status, told = await admin.json("GET", "/api/v1/statistics?span=hour")

@@ -30,7 +30,7 @@ TABLE = {
     ("GET", "/static/{name:path}"): ALL,
     ("POST", "/sign-out"): SESSION,
     ("POST", "/about/stop"): ALL,
-    ("GET", "/"): PAGE,
+    ("GET", "/insights/{insight}/parquet"): PAGE,
     ("GET", "/jobs"): PAGE,
     ("GET", "/jobs/{job_id}"): PAGE,
     ("POST", "/jobs/{job_id}/retry"): PAGE,
@@ -68,6 +68,9 @@ TABLE = {
 
 # Each of these is there twice: for people, and below /api/v1 for programs that speak for them.
 TWINS = {
+    ("GET", "/"): PAGE,
+    ("GET", "/statistics"): PAGE,
+    ("GET", "/insights"): PAGE,
     ("GET", "/areas"): PAGE,
     ("GET", "/areas/{area_id}"): PAGE,
     ("POST", "/areas/{area_id}/refill"): PAGE,

@@ -1,7 +1,6 @@
 """Any row of things that happen to jobs keeps what the job table promises."""
 
 import atexit
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,16 +14,16 @@ from sqlalchemy import Engine
 from labtrawl.dispatch import reports
 from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
-from labtrawl.domain.job import OPEN_STATES, HoldReason, JobState, may_move
+from labtrawl.domain.job import HoldReason, JobState, may_move
 from labtrawl.domain.visit import Mode, Schedule
 from labtrawl.errors import Conflict, LeaseLost
 from labtrawl.protocol.messages import LedgerReport, ProgressUpdate, SegmentReport
-from labtrawl.store import commands, jobs, leases, operations, visits
+from labtrawl.store import commands, jobs, leases, visits
 from labtrawl.store.engine import Connection, Database, open_engine
 from labtrawl.store.migrate import migrate
-from labtrawl.store.operations import Action, Wish
-from labtrawl.store.pages.walks import JobFilter, Target
+from labtrawl.store.operations import Action
 from tests.integration.store.table import account, area, job
+from tests.property.store import many
 from tests.rig import postgresql
 
 RETRY = RetryPolicy(attempts=2, base_seconds=0.0, ceiling_seconds=0.0)
@@ -266,31 +265,11 @@ class JobTable(RuleBasedStateMachine):
 
     @rule(action=st.sampled_from(list(Action)), size=st.integers(1, 3))
     def person_does_it_to_all(self, action: Action, size: int) -> None:
-        value = 5 if action is Action.PRIORITY else None
-        wish = Wish(action, Target(JobFilter()), "because", "somebody", value)
-        with self.engine.begin() as c:
-            number = operations.begin(c, wish)
-        is_over = False
-        while not is_over:
-            with self.engine.begin() as c:
-                before = _states(c)
-                told = operations.go_on(c, number, size)
-                assert told is not None
-                is_over = told.is_over
-                moved = [job_id for job_id, state in _states(c).items() if state != before[job_id]]
-                assert all(may_move(before[each], _states(c)[each]) for each in moved)
-                open_ones = c.exec_driver_sql("SELECT id FROM job WHERE wanted = 'pause'").all()
+        open_ones = many.do_to_all(self.engine, action, size)
         if action is Action.PAUSE:
-            self.paused |= {each for each, state in before.items() if state in OPEN_STATES}
+            self.paused |= open_ones
         elif action is not Action.PRIORITY:
-            self.paused &= {row[0] for row in open_ones}
-        with self.engine.begin() as c:
-            row = c.exec_driver_sql(
-                "SELECT matching, done, skipped, state FROM operation WHERE id = ?", (number,)
-            ).one()
-            jobs_there = c.exec_driver_sql("SELECT COUNT(*) FROM job").scalar_one()
-        left = sum(json.loads(row[2]).values())
-        assert (row[0], row[1] + left, row[3]) == (jobs_there, jobs_there, "completed")
+            self.paused.clear()
 
     @rule(
         resource=st.sampled_from(RESOURCES), mode=st.sampled_from(list(Mode)), mends=st.booleans()
@@ -368,16 +347,7 @@ class JobTable(RuleBasedStateMachine):
     @invariant()
     def each_lease_is_an_attempt_and_only_the_last_of_a_running_job_is_open(self) -> None:
         with self.engine.begin() as c:
-            rows = c.exec_driver_sql("SELECT id, fence, state, lease_holder FROM job").all()
-            found = c.exec_driver_sql(
-                "SELECT job_id, fence, holder, ended_at, outcome FROM attempt ORDER BY 1, 2"
-            ).all()
-        for job_id, fence, state, holder in rows:
-            attempts = [tuple(row[1:]) for row in found if row[0] == job_id]
-            assert [one[0] for one in attempts] == list(range(max(1, fence - 9), fence + 1))
-            is_open = [one[2] is None for one in attempts]
-            assert is_open == [state == "running" and one[0] == fence for one in attempts]
-            assert state != "running" or attempts[-1][1] == holder
+            many.check_attempts(c)
 
     @invariant()
     def what_was_committed_is_there_once_and_counted(self) -> None:
@@ -399,11 +369,6 @@ class JobTable(RuleBasedStateMachine):
 def _resource_of(connection: Connection, job_id: int) -> str:
     found = connection.exec_driver_sql("SELECT resource FROM job WHERE id = ?", (job_id,))
     return str(found.scalar_one())
-
-
-def _states(connection: Connection) -> dict[int, JobState]:
-    rows = connection.exec_driver_sql("SELECT id, state FROM job").all()
-    return {row[0]: JobState(row[1]) for row in rows}
 
 
 def _is_reachable(before: JobState, after: JobState) -> bool:

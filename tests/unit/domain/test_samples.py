@@ -101,7 +101,8 @@ def test_disk_that_falls_steadily_is_full_when_the_line_ends() -> None:
         falling(60, 0),
         falling(60, -GIB),  # somebody tidies up
         falling(60, 1),  # bytes
-        falling(60, 1 << 20, noise=10 * GIB),  # up and down
+        # Up and down by far more than it falls.
+        [(at, size + (at // MINUTE_MS % 2) * 20 * GIB) for at, size in falling(60, 200 << 20)],
         falling(60, 150_000),  # in more than a year
     ],
 )

@@ -1,8 +1,11 @@
 """What is watched becomes samples, and samples become charts: rates, percentiles, gaps."""
 
+import pytest
+
 from labtrawl.domain.sample import MINUTE_MS, Figures, Sample
 from labtrawl.domain.traffic import Spent, Traffic
 from labtrawl.website.charts import OverTime, Series, Span, over_time
+from labtrawl.website.figures import budget_of
 from labtrawl.website.sampling import Watch
 
 NOON = 1_795_348_800_000
@@ -91,3 +94,19 @@ def test_span_without_samples_is_empty_and_says_so() -> None:
     assert all(chart.is_empty and not chart.times for chart in told.charts)
     assert told.charts[0].series[0] == Series("Requests", [])
     assert told.sums.used_share is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "most", "budget"),
+    [
+        ([600, 400], 0, 800),
+        ([600, 400], 350, 670),
+        ([600, None], 0, None),
+        ([600, None], 100, 200),
+        ([], 100, None),
+    ],
+)
+def test_budget_is_what_gitlab_allows_without_what_is_left_to_people(
+    limits: list[int | None], most: int, budget: int | None
+) -> None:
+    assert budget_of(limits, 0.2, most) == budget

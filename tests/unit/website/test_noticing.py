@@ -76,6 +76,29 @@ def test_secret_and_control_character_reach_no_notice() -> None:
     assert "\n" not in noticing.made("a", "b", "c", "two\nlines", "x").subject
 
 
+def test_notices_of_a_study_name_neither_people_nor_places() -> None:
+    facts = replace(
+        FACTS,
+        problems=["main: GitLab refuses the token of @ada"],
+        accounts=[replace(ADA, expires_at=NOW + DAY)],
+        fallen=[Fallen(7, "ada/secret", 1000, 640, NOW - 5)],
+    )
+    failed = FailedJobs("unavailable", 2, 8, "502 of /projects/ada%2Fsecret")
+    checks = judge(facts)
+    week = noticing.of_week(Week({}, 0, {}, {}, 0), "w", "", checks, discreet=True)
+    told = [
+        *(noticing.of_check(each, NOW, discreet=True) for each in checks if not each.ok),
+        *noticing.of_expiries(facts, discreet=True),
+        *noticing.of_changes(facts, discreet=True),
+        noticing.of_failures([failed], NOW, discreet=True),
+        week,
+    ]
+    texts = " ".join(f"{each.subject} {each.body}" for each in told if each is not None)
+    assert [word for word in ("ada", "secret") if word in texts] == []
+    assert "the token of account 1 on main ends" in texts
+    assert "area 7: 100.0 % became 64.0 %" in texts
+
+
 @pytest.mark.parametrize(
     ("now", "period"),
     [

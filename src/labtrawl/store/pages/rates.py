@@ -24,16 +24,15 @@ class SlowArea:
     requests: int
 
 
-def limit_per_minute(connection: Connection) -> int | None:
-    """Return how many requests GitLab takes a minute from all accounts; None where one has no limit."""
+def limits_per_minute(connection: Connection) -> list[int | None]:
+    """Return how many requests GitLab takes a minute from each account; None where it sets no limit."""
     query = select(budget.c.limit_per_minute).select_from(
         account.outerjoin(
             budget, (budget.c.account_id == account.c.id) & (budget.c["class"] == "rest")
         )
     )
-    rows = connection.execute(query.where(account.c.state == "active")).scalars().all()
-    limits = [limit for limit in rows if limit is not None]
-    return sum(limits) if limits and len(limits) == len(rows) else None
+    where = query.where(account.c.state == "active").order_by(account.c.id)
+    return list(connection.execute(where).scalars().all())
 
 
 def slowest_areas(connection: Connection) -> list[SlowArea]:

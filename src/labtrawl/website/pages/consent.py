@@ -179,15 +179,15 @@ def _last_day(told: MyConsentTold) -> str:
 
 
 def _day(until: int) -> str:
-    return datetime.fromtimestamp((until - 1) / 1000, UTC).date().isoformat()
+    return datetime.fromtimestamp(until / 1000, UTC).date().isoformat()
 
 
 def end_of_day(text: str) -> int:
-    """Return the end (ms, UTC) of a day like 2027-03-31; BadMessage for what is none."""
+    """Return the last instant (ms, UTC) of a day like 2027-03-31; BadMessage for what is none."""
     try:
         day = date.fromisoformat(text.strip())
         begins = datetime.combine(day, time(), UTC)
-        return int(begins.timestamp()) * 1000 + DAY_MS
+        return int(begins.timestamp()) * 1000 + DAY_MS - 1
     except (ValueError, OverflowError):
         raise BadMessage("write the last day as year-month-day, like 2027-03-31") from None
 

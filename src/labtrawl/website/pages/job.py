@@ -42,6 +42,12 @@ def add(app: FastAPI, desk: Desk) -> None:
         live = live_job_address(job_id, place, change)
         return Shown("job.html", detail, live, values={"detail": detail})
 
+    _add_deeds(app, desk)
+
+
+def _add_deeds(app: FastAPI, desk: Desk) -> None:
+    store, crawling = desk.site.store, desk.site.crawling
+
     async def done(job_id: int) -> Done:
         return Done(f"/jobs/{job_id}", await store.read(lambda c: tasks.one(c, job_id)))
 
@@ -54,12 +60,12 @@ def add(app: FastAPI, desk: Desk) -> None:
 
     @twins.action(app, "/jobs/{job_id}/pause", None, TaskRow, "Let an open job wait")
     async def pause(job_id: Id) -> Done:
-        await desk.site.crawling.command("pause", None, job_id)
+        await crawling.command("pause", None, job_id)
         return await done(job_id)
 
     @twins.action(app, "/jobs/{job_id}/resume", None, TaskRow, "Let a paused job go on")
     async def resume(job_id: Id) -> Done:
-        await desk.site.crawling.command("resume", None, job_id)
+        await crawling.command("resume", None, job_id)
         return await done(job_id)
 
     @twins.action(

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Query
 from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
-from labtrawl.store.pages.jobs import Count, JobRow, JobsPage, facets, list_jobs
+from labtrawl.store.pages.jobs import Choices, Count, JobRow, JobsPage, facets, list_jobs
 from labtrawl.store.pages.keyset import Place
 from labtrawl.store.pages.live import any_state, newest_change
 from labtrawl.store.pages.walks import LOOKED, JobFilter, Order, offered, order_of
@@ -74,28 +74,34 @@ async def _page(desk: Desk, menu: Menu, asked: AskedPage) -> Shown:
     pages = _pager(wanted, page, asked.size, picked)
     ids = [row.id for row in page.rows]
     is_first = not page.has_previous and order is Order.NEWEST
-    values: dict[str, Any] = {
-        "wanted": wanted,
-        "given": given(wanted),
+    values = _asked(asked, wanted, await menu.read()) | {
         "page": page,
         "pages": pages,
         "counts": counts,
-        "menu": await menu.read(),
+        "elsewhere": [each for each in picked if each not in ids],
+        "words": FIRST_WORDS[order],
+    }
+    told = JobsTold(page.rows, counts, pages.for_programs(), order, page.is_cut)
+    live = live_jobs_address(wanted, ids, is_first, change)
+    return Shown("jobs.html", told, live, values=values)
+
+
+def _asked(asked: AskedPage, wanted: JobFilter, menu: Choices) -> dict[str, Any]:
+    """Return what the page says of what was asked for, and what else there is to ask for."""
+    return {
+        "wanted": wanted,
+        "given": given(wanted),
+        "menu": menu,
+        "resources": in_order(set(menu.resources) | ({wanted.resource} - {""})),
         "orders": {each: ORDER_NAMES[each] for each in offered(wanted)},
         "sizes": SIZES,
         "size": asked.size,
-        "picked": picked,
-        "elsewhere": [each for each in picked if each not in ids],
+        "picked": asked.ticked(),
         "looked": LOOKED,
         "actions": ACTIONS,
         "forget": jobs_address(wanted, asked.place(), asked.size),
         "back": asked.back(),
-        "words": FIRST_WORDS[order],
     }
-    values["resources"] = in_order(set(values["menu"].resources) | ({wanted.resource} - {""}))
-    told = JobsTold(page.rows, counts, pages.for_programs(), order, page.is_cut)
-    live = live_jobs_address(wanted, ids, is_first, change)
-    return Shown("jobs.html", told, live, values=values)
 
 
 def _pager(wanted: JobFilter, page: JobsPage, size: int, picked: Sequence[int]) -> Pager:

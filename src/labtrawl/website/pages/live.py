@@ -82,7 +82,7 @@ async def _stream(desk: Desk, viewer: Viewer) -> AsyncIterator[bytes]:
     """Send until the viewer leaves, the session ends or the site stops."""
     try:
         yield b": live\n\n"
-        await desk.hub.join(viewer)
+        desk.hub.join(viewer)
         while not viewer.closed:
             change, parts = await viewer.take(HEARTBEAT_SECONDS)
             if not viewer.closed:

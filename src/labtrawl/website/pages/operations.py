@@ -13,7 +13,7 @@ from labtrawl.domain.job import HoldReason, JobState
 from labtrawl.store import operations
 from labtrawl.store.operations import FOR, LARGEST_PRIORITY, Action, Wish
 from labtrawl.store.pages.jobs import Count
-from labtrawl.store.pages.keyset import Place
+from labtrawl.store.pages.keyset import Page, Place
 from labtrawl.store.pages.operations import OperationRow, list_operations, one_operation
 from labtrawl.store.pages.walks import JobFilter, Target
 from labtrawl.website import twins
@@ -57,7 +57,7 @@ class OperationWanted(msgspec.Struct, frozen=True, kw_only=True):
         return Target(JobFilter(*parts, self.hold, self.error), tuple(self.ids))
 
 
-class AskedNew(AskedTicks):
+class AskedConfirmation(AskedTicks):
     """What is to be confirmed."""
 
     action: Action = Action.RETRY
@@ -92,39 +92,31 @@ def add(app: FastAPI, desk: Desk) -> None:
     async def show_all(after: MaybeId = None, before: MaybeId = None) -> Shown:
         live = live_page_address(desk.hub.commits)
         page = await store.read(lambda c: list_operations(c, Place(after, before)))
-        rows = page.rows
-        pages = Pager(
-            "/operations",
-            f"/operations?before={rows[0].id}" if rows and page.has_previous else None,
-            f"/operations?after={rows[-1].id}" if rows and page.has_next else None,
-        )
-        told = OperationsTold(rows, pages.for_programs())
+        pages = _pager(page)
+        told = OperationsTold(page.rows, pages.for_programs())
         return Shown("operations.html", told, live, values={"pages": pages, **_WORDS})
 
     @app.get("/operations/new")
-    async def confirm(asked: Annotated[AskedNew, Query()]) -> HTMLResponse:
+    async def confirm(asked: Annotated[AskedConfirmation, Query()]) -> HTMLResponse:
         return await _confirm(desk, asked)
 
-    @twins.action(
-        app,
-        "/operations",
-        OperationWanted,
-        OperationTold,
-        "Do one thing to many jobs, in the background",
-    )
+    @twins.action(app, "/operations", OperationWanted, OperationTold, "Do one thing to many jobs")
     async def begin(request: Request, wanted: OperationWanted) -> Done:
         told = await _begin(desk, request, wanted)
         return Done(f"/operations/{told.id}", told, 202)
 
-    @twins.page(
-        app, desk, "/operations/{operation_id}", OperationRow, "One operation and how far it is"
-    )
+    _add_one(app, desk)
+
+
+def _add_one(app: FastAPI, desk: Desk) -> None:
+    store = desk.site.store
+
+    @twins.page(app, desk, "/operations/{operation_id}", OperationRow, "How far an operation is")
     async def show(operation_id: Id) -> Shown:
         live = live_page_address(desk.hub.commits)
         told = await store.read(lambda c: one_operation(c, operation_id))
-        if told.state != "running":
-            live = ""
-        return Shown("operation.html", told, live, values={"matches": _matches(told), **_WORDS})
+        values = {"matches": _matches(told), **_WORDS}
+        return Shown("operation.html", told, live if told.state == "running" else "", values=values)
 
     @twins.action(
         app, "/operations/{operation_id}/stop", None, OperationRow, "Stop an operation where it is"
@@ -137,6 +129,15 @@ def add(app: FastAPI, desk: Desk) -> None:
         return Done(f"/operations/{operation_id}", told)
 
 
+def _pager(page: Page[OperationRow]) -> Pager:
+    rows = page.rows
+    return Pager(
+        "/operations",
+        f"/operations?before={rows[0].id}" if rows and page.has_previous else None,
+        f"/operations?after={rows[-1].id}" if rows and page.has_next else None,
+    )
+
+
 _WORDS = {"actions": ACTIONS, "skipped_words": SKIPPED}
 
 
@@ -145,7 +146,7 @@ def _matches(row: OperationRow) -> str | None:
     return jobs_address(row.target.filter) if row.target.filter else None
 
 
-async def _confirm(desk: Desk, asked: AskedNew) -> HTMLResponse:
+async def _confirm(desk: Desk, asked: AskedConfirmation) -> HTMLResponse:
     target = asked.target()
     count = await desk.site.store.read(lambda c: operations.expected(c, target))
     state = target.filter.state if target.filter else None

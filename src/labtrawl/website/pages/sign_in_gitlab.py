@@ -106,6 +106,12 @@ def add(app: FastAPI, desk: Desk, gate: Gate) -> None:
         except NotIn as no:
             return way.refuse(request, no.refusal)
 
+    _add_token(app, gate, way)
+
+
+def _add_token(app: FastAPI, gate: Gate, way: "Way") -> None:
+    """Add the way in with a token that somebody made by hand."""
+
     @app.post("/sign-in/token")
     async def show_token(request: Request) -> Response:
         gate.check_tries(request)

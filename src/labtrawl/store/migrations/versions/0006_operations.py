@@ -8,6 +8,12 @@ from alembic import op
 revision = "0006"
 down_revision = "0005"
 
+OPERATION_RULES = {
+    "action": "action IN ('retry', 'pause', 'resume', 'cancel', 'priority')",
+    "state": "state IN ('running', 'stopped', 'completed')",
+    "ended": "(state = 'running') = (ended_at IS NULL)",
+    "value": "(action = 'priority') = (value IS NOT NULL)",
+}
 KEPT = 10
 BEGINS = f"""INSERT INTO attempt (job_id, fence, holder, account_id, began_at)
   VALUES (NEW.id, NEW.fence, NEW.lease_holder, NEW.account_id, NEW.updated_at)
@@ -55,18 +61,9 @@ def _operation() -> None:
         sa.Column("ended_by", sa.Text(), server_default="", nullable=False),
         *(sa.Column(at, sa.BigInteger(), nullable=False) for at in ("created_at", "updated_at")),
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
-        sa.CheckConstraint(
-            "action IN ('retry', 'pause', 'resume', 'cancel', 'priority')",
-            name=op.f("ck_operation_action"),
-        ),
-        sa.CheckConstraint(
-            "state IN ('running', 'stopped', 'completed')", name=op.f("ck_operation_state")
-        ),
-        sa.CheckConstraint(
-            "(state = 'running') = (ended_at IS NULL)", name=op.f("ck_operation_ended")
-        ),
-        sa.CheckConstraint(
-            "(action = 'priority') = (value IS NOT NULL)", name=op.f("ck_operation_value")
+        *(
+            sa.CheckConstraint(rule, name=op.f(f"ck_operation_{name}"))
+            for name, rule in OPERATION_RULES.items()
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_operation")),
     )
