@@ -1,6 +1,7 @@
 """Takes pictures of the running website: scripts/screenshots.py SIGN-IN-LINK [FOLDER].
 
-Each page that the navigation names, and the first job, in light and dark, wide and as a phone.
+Each page that the navigation names, and the first job, area and operation, in light and dark, wide
+and as a phone.
 The link is the one that `make demo` or `labtrawl admin link` prints; it is used up by this.
 """
 
@@ -25,14 +26,16 @@ def installed_browser() -> str:
 
 
 def pages_of(page: Page) -> list[str]:
-    """The addresses in the navigation of `page`, and the first job that the pages name."""
+    """The addresses in the navigation of `page`, and the first of each kind that the pages name."""
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(page.url))
     listed = "links => links.map(link => link.getAttribute('href'))"
     wanted = [urljoin(origin, link) for link in page.eval_on_selector_all("nav a[href]", listed)]
     for address in list(dict.fromkeys(wanted)):
         page.goto(address)
         links = page.eval_on_selector_all("main a[href]", listed)
-        wanted += [urljoin(origin, link) for link in links if re.search(r"/jobs/\d+$", link)][:1]
+        for kind in ("jobs", "areas", "operations"):
+            found = [link for link in links if re.fullmatch(rf"(/me)?/{kind}/\d+", link)]
+            wanted += [urljoin(origin, link) for link in found[:1]]
     return [address for address in dict.fromkeys(wanted) if address.startswith(origin)]
 
 

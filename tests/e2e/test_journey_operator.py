@@ -2,6 +2,7 @@
 restarts a crawler, and finds all of it in the audit log.
 """
 
+import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.e2e.test_own_gitlab import connected, own_gitlab
 from tests.e2e.test_website_live import live
 from tests.e2e.test_website_pages import sign_in
 from tests.e2e.test_website_settings import fill
-from tests.e2e.typed import labtrawl, started
+from tests.e2e.typed import labtrawl, pids, started
 from tests.integration.website import world
 from tests.integration.website.running import running_site
 
@@ -22,6 +23,22 @@ from tests.integration.website.running import running_site
 @pytest.fixture(scope="module")
 def base_url() -> str:
     return "http://127.0.0.1"
+
+
+def listening(numbers: list[int]) -> set[str]:
+    """What processes listen on over the network (proc(5), /proc/PID/net/tcp), HOST:PORT in hex."""
+    inodes = set()
+    for number in numbers:
+        for each in Path(f"/proc/{number}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                inodes.add(str(each.readlink()).removeprefix("socket:[").removesuffix("]"))
+    found = set()
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path(f"/proc/{numbers[0]}/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *rest = line.split()
+            if rest[5] in inodes and (state == "0A" or table.startswith("udp")):
+                found.add(local)
+    return found
 
 
 def hold_all(page: Page, site: str) -> None:
@@ -93,6 +110,9 @@ def test_operator_steers_jobs_settings_and_crawlers_and_the_log_tells_it(
         connected(home, own)
         with started(home, "start", "--port", "0") as running:
             site = running.until(r"labtrawl is ready at (http://127\.0\.0\.1:\d+)")[1]
+            # F4: nothing listens but the site, on this machine alone.
+            port = int(site.rpartition(":")[2])
+            assert listening(pids(home, "data.private")) == {f"0100007F:{port:04X}"}
             page = new_context().new_page()
             page.goto(labtrawl(home, "admin", "link").out.strip())
             page.get_by_role("button", name="Sign in").click()

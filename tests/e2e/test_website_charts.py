@@ -93,7 +93,8 @@ def test_without_javascript_the_tables_are_there(new_context: Any, charted: Runn
     chart = page.locator("#chart-requests")
     expect(chart.locator(".plot")).to_be_hidden()
     chart.locator("summary").click()
-    expect(chart.get_by_role("row")).to_have_count(13)
+    # Its head and twelve minutes; one more, where a minute has passed meanwhile.
+    expect(chart.get_by_role("row").nth(12)).to_be_visible()
 
 
 def test_sql_behind_a_chart_can_be_copied(new_context: Any, charted: RunningSite) -> None:

@@ -4,7 +4,7 @@ import gzip
 import random
 import re
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -49,31 +49,29 @@ def visit(everywhere: Everywhere, new_context: Any, **options: Any) -> Iterator[
         page.close()
 
 
+def seen(everywhere: Everywhere, new_context: Any, looks: Sequence[tuple[str, int]]) -> str:
+    """What is wrong with any page, looked at in these schemes and widths."""
+    wrong = []
+    for _, page in visit(everywhere, new_context):
+        for scheme, width in looks:
+            page.emulate_media(color_scheme=scheme)
+            wrong += look_at(page, width)
+    return "\n".join(wrong)
+
+
 @LONG
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 360)])
 def test_every_page_is_accessible_fits_and_does_not_complain(
-    new_context: Any, everywhere: Everywhere, scheme: str, width: int
+    new_context: Any, everywhere: Everywhere
 ) -> None:
-    wrong = [
-        each
-        for _, page in visit(everywhere, new_context, color_scheme=scheme)
-        for each in look_at(page, width)
-    ]
-    assert "\n".join(wrong) == ""
+    assert seen(everywhere, new_context, [("light", 1440), ("dark", 360)]) == ""
 
 
 @LONG
 @pytest.mark.proof
-@pytest.mark.parametrize(("scheme", "width"), [("dark", 1440), ("light", 360)])
 def test_every_page_is_accessible_and_fits_the_other_way_round(
-    new_context: Any, everywhere: Everywhere, scheme: str, width: int
+    new_context: Any, everywhere: Everywhere
 ) -> None:
-    wrong = [
-        each
-        for _, page in visit(everywhere, new_context, color_scheme=scheme)
-        for each in look_at(page, width)
-    ]
-    assert "\n".join(wrong) == ""
+    assert seen(everywhere, new_context, [("dark", 1440), ("light", 360)]) == ""
 
 
 @LONG

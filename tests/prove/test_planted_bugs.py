@@ -96,9 +96,10 @@ BUGS = [
     Bug(
         "acknowledged before the commit",
         "dispatch/telling.py",
-        "    await _count(desk, lambda c: reports.apply(c, job_id, origin, update, delay))\n",
+        "    if await _count(desk, lambda c: reports.apply(c, job_id, origin, update, delay)):\n",
         "    asyncio.ensure_future(  # noqa: RUF006\n"
-        "        desk.store.write(lambda c: reports.apply(c, job_id, origin, update, delay))\n    )\n",
+        "        desk.store.write(lambda c: reports.apply(c, job_id, origin, update, delay))\n    )\n"
+        "    if True:\n",
         f"{MESSAGES}::test_acknowledgement_follows_the_commit",
     ),
     Bug(

@@ -6,6 +6,7 @@ database's instant are there however long the copy takes. Keys are no part of it
 
 import asyncio
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ from labtrawl.cli.chests import (
 )
 from labtrawl.config import Settings
 from labtrawl.dataset.layout import dataset_root, segment_path
-from labtrawl.errors import ConfigError, DiskFull, LabtrawlError
+from labtrawl.errors import ConfigError, Conflict, DiskFull, LabtrawlError
 from labtrawl.store import backup as rows
 from labtrawl.store.engine import Store, database_path
 
@@ -46,18 +47,27 @@ class Made:
     removed: int = 0
 
 
+def _never() -> bool:
+    return False
+
+
 async def make_backup(
-    settings: Settings, store: Store, to: Path, keep: int | None = None, now: datetime | None = None
+    settings: Settings,
+    store: Store,
+    to: Path,
+    keep: int | None = None,
+    now: datetime | None = None,
+    is_stopped: Callable[[], bool] = _never,
 ) -> Made:
     """Write a backup below the folder `to`, or into the file `to` where it ends in .tar.
 
     It is noted in the database, also where it fails. `keep` removes all but so many of the newest.
-    Raises ConfigError, Conflict (another is being written), DiskFull.
+    Raises ConfigError, Conflict (another is being written, or it `is_stopped`), DiskFull.
     """
     number = await store.write(lambda c: rows.begin(c, str(to)))
     made_at = now or datetime.now(UTC)
     try:
-        made = await asyncio.to_thread(_make, settings, to, keep, made_at)
+        made = await asyncio.to_thread(_make, settings, to, keep, made_at, is_stopped)
     except (LabtrawlError, OSError) as error:
         failure = _failure(error, to)
         await store.write(lambda c: rows.fail(c, number, str(failure)))
@@ -75,14 +85,21 @@ def _failure(error: LabtrawlError | OSError, to: Path) -> LabtrawlError:
     return DiskFull(f"the backup is not made: {told}; what is there stays as it is")
 
 
-def _make(settings: Settings, to: Path, keep: int | None, made_at: datetime) -> Made:
+def _make(
+    settings: Settings,
+    to: Path,
+    keep: int | None,
+    made_at: datetime,
+    is_stopped: Callable[[], bool],
+) -> Made:
     data_dir = settings.data_dir.resolve()
     if to.resolve().is_relative_to(data_dir):
         raise ConfigError(f"{to} is inside the data folder: choose a place outside of it")
     folder = to.parent if to.suffix == TAR else to
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with alone_in(folder):
-        made = _write(settings, _draft(to, made_at), folder / f"{DRAFT}database", made_at)
+        scratch = folder / f"{DRAFT}database"
+        made = _write(settings, _draft(to, made_at), scratch, made_at, is_stopped)
         removed = 0 if keep is None or to.suffix == TAR else _remove_old(folder, keep)
     return Made(_place(to, made_at), *made, removed)
 
@@ -102,7 +119,11 @@ def _draft(to: Path, made_at: datetime) -> Draft:
 
 
 def _write(
-    settings: Settings, draft: Draft, scratch: Path, made_at: datetime
+    settings: Settings,
+    draft: Draft,
+    scratch: Path,
+    made_at: datetime,
+    is_stopped: Callable[[], bool],
 ) -> tuple[int, int, int]:
     """Fill a draft and give it its name; return segments, bytes, and bytes that were copied."""
     rows.copy_database(database_path(settings.data_dir), scratch)
@@ -111,6 +132,8 @@ def _write(
     added += [draft.add(name, path) for name, path in _small_files(settings)]
     root = dataset_root(settings.data_dir)
     for each in segments:
+        if is_stopped():
+            raise Conflict("labtrawl was stopped meanwhile: the next backup begins anew")
         known = File(DATASET + each.name, each.length, each.sha256)
         try:
             added.append(draft.add(known.name, segment_path(root, each.name), known))

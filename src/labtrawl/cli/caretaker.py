@@ -6,7 +6,9 @@ Nothing here may keep jobs from going on: what fails is logged, and done again l
 import asyncio
 import contextlib
 import platform
+import threading
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 from labtrawl import __version__, logs
@@ -14,11 +16,12 @@ from labtrawl.cli.backing import make_backup
 from labtrawl.cli.care_facts import about_of, look_at, plan_of, secret_files_of
 from labtrawl.cli.notice_secrets import mail_place, opened, webhook_place
 from labtrawl.cli.origins import user_agent
+from labtrawl.cli.restoring import check_backup
 from labtrawl.clock import Clock
 from labtrawl.config import Settings
 from labtrawl.dataset.layout import dataset_root
 from labtrawl.dataset.sampling import FieldCounts, sample
-from labtrawl.errors import ConfigError, LabtrawlError
+from labtrawl.errors import ConfigError, Conflict, LabtrawlError
 from labtrawl.http.mail import MailServer
 from labtrawl.store import backup, seen
 from labtrawl.store.engine import Connection, Store, database_path
@@ -37,6 +40,7 @@ NOTE_SECONDS = 3600.0
 THROUGH_SECONDS = 86_400.0
 BACKUP_TICK_SECONDS = 30.0
 # After a failure it is tried again, but not at every tick.
+READ_BACK_SECONDS = 7 * 86_400.0
 AGAIN_MS = 15 * 60_000
 HOUR_MS = 3_600_000
 SAMPLES, SAMPLE_RECORDS = 100, 50
@@ -53,6 +57,9 @@ class Caretaker:
         self._gitlabs: Sequence[GitLabFacts] = ()
         self._fault: tuple[str | None, int | None] = (None, None)
         self._notifier: Notifier | None = None
+        # For threads: nobody can cancel one.
+        self._stopped = threading.Event()
+        self._read_back_at = float("-inf")
         self.care = Care(
             wanted_crawlers=settings.crawler.count,
             secret_files=secret_files_of(settings),
@@ -76,8 +83,14 @@ class Caretaker:
             frozenset(self._settings.notices.kinds),
             self._settings.notices.digest_day,
         )
+        try:
+            await self._care(self._notifier)
+        finally:
+            self._stopped.set()
+
+    async def _care(self, notifier: Notifier) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._notifier.run())
+            group.create_task(notifier.run())
             group.create_task(self._back_up())
             group.create_task(self._often(20.0, LOOK_SECONDS, self.look))
             group.create_task(self._often(60.0, NOTE_SECONDS, self.note))
@@ -103,7 +116,8 @@ class Caretaker:
 
     async def look_through(self) -> None:
         """Read all of the database once."""
-        fault = await asyncio.to_thread(backup.fault_of, database_path(self._settings.data_dir))
+        path = database_path(self._settings.data_dir)
+        fault = await asyncio.to_thread(backup.fault_of, path, self._stopped.is_set)
         self._fault = (fault, self._clock.now_ms())
         if fault:
             log.error("database_damaged", fault=fault)
@@ -150,11 +164,36 @@ class Caretaker:
         if plan.path is None:
             return
         try:
-            made = await make_backup(self._settings, self._store, plan.path, plan.keep)
+            made = await make_backup(
+                self._settings,
+                self._store,
+                plan.path,
+                plan.keep,
+                is_stopped=self._stopped.is_set,
+            )
         except LabtrawlError as error:
             log.error("backup_failed", error=str(error))
             return
         log.info("backup_made", place=str(made.place), segments=made.segments, bytes=made.bytes)
+        if self._clock.monotonic() - self._read_back_at >= READ_BACK_SECONDS:
+            self._read_back_at = self._clock.monotonic()
+            await self.read_back(made.place)
+
+    async def read_back(self, place: Path) -> None:
+        """Read the newest backup as a restore would; one that is damaged counts as failed."""
+        newest = await self._store.read(backup.last_done)
+        assert newest is not None, "it was made just now"
+        number = newest.id
+        try:
+            await asyncio.to_thread(check_backup, place, self._stopped.is_set)
+        except (ConfigError, OSError) as error:
+            told = f"read back, and damaged: {error}"
+            log.error("backup_damaged", place=str(place), error=str(error))
+            await self._store.write(lambda c: backup.fail(c, number, told))
+            return
+        except Conflict:
+            return
+        await self._store.write(lambda c: backup.remark(c, number, "read back, and whole"))
 
 
 def note_versions(connection: Connection) -> None:

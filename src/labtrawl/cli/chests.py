@@ -306,8 +306,11 @@ class FolderChest:
 
     def open(self, name: str) -> IO[bytes]:
         """Open one of its files; see `Chest`."""
+        path = self.path / name
+        if not path.resolve().is_relative_to(self.path.resolve()):
+            raise ConfigError(f"{name} leads out of {self.path}: it is no backup of ours")
         try:
-            return (self.path / name).open("rb")
+            return path.open("rb")
         except OSError as error:
             raise ConfigError(f"{name} of {self.path} cannot be read: {error.strerror}") from None
 

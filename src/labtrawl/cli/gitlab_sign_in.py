@@ -154,7 +154,7 @@ class GitLabSignIn:
         return seen
 
     async def connect(self, arrival: Arrival) -> int:
-        """Keep what was granted, for the crawls; return the account."""
+        """Keep what was granted, for the crawls; return the account. What cannot be kept is ended."""
         grant: Grant = arrival.grant
         logs.conceal(grant.token)
         if grant.pair is not None:
@@ -165,7 +165,12 @@ class GitLabSignIn:
             # Encrypted in the transaction: a rotation of the keys comes before or after it.
             return self._sealed(arrival.who, grant)
 
-        account_id = await self.store.write(lambda c: connections.connect(c, connected()))
+        account_id = 0
+        try:
+            account_id = await self.store.write(lambda c: connections.connect(c, connected()))
+        finally:
+            if not account_id:
+                await self.let_go(arrival)
         log.info("account_connected", instance=grant.instance.name, user=arrival.who.gitlab_user_id)
         self.tell_crawlers(account_id)
         if before is not None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -55,16 +55,18 @@ class Restored:
         return sum(each.name.startswith(DATASET) for each in self.contents.files)
 
 
-def check_backup(source: Path) -> Contents:
+def check_backup(source: Path, is_stopped: Callable[[], bool] = lambda: False) -> Contents:
     """Read every byte of a backup and compare it with its list, its database too.
 
-    Raises ConfigError for whatever is damaged.
+    Raises ConfigError for whatever is damaged, Conflict where it is stopped.
     """
     with open_chest(source) as chest:
         contents = checked_contents(chest, source)
         with tempfile.TemporaryDirectory(prefix="labtrawl-check-") as folder:
             database = Path(folder) / "labtrawl.sqlite"
             for each in contents.files:
+                if is_stopped():
+                    raise Conflict("stopped before all of the backup was read")
                 with chest.open(each.name) as file:
                     if each.name == DATABASE:
                         _copy(file, database, each)

@@ -35,7 +35,10 @@ class Website(msgspec.Struct, frozen=True, kw_only=True):
     ] = 3000
     public_url: Annotated[
         str,
-        about("The site's address for others; GitLab's administrators find it in our requests."),
+        about(
+            "The site's address for others: GitLab sends people back to it who sign in, and its "
+            "administrators find it in our requests."
+        ),
     ] = ""
     admins: Annotated[
         tuple[str, ...],

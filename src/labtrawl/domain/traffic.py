@@ -4,14 +4,20 @@ Latencies are kept as how many fell into which step. Such counts of several craw
 added up without loss, which a percentile cannot be.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 # A step ends at 2 ** (number / 2) milliseconds: 1, 1.4, 2, 2.8, … The last has all above 93 s.
 STEPS = 34
 # Of a step only its ends are known: a percentile is right within this part of it.
 EXACTNESS = math.sqrt(2) - 1
+
+# What a peer may tell: more is cut off.
+MOST_ENDPOINTS = 120
+LONGEST_NAME = 120
+MOST_COUNTED = 1 << 50
 
 Latency = Mapping[int, int]
 """How many answers took as long as the step with this number says."""
@@ -107,6 +113,35 @@ def total(each: Iterable[Traffic]) -> Traffic:
     for one in each:
         whole.add(one)
     return whole.told()
+
+
+def credible(one: Spent) -> Spent:
+    """Return what can be of what a peer tells: no negative count, no step that there is none of."""
+    endpoints = itertools.islice(one.endpoints.items(), MOST_ENDPOINTS)
+    return replace(
+        one,
+        active_jobs=_within(one.active_jobs),
+        job_places=_within(one.job_places),
+        requests_per_minute=float(_within(int(one.requests_per_minute))),
+        retries=_within(one.retries),
+        unsent=_within(one.unsent),
+        endpoints={name[:LONGEST_NAME]: _credible(traffic) for name, traffic in endpoints},
+    )
+
+
+def _credible(one: Traffic) -> Traffic:
+    latency = {step: _within(count) for step, count in one.latency.items() if 0 <= step < STEPS}
+    return Traffic(
+        _within(one.requests),
+        _within(one.limited),
+        _within(one.failed),
+        _within(one.bytes),
+        latency,
+    )
+
+
+def _within(count: int) -> int:
+    return min(max(count, 0), MOST_COUNTED)
 
 
 def step_of(seconds: float) -> int:

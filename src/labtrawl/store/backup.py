@@ -5,7 +5,7 @@ For the cli and the website. PostgreSQL has pg_dump for all of this; only files 
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from labtrawl.store.engine import NOW_MS
 from labtrawl.store.manifest import ClosedSegment
 from labtrawl.store.sqlite import sqlite_module
 
+# Steps of SQLite's machine between two looks whether to stop: some milliseconds.
+STEPS = 100_000
 _REVISION = "SELECT version_num FROM alembic_version"
 _SEGMENTS = "SELECT name, length, sha256, records FROM segment ORDER BY id"
 
@@ -64,18 +66,20 @@ def _opened(module: Any, path: Path) -> Iterator[Any]:
         connection.close()
 
 
-def fault_of(database: Path) -> str:
+def fault_of(database: Path, is_stopped: Callable[[], bool] = lambda: False) -> str:
     """Return what is wrong with a database file, "" where it is whole (PRAGMA quick_check).
 
-    It reads all of the file and changes nothing; others go on reading and writing.
+    It reads all of the file and changes nothing; others go on reading and writing. Stopped early
+    it has found nothing.
     """
     module = sqlite_module()
     try:
         with _opened(module, database) as connection:
             connection.execute("PRAGMA query_only=ON")
+            connection.set_progress_handler(lambda: int(is_stopped()), STEPS)
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except module.Error as error:
-        return str(error)
+        return "" if is_stopped() else str(error)
     return "" if found == "ok" else str(found)
 
 
@@ -129,6 +133,11 @@ def fail(connection: Connection, number: int, message: str) -> None:
         f"UPDATE backup SET state = 'failed', ended_at = {NOW_MS}, message = ? WHERE id = ?",
         (message, number),
     )
+
+
+def remark(connection: Connection, number: int, message: str) -> None:
+    """Write something down of a backup, one sentence."""
+    connection.exec_driver_sql("UPDATE backup SET message = ? WHERE id = ?", (message, number))
 
 
 def restored(connection: Connection) -> None:

@@ -49,6 +49,36 @@ from labtrawl.website.sampling import Sampler
 from labtrawl.website.security import Guard
 from labtrawl.website.site import Site
 
+PARTS = (
+    sign_in,
+    own_account,
+    sessions,
+    overview,
+    jobs,
+    job,
+    operations,
+    areas,
+    me,
+    me_records,
+    me_download,
+    consent,
+    coverage,
+    live,
+    settings,
+    supervisor,
+    logs,
+    crawlers,
+    audit,
+    statistics,
+    insights,
+    care,
+    backups,
+    notices,
+    about,
+    accounts,
+)
+"""The pages, a module each; the routes of one come before those of the next."""
+
 
 class Website:
     """The website as one ASGI app; `stop_streams` lets go of the pages that stay open."""
@@ -75,34 +105,7 @@ def build(site: Site) -> Website:
     failures = Failures(renderer)
     app = _app(desk, failures)
     health.add(app, desk, shipped)
-    for part in (
-        sign_in,
-        own_account,
-        sessions,
-        overview,
-        jobs,
-        job,
-        operations,
-        areas,
-        me,
-        me_records,
-        me_download,
-        consent,
-        coverage,
-        live,
-        settings,
-        supervisor,
-        logs,
-        crawlers,
-        audit,
-        statistics,
-        insights,
-        care,
-        backups,
-        notices,
-        about,
-        accounts,
-    ):
+    for part in PARTS:
         part.add(app, desk)
     doors.add(app, desk)
     access.check(app)

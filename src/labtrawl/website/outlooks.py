@@ -16,6 +16,8 @@ from labtrawl.website.site import Site
 # A look may cost a twentieth of one core at most, and is never younger than a second.
 SHARE = 20
 FRESH_SECONDS = 1.0
+# One that takes longer has failed.
+LOOKING_SECONDS = 10.0
 # The part of a limit that is kept for people, where no setting says (`budget.reserved_share`).
 RESERVED = 0.2
 PARENTS: Mapping[str, str] = {one.name: one.parent for one in catalog.RESOURCES if one.parent}
@@ -73,6 +75,9 @@ class Outlooks:
         started = monotonic()
         if self._forecast is not None and started < self._due:
             return
+        if self._forecast is not None:
+            # Whoever comes while this one looks has what the last look found.
+            self._due = started + LOOKING_SECONDS
         now = self._site.clock.now_ms()
         names = [one.name for one in self._site.crawlers() if one.connected]
         look, wanted, done = await self._site.store.read(

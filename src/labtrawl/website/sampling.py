@@ -9,8 +9,7 @@ from typing import Any
 
 from labtrawl import logs
 from labtrawl.domain.sample import MINUTE_MS, Figures, fold
-from labtrawl.domain.traffic import NO_TRAFFIC, Spent, Traffic
-from labtrawl.errors import LabtrawlError
+from labtrawl.domain.traffic import NO_TRAFFIC, Spent, Traffic, credible
 from labtrawl.store import samples
 from labtrawl.website.figures import Figures as Overviews
 from labtrawl.website.site import Site
@@ -29,6 +28,7 @@ class Watch:
 
     def look(self, crawlers: Sequence[Spent], seconds: float) -> None:
         """Take in what the crawlers tell, `seconds` after the last look."""
+        crawlers = [credible(one) for one in crawlers]
         counts = {"requests": 0, "retries": 0}
         endpoints: dict[str, Traffic] = {}
         for one in crawlers:
@@ -123,9 +123,10 @@ class Sampler:
         try:
             figures = await self._complete(watched)
             await self._site.store.write(lambda c: samples.write(c, at, figures))
-        except (LabtrawlError, OSError) as error:
+        except Exception as error:
+            # Whatever it is: the website goes on without a sample.
             self._watch.put_back(watched)
-            log.warning("sample_not_written", error=str(error))
+            log.error("sample_not_written", exc_info=error)
 
     async def _complete(self, watched: Figures) -> Figures:
         """Add what is looked at once a minute."""

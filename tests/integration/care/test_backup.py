@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tomllib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -109,9 +110,11 @@ async def add_segment(store: Store, data_dir: Path, number: int) -> None:
     await store.write(lambda c: manifest.commit(c, 1, 1, [closed]))
 
 
-async def backed_up(store: Store, tmp_path: Path, hour: int, to: str = "b", **more: int) -> Made:
+async def backed_up(
+    store: Store, tmp_path: Path, hour: int, to: str = "b", keep: int | None = None
+) -> Made:
     settings = settings_of(tmp_path / "data")
-    return await make_backup(settings, store, tmp_path / to, now=AT.replace(hour=hour), **more)
+    return await make_backup(settings, store, tmp_path / to, keep, AT.replace(hour=hour))
 
 
 async def test_second_backup_copies_what_is_new_and_old_ones_go(
@@ -227,6 +230,27 @@ async def test_damaged_backup_is_refused_and_nothing_is_left(
     assert there(tmp_path) == ["b", "data"]
 
 
+async def test_hostile_backup_leads_nowhere(store: Store, tmp_path: Path) -> None:
+    place = (await backed_up(store, tmp_path, 1)).place
+    outside = tmp_path / "outside"
+    segment = next(place.rglob("*.zst"))
+    segment.rename(outside)
+    segment.symlink_to(outside)
+    with pytest.raises(ConfigError, match="leads out of"):
+        await asyncio.to_thread(restore, place, tmp_path / "t", None)
+    tar = tmp_path / "evil.tar"
+    with tarfile.open(tar, "w") as file:
+        file.add(place / "backup.json", "backup.json")
+        linked = tarfile.TarInfo("config/labtrawl.sqlite")
+        linked.type, linked.linkname = tarfile.SYMTYPE, str(outside)
+        file.addfile(linked)
+        climbing = tarfile.TarInfo("../../climbed")
+        file.addfile(climbing)
+    with pytest.raises(ConfigError, match="is not in"):
+        await asyncio.to_thread(restore, tar, tmp_path / "t", None)
+    assert there(tmp_path) == ["b", "data", "evil.tar", "outside"]
+
+
 def _shorten(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-4096])
 
@@ -259,6 +283,25 @@ async def test_places_that_would_lose_something_are_refused(store: Store, tmp_pa
         await backed_up(store, tmp_path, 4)
     newest = (await store.read(lambda c: backup.newest(c, 1)))[0]
     assert (newest.state, "is missing" in newest.message) == ("failed", True)
+
+
+async def test_stop_in_the_middle_ends_a_backup_at_once_and_leaves_none(
+    store: Store, tmp_path: Path
+) -> None:
+    asked: list[bool] = []
+
+    def is_stopped() -> bool:
+        asked.append(len(asked) > 0)
+        return asked[-1]
+
+    settings = settings_of(tmp_path / "data")
+    with pytest.raises(Conflict, match="begins anew"):
+        await make_backup(settings, store, tmp_path / "b", is_stopped=is_stopped)
+    assert (asked, there(tmp_path / "b")) == ([False, True], [])
+    path = database_path(tmp_path / "data")
+    assert backup.fault_of(path, lambda: True) == ""
+    path.with_name("x").write_bytes(b"SQLite format 3\0" + bytes(8192))
+    assert backup.fault_of(path.with_name("x")) != ""
 
 
 async def test_two_at_a_time_are_one_too_many(store: Store, tmp_path: Path) -> None:

@@ -121,6 +121,21 @@ async def test_scheduled_backup_is_made_when_it_is_due_and_the_oldest_goes(
     assert row.place == str(backups_in(place)[0])
 
 
+async def test_first_backup_is_read_back_and_a_damaged_one_counts_as_failed(
+    home: Home, tmp_path: Path
+) -> None:
+    settings = home.write(f'[backup]\npath = "{tmp_path / "b"}"\nevery_hours = 24\n')
+    taker = Caretaker(settings, home.store, system_clock())
+    await taker.back_up()
+    (row,) = await home.store.read(lambda c: backup.newest(c, 9))
+    assert (row.state, row.message) == ("done", "read back, and whole")
+    place = Path(row.place)
+    (place / "labtrawl.toml").write_text("other")
+    await taker.read_back(place)
+    (row,) = await home.store.read(lambda c: backup.newest(c, 9))
+    assert (row.state, row.message.partition(":")[0]) == ("failed", "read back, and damaged")
+
+
 async def test_versions_fields_and_shares_are_noted(home: Home) -> None:
     await home.store.write(lambda c: job(c, area(c, 7, {account(c, 1): 30})))
     row = written(dataset_root(home.folder), [gated(1), gated(2)], number=1)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -33,9 +34,9 @@ def fields(page: str, form: str) -> list[tuple[str, str]]:
     return re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', inside[0])
 
 
-async def ended(admin: Client, number: int = 1) -> OperationRow:
+async def ended(admin: Client, number: int = 1, seconds: float = 20) -> OperationRow:
     """The operation as it is at its end; the website carries it out."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(seconds):
         while True:
             ticket = admin.store.changes.ticket()
             row = await admin.store.read(lambda c: one_operation(c, number))
@@ -278,3 +279,32 @@ async def test_jobs_told_to_programs_are_those_of_the_page(admin: Client) -> Non
     following = await admin.get(told["pages"]["next"])
     assert (await admin.get("/jobs?sort=nothing")).status == 422
     assert json.loads(following.text)["order"] == "priority"
+
+
+MANY = """
+WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 100000)
+INSERT INTO job (area_id, resource, state, error_reason, error_message, account_id, created_at,
+  started_at, finished_at, updated_at, change)
+SELECT (SELECT MAX(id) FROM area), 'list_' || n, 'failed', 'unavailable', '502', 1, 1, 1, 2, 2, n + 9
+FROM number
+"""
+
+
+@pytest.mark.proof
+async def test_hundred_thousand_jobs_are_retried_from_one_button(admin: Client) -> None:
+    def build(connection: Connection) -> None:
+        world.one_job(connection)
+        connection.exec_driver_sql(MANY)
+
+    await admin.write(build)
+    body = urlencode(
+        [("action", "retry"), ("all", "true"), ("state", "failed"), ("because", "back")]
+    )
+    began = time.perf_counter()
+    reply = await admin.post("/operations", body)
+    spent = time.perf_counter() - began
+    assert reply.headers["location"] == "/operations/1"
+    assert spent <= 0.3
+    row = await ended(admin, seconds=300)
+    assert (row.expected, row.matching, row.done, row.skipped) == (100_000, 100_000, 100_000, {})
+    assert await states(admin) == {"queued": 100_001}

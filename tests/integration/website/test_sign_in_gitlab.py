@@ -158,6 +158,16 @@ async def test_gitlab_that_fails_signs_nobody_in(tmp_path: Path, world: World) -
         assert "Try again in a minute" in reply.text
 
 
+async def test_grant_that_cannot_be_kept_is_ended(tmp_path: Path, world: World) -> None:
+    async with entered(tmp_path, world) as site:
+        browser = site.browser()
+        refuse = "CREATE TRIGGER no BEFORE INSERT ON account BEGIN SELECT RAISE(ABORT, 'no'); END"
+        await site.client.write(lambda c: c.exec_driver_sql(refuse))
+        reply = await site.sign_in(browser)
+        assert (reply.status, browser.session) == (500, None)
+        assert (await site.told())["living_pairs"] == 0
+
+
 async def test_one_goes_on_at_a_page_of_ones_own_alone(tmp_path: Path, world: World) -> None:
     records = "/me/records?resource=issues"
     others = ("/jobs", "//evil.example/me", "/\\evil.example", "/me\r\nX: y", "/sign-in")

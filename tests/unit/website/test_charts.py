@@ -3,7 +3,7 @@
 import pytest
 
 from labtrawl.domain.sample import MINUTE_MS, Figures, Sample
-from labtrawl.domain.traffic import Spent, Traffic
+from labtrawl.domain.traffic import MOST_COUNTED, MOST_ENDPOINTS, Spent, Traffic
 from labtrawl.website.charts import OverTime, Series, Span, over_time
 from labtrawl.website.figures import budget_of
 from labtrawl.website.sampling import Watch
@@ -41,6 +41,18 @@ def test_crawler_that_tells_only_its_rate_is_counted_by_it() -> None:
     watch.look([], 0.0)
     watch.look([Spent("legacy", None, 0.0, requests_per_minute=120.0)], 30.0)
     assert watch.take().counts == {"requests": 60, "retries": 0}
+
+
+def test_what_a_peer_cannot_mean_is_cut_off() -> None:
+    told = {f"e{number}": Traffic(-4, 1 << 90, 0, 1, {-3: 1, 99: 1, 5: 2}) for number in range(999)}
+    watch = Watch()
+    watch.look([], 0.0)
+    watch.look([Spent("odd", 1, 0.0, -9, 1 << 80, 1e300, -1, endpoints=told)], 10.0)
+    taken = watch.take()
+    assert len(taken.endpoints) == MOST_ENDPOINTS
+    assert taken.endpoints["e0"] == Traffic(0, MOST_COUNTED, 0, 1, {5: 2})
+    assert taken.means["active_jobs"] == 0.0
+    assert taken.means["job_places"] == float(MOST_COUNTED)
 
 
 def minute(at: int, requests: int, seconds: float = 60.0) -> Sample:

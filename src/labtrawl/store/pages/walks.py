@@ -28,7 +28,7 @@ from labtrawl.store.schema import area, job
 # Up to here the areas of a filter are looked up first; more are so many that a walk finds rows soon.
 AREAS = 500
 # A page looks at so many jobs and no further.
-LOOKED = 2000
+LOOKED = 1000
 LARGEST = 2**62
 
 # What the order goes by, and the job's number.

@@ -98,10 +98,7 @@ class AskedFile(Asked):
 def add(app: FastAPI, desk: Desk) -> None:
     """Add /audit, its download, and the check of every row."""
     store, chain = desk.site.store, Chain(desk.site)
-
-    def lines_of(rows: Sequence[AuditRow]) -> list[AuditLine]:
-        summaries = {pair: each.summary for pair, each in twins.described(app).items()}
-        return [_line(row, summaries) for row in rows]
+    lines_of = partial(_lines, app)
 
     @twins.page(app, desk, "/audit", AuditTold, "Who did what, and how it ended, newest first")
     async def show(asked: Annotated[AskedPage, Query()]) -> Shown:
@@ -116,14 +113,8 @@ def add(app: FastAPI, desk: Desk) -> None:
             chain=await chain.look(),
             pages=pager.for_programs(),
         )
-        values = {
-            "asked": asked,
-            "pager": pager,
-            "downloads": {
-                form: f"/audit/download?{urlencode(asked.query() | {'form': form})}"
-                for form in ("csv", "json")
-            },
-        }
+        files = {form: _file_address(asked, form) for form in ("csv", "json")}
+        values = {"asked": asked, "pager": pager, "downloads": files}
         return Shown("audit.html", told, values=values)
 
     @twins.action(app, "/audit/check", None, ChainTold, "Look at every row of the audit log")
@@ -144,9 +135,19 @@ def _add_download(app: FastAPI, desk: Desk, lines_of: LinesOf) -> None:
         return StreamingResponse(lines, media_type=kind, headers=headers)
 
 
+def _file_address(asked: Asked, form: str) -> str:
+    return f"/audit/download?{urlencode(asked.query() | {'form': form})}"
+
+
 def _start_of(day: date) -> int:
     """Return the first instant of a day, in ms."""
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+
+
+def _lines(app: FastAPI, rows: Sequence[AuditRow]) -> list[AuditLine]:
+    """Say rows in words; every page has told its own by the time somebody looks."""
+    summaries = {pair: each.summary for pair, each in twins.described(app).items()}
+    return [_line(row, summaries) for row in rows]
 
 
 def _line(row: AuditRow, summaries: Mapping[tuple[str, str], str]) -> AuditLine:
