@@ -55,3 +55,8 @@ def check_attempts(connection: Connection) -> None:
         is_open = [one[2] is None for one in attempts]
         assert is_open == [state == "running" and one[0] == fence for one in attempts]
         assert state != "running" or attempts[-1][1] == holder
+
+
+def is_reachable(before: JobState, after: JobState) -> bool:
+    """Each rule is one transaction and makes at most one move of a job."""
+    return before == after or may_move(before, after)

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from labtrawl.dispatch import reports
 from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
-from labtrawl.domain.job import HoldReason, JobState, may_move
+from labtrawl.domain.job import HoldReason, JobState
 from labtrawl.domain.visit import Mode, Schedule
 from labtrawl.errors import Conflict, LeaseLost
 from labtrawl.protocol.messages import LedgerReport, ProgressUpdate, SegmentReport
@@ -316,7 +316,7 @@ class JobTable(RuleBasedStateMachine):
                 told = zip(before[1:], now[1:], strict=True)
                 back = [n for n, (old, new) in enumerate(told) if new < old]
                 assert back == [] or (back == [1] and begins_anew)
-                assert _is_reachable(JobState(before[0]), JobState(now[0])), (before, now)
+                assert many.is_reachable(JobState(before[0]), JobState(now[0])), (before, now)
             self.seen[job_id] = now
 
     @invariant()
@@ -369,11 +369,6 @@ class JobTable(RuleBasedStateMachine):
 def _resource_of(connection: Connection, job_id: int) -> str:
     found = connection.exec_driver_sql("SELECT resource FROM job WHERE id = ?", (job_id,))
     return str(found.scalar_one())
-
-
-def _is_reachable(before: JobState, after: JobState) -> bool:
-    """Each rule is one transaction and makes at most one move of a job."""
-    return before == after or may_move(before, after)
 
 
 def _everything(connection: Connection) -> list[list[tuple[Any, ...]]]:

@@ -48,25 +48,28 @@ def add(app: FastAPI, desk: Desk) -> None:
 def _add_deeds(app: FastAPI, desk: Desk) -> None:
     store, crawling = desk.site.store, desk.site.crawling
 
-    async def done(job_id: int) -> Done:
-        return Done(f"/jobs/{job_id}", await store.read(lambda c: tasks.one(c, job_id)))
-
     @twins.action(
         app, "/jobs/{job_id}/retry", None, TaskRow, "Queue a failed or cancelled job again"
     )
     async def retry_job(job_id: Id) -> Done:
         await store.write(lambda connection: retry(connection, job_id))
-        return await done(job_id)
+        return await _done(desk, job_id)
 
     @twins.action(app, "/jobs/{job_id}/pause", None, TaskRow, "Let an open job wait")
     async def pause(job_id: Id) -> Done:
         await crawling.command("pause", None, job_id)
-        return await done(job_id)
+        return await _done(desk, job_id)
 
     @twins.action(app, "/jobs/{job_id}/resume", None, TaskRow, "Let a paused job go on")
     async def resume(job_id: Id) -> Done:
         await crawling.command("resume", None, job_id)
-        return await done(job_id)
+        return await _done(desk, job_id)
+
+    _add_priority(app, desk)
+
+
+def _add_priority(app: FastAPI, desk: Desk) -> None:
+    store = desk.site.store
 
     @twins.action(
         app,
@@ -78,4 +81,9 @@ def _add_deeds(app: FastAPI, desk: Desk) -> None:
     async def prioritise(request: Request, job_id: Id, wanted: PriorityWanted) -> Done:
         note_detail(request, f"priority {wanted.value}")
         await store.write(lambda c: tasks.prioritise(c, job_id, wanted.value))
-        return await done(job_id)
+        return await _done(desk, job_id)
+
+
+async def _done(desk: Desk, job_id: int) -> Done:
+    told = await desk.site.store.read(lambda c: tasks.one(c, job_id))
+    return Done(f"/jobs/{job_id}", told)
