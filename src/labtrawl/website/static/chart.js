@@ -57,7 +57,11 @@
     legend: { show: false },
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     cursor: { drag: { x: false, y: false }, y: false, sync: { key: "labtrawl" } },
-    scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.08 : 1] } },
+    scales: {
+      // One figure alone has no width of its own: an hour, with it at the end.
+      x: { range: (_plot, least, most) => [least < most ? least : most - 3600, most] },
+      y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.08 : 1] },
+    },
     series: [{}, ...lines.map((line, at) => ({
       stroke: colour(line),
       fill: at === 0 ? faint(colour(line)) : undefined,
