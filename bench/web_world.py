@@ -5,7 +5,7 @@ from labtrawl.store.engine import NOW_MS, Connection
 
 LISTS = 25
 KINDS = "CASE WHEN n % 8 = 0 THEN 'group' ELSE 'project' END"
-NUMBERS = "WITH RECURSIVE number(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM number WHERE n < {last})"
+NUMBERS = "WITH RECURSIVE number(n) AS (SELECT CAST({first} AS BIGINT) UNION ALL SELECT n + 1 FROM number WHERE n < {last})"
 ACCOUNTS = 40
 CHUNK = 50_000
 

@@ -76,18 +76,18 @@ class Screens:
 
     def _part(self, target: str, template: str, macro: str, *values: object) -> bytes:
         html = self._renderer.part(template, macro, *values)
-        return _lines(f'<hx-partial hx-target="{target}" hx-swap="outerMorph">{html}</hx-partial>')
+        return lines(f'<hx-partial hx-target="{target}" hx-swap="outerMorph">{html}</hx-partial>')
 
 
 def changed_page(commits: int) -> bytes:
     """Return the lines that tell a page to ask for itself again."""
-    return _lines(str(commits))
+    return lines(str(commits))
 
 
-def _lines(text: str) -> bytes:
+def lines(text: str) -> bytes:
     """Return a text as lines of an event: each is announced (HTML, 9.2.6)."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return "".join(f"data: {line}\n" for line in lines).encode()
+    whole = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return "".join(f"data: {line}\n" for line in whole).encode()
 
 
 def message(change: int, parts: Sequence[bytes]) -> bytes:

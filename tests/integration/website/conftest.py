@@ -87,19 +87,26 @@ class Client:
         self._writers.append(writer)
         return reader, writer
 
-    async def send(
-        self, method: str, path: str, headers: dict[str, str] | None = None, body: str = ""
-    ) -> asyncio.StreamReader:
-        parts = urlsplit(self.url)
+    async def begin(
+        self, method: str, path: str, headers: dict[str, str]
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Send the head of a request, on a connection of its own."""
         reader, writer = await self.open()
-        sent = {"Host": parts.netloc, "Connection": "close", "Content-Length": str(len(body))}
+        sent = {"Host": urlsplit(self.url).netloc}
         if self.cookie:
             sent["Cookie"] = self.cookie
         if self.bearer:
             sent["Authorization"] = f"Bearer {self.bearer}"
-        sent |= headers or {}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
-        writer.write(f"{method} {path} HTTP/1.1\r\n{lines}\r\n{body}".encode())
+        lines = "".join(f"{name}: {value}\r\n" for name, value in (sent | headers).items())
+        writer.write(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode())
+        return reader, writer
+
+    async def send(
+        self, method: str, path: str, headers: dict[str, str] | None = None, body: str = ""
+    ) -> asyncio.StreamReader:
+        sent = {"Connection": "close", "Content-Length": str(len(body))}
+        reader, writer = await self.begin(method, path, sent | (headers or {}))
+        writer.write(body.encode())
         await writer.drain()
         return reader
 
@@ -108,7 +115,10 @@ class Client:
     async def ask(
         self, method: str, path: str, headers: dict[str, str] | None = None, body: str = ""
     ) -> Reply:
-        reader = await self.send(method, path, headers, body)
+        return await self.read(await self.send(method, path, headers, body))
+
+    async def read(self, reader: asyncio.StreamReader) -> Reply:
+        """Read an answer to its end."""
         reply = Reply()
         parser = httptools.HttpResponseParser(reply)
         async with asyncio.timeout(10):

@@ -6,7 +6,7 @@ import pytest
 
 from labtrawl.website import render
 from labtrawl.website.assets import load
-from labtrawl.website.screens import message
+from labtrawl.website.screens import lines, message
 
 WHEN = datetime(2026, 11, 22, 9, 30, 12, tzinfo=UTC)
 
@@ -46,11 +46,8 @@ def test_text_loses_control_characters_and_keeps_its_markup_as_text() -> None:
 
 
 def test_message_with_any_line_break_stays_one_event() -> None:
-    text = message(7, {"#a": "one\r\ntwo\rthree\u2028four"}).decode()
-    assert text == (
-        'id: 7\ndata: <hx-partial hx-target="#a" hx-swap="outerMorph">one\ndata: two\n'
-        "data: three\u2028four</hx-partial>\n\n"
-    )
+    text = message(7, [lines("one\r\ntwo\rthree\u2028four"), lines("five")]).decode()
+    assert text == "id: 7\ndata: one\ndata: two\ndata: three\u2028four\ndata: five\n\n"
 
 
 def test_page_names_no_foreign_address_and_no_inline_code() -> None:
