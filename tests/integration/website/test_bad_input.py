@@ -255,7 +255,7 @@ async def test_many_ranges_cost_nothing(stranger: Client) -> None:
 async def leave(stranger: Client, count: int) -> None:
     """F6: ask for `count` paths below the shipped files, none of which shows a file of the machine."""
     rng = random.Random(count)
-    parts = (
+    parts: tuple[str, ...] = (
         "..",
         ".",
         "%2e%2e",

@@ -26,7 +26,7 @@ from labtrawl.domain.job import OPEN_STATES, HoldReason, JobState
 from labtrawl.store.schema import area, job
 
 # Up to here the areas of a filter are looked up first; more are so many that a walk finds rows soon.
-AREAS = 500
+AREAS = 200
 # A page looks at so many jobs and no further.
 LOOKED = 1000
 LARGEST = 2**62
@@ -145,12 +145,14 @@ class Walk:
     """A way along one index: what it answers, what is asked of each job, and the order.
 
     `value` is None where the job's number is the order; `rises` says that numbers grow among equals.
+    `sorts` says that the index has another order: what it finds is sorted, and is not much.
     """
 
     along: tuple[ColumnElement[bool], ...]
     aside: tuple[ColumnElement[bool], ...] = ()
     value: ColumnElement[int] | None = None
     rises: bool = False
+    sorts: bool = False
     start: Key = field(default=(LARGEST, LARGEST))
 
     def parts(self, at: Key, backwards: bool, size: int) -> Iterator[Select[int, int]]:
@@ -159,8 +161,10 @@ class Walk:
         keys = select(job.c.id.label("id"), value.label("value")).where(*self.along).limit(size)
         is_up = self.rises is not backwards
         number = literal(at[1], BigInteger)
-        beyond = job.c.id > number if is_up else job.c.id < number
-        by_number = job.c.id if is_up else job.c.id.desc()
+        # No index has it so: a planner would rather walk all jobs in their order than sort a few.
+        own: ColumnElement[int] = job.c.id + 0 if self.sorts else job.c.id.expression
+        beyond = own > number if is_up else own < number
+        by_number = own if is_up else own.desc()
         if self.value is None:
             yield keys.where(beyond).order_by(by_number)
             return
@@ -175,22 +179,39 @@ class Walk:
 def walk_of(wanted: JobFilter, narrowing: Narrowing) -> Walk:
     """Choose the way through the jobs of a filter."""
     order = order_of(wanted)
-    if order is not Order.NEWEST and wanted.state is JobState.RUNNING:
-        # There are few of them, as many as the crawlers have in hand: they are sorted.
-        value, rises = (job.c.change, False) if order is Order.CHANGED else (job.c.priority, True)
-        asked = _all_but(wanted, narrowing, "state")
-        return Walk((job.c.state == wanted.state.value,), asked, value, rises, _start(rises))
+    few = narrowing.ids is not None
+    if order is not Order.NEWEST and (few or wanted.state is JobState.RUNNING):
+        return _sorted(wanted, narrowing, "areas" if few else "state")
     if order is Order.CHANGED:
         return _by_change(wanted, narrowing)
     if order is Order.PRIORITY:
         states = [state.value for state in OPEN_STATES]
         asked = (*_all_but(wanted, narrowing), aside(job.c.state).in_(states))
         open_ones = (job.c.finished_at.is_(None),)
-        return Walk(open_ones, asked, job.c.priority, True, _start(rises=True))
+        return Walk(open_ones, asked, job.c.priority, True, start=_start(rises=True))
     if order is Order.DURATION:
         spent = job.c.finished_at - job.c.started_at
         return Walk((job.c.finished_at.is_not(None),), _all_but(wanted, narrowing), spent)
     return _by_number(wanted, narrowing)
+
+
+VALUES: dict[Order, ColumnElement[int]] = {
+    Order.CHANGED: job.c.change + 0,
+    Order.PRIORITY: job.c.priority + 0,
+    Order.DURATION: (job.c.finished_at - job.c.started_at) + 0,
+}
+
+
+def _sorted(wanted: JobFilter, narrowing: Narrowing, name: str) -> Walk:
+    """Sort the jobs of few areas, or those that crawlers have in hand."""
+    order, answers = order_of(wanted), _answers(wanted, narrowing)
+    rises = order is Order.PRIORITY
+    asked = _all_but(wanted, narrowing, name)
+    if order is Order.PRIORITY:
+        asked += (aside(job.c.state).in_([state.value for state in OPEN_STATES]),)
+    if order is Order.DURATION:
+        asked += (job.c.finished_at.is_not(None),)
+    return Walk((answers[name][0],), asked, VALUES[order], rises, True, _start(rises))
 
 
 def _start(rises: bool) -> Key:
@@ -214,7 +235,7 @@ def _by_number(wanted: JobFilter, narrowing: Narrowing) -> Walk:
         found = [name for name in names if name in given]
         if found:
             along = tuple(given[name][0] for name in found)
-            return Walk(along, _all_but(wanted, narrowing, *found))
+            return Walk(along, _all_but(wanted, narrowing, *found), sorts="areas" in found)
     return Walk((), _all_but(wanted, narrowing))
 
 
