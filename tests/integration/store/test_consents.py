@@ -11,7 +11,7 @@ from labtrawl.dispatch import planner
 from labtrawl.domain.area import AreaKind
 from labtrawl.domain.consent import Areas, Mode, Wording
 from labtrawl.domain.visit import DISCOVERY
-from labtrawl.errors import ConfigError, Conflict, Missing, StoreError
+from labtrawl.errors import Conflict, Missing, StoreError
 from labtrawl.protocol.messages import DiscoveredArea, DiscoveredJob
 from labtrawl.store import accounts, areas, choices, consents, jobs, leases, mode, visits
 from labtrawl.store.commands import Worked
@@ -359,16 +359,6 @@ async def test_excluded_area_cannot_be_read_by_any_statement(store: Store) -> No
         await store.write(lambda c: c.exec_driver_sql(statement, (area_id,)))
 
 
-async def test_study_never_becomes_a_team_nor_another_study(store: Store) -> None:
-    await store.write(begin)
-    for wanted, key in ((Mode.TEAM, ""), (Mode.STUDY, "ffffffff")):
-        with pytest.raises(ConfigError, match="study"):
-            await store.write(lambda c, w=wanted, k=key: mode.pin(c, w, k, ""))  # type: ignore[misc]
-    found = await store.read(mode.pinned)
-    assert found is not None
-    assert (found.mode, found.key_id) == (Mode.STUDY, "abcd1234")
-
-
 async def test_team_becomes_a_study_only_before_anything_was_collected(store: Store) -> None:
     def team(connection: Connection) -> None:
         mode.pin(connection, Mode.TEAM, "", "Our own history.")
@@ -382,20 +372,6 @@ async def test_team_becomes_a_study_only_before_anything_was_collected(store: St
     found = await store.read(mode.pinned)
     assert found is not None
     assert (found.mode, found.basis) == (Mode.STUDY, "Our own history.")
-
-
-async def test_folder_with_a_teams_records_never_becomes_a_study(store: Store) -> None:
-    def team(connection: Connection) -> None:
-        mode.pin(connection, Mode.TEAM, "", "")
-        table.planned(connection)
-        connection.exec_driver_sql(
-            "INSERT INTO segment (job_id, area_id, resource, fence, name, length, sha256, records,"
-            " created_at) VALUES (1, 1, 'issues', 1, 'x', 1, 'y', 1, 1)"
-        )
-
-    await store.write(team)
-    with pytest.raises(ConfigError, match="a folder of its own"):
-        await store.write(begin)
 
 
 async def test_texts_keep_their_words(store: Store) -> None:

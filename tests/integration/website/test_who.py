@@ -67,6 +67,12 @@ TABLE = {
 # Each of these is there twice: for people, and below /api/v1 for programs that speak for them.
 TWINS = {
     ("GET", "/"): PAGE,
+    ("GET", "/consent-text"): ALL,
+    ("GET", "/me/consent"): SESSION,
+    ("POST", "/me/consent/agree"): SESSION,
+    ("POST", "/me/consent/withdraw"): SESSION,
+    ("GET", "/consents"): PAGE,
+    ("POST", "/consents"): "a",
     ("GET", "/statistics"): PAGE,
     ("GET", "/insights"): PAGE,
     ("GET", "/jobs"): PAGE,

@@ -34,7 +34,7 @@ from labtrawl.website.words import in_order
 
 MOST_FIELDS = 500
 DAY_MS = 86_400_000
-Version = Annotated[int | None, Blank, Field(ge=1, le=LARGEST)]
+Version = Annotated[Annotated[int, Field(ge=1, le=LARGEST)] | None, Blank]
 NAMES = frozenset(one.name for one in catalog.RESOURCES if one.kind)
 # What tells of changes in a list holds nothing of its own, and is asked for with it.
 WATCHES = {one.watches: one.name for one in catalog.RESOURCES if one.watches}

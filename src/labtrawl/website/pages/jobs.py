@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
@@ -13,6 +13,7 @@ from labtrawl.store.pages.keyset import Place
 from labtrawl.store.pages.live import any_state, newest_change
 from labtrawl.store.pages.walks import LOOKED, JobFilter, Order, offered, order_of
 from labtrawl.website import twins
+from labtrawl.website.access import API
 from labtrawl.website.addresses import Pager, given, jobs_address, live_jobs_address
 from labtrawl.website.desk import Desk
 from labtrawl.website.picking import SIZES, AskedPage, Menu
@@ -53,8 +54,9 @@ def add(app: FastAPI, desk: Desk) -> None:
     menu = Menu(desk.site)
 
     @twins.page(app, desk, "/jobs", JobsTold, "The jobs that match, those to come too")
-    async def show(asked: Annotated[AskedPage, Query()]) -> Shown | Response:
-        if asked.is_form:
+    async def show(request: Request, asked: Annotated[AskedPage, Query()]) -> Shown | Response:
+        # The address of a form's fields is made short for people; a program gets what it asked for.
+        if asked.is_form and not request.url.path.startswith(API):
             address = jobs_address(asked.filter(), asked.place(), asked.size, asked.ticked())
             return RedirectResponse(address, 303)
         return await _page(desk, menu, asked)
