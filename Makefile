@@ -2,7 +2,7 @@
 # Names are relative throughout: the path of this folder may contain spaces.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev browser demo test prove prove-full proof check bench bench-crawl bench-export bench-ipc bench-supervisor bench-web screenshots lock docs clean
+.PHONY: help install dev browser demo test prove prove-full proof check bench bench-crawl bench-export bench-ipc bench-supervisor bench-web bench-live screenshots lock docs clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -68,6 +68,9 @@ bench-supervisor: dev ## restart time and memory beside other supervisors
 
 bench-web: dev ## the list of jobs with a million of them, 200 writes a second beside (ARGS="--jobs 100000")
 	@.venv/bin/python -m bench.web $(ARGS)
+
+bench-live: browser ## how soon a commit is on a page, and what 100 viewers cost (ARGS="--seconds 20")
+	@.venv/bin/python -m bench.web_live $(ARGS)
 
 screenshots: browser ## pictures of the running website (ARGS=SIGN-IN-LINK)
 	@.venv/bin/python scripts/screenshots.py $(ARGS)
