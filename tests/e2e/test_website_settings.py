@@ -64,7 +64,10 @@ def test_change_and_apply_need_no_javascript(new_context: Any, site: RunningSite
     fill(page, "crawler.count", "2", "twice the areas")
     page.get_by_role("button", name="Apply what is saved").click()
     expect(page.get_by_role("alert")).to_contain_text("crawler-2 added")
-    expect(page.locator("section", has=page.locator("#history"))).to_contain_text("1 -> 2")
+    told = page.locator("section", has=page.locator("#history")).get_by_role("row")
+    expect(told.filter(has_text="twice the areas").get_by_role("cell")).to_contain_text(
+        ["", "", "crawler.count", "1", "2", "twice the areas"]
+    )
     sheet = site.around.settings.read()
     assert sheet.file is not None
     assert sheet.file.read_text() == TEXT.replace("count = 1", "count = 2")

@@ -23,12 +23,13 @@ def task_in_full(task: Task) -> dict[str, Any]:
         "lastProcessedId": task.last_processed_id,
         "customParameters": said.get("customParameters", {}),
         "outputConfig": _in_full(task.output_config),
-        "credentials": _in_full(task.credentials),
+        # A study's key is nothing for them: they get none of its jobs.
+        "credentials": _in_full(task.credentials, leave="policy_key"),
     }
 
 
-def _in_full(record: OutputConfig | Credentials) -> dict[str, Any]:
-    fields = msgspec.structs.fields(record)
+def _in_full(record: OutputConfig | Credentials, leave: str = "") -> dict[str, Any]:
+    fields = [field for field in msgspec.structs.fields(record) if field.name != leave]
     return {field.encode_name: getattr(record, field.name) for field in fields}
 
 

@@ -1,12 +1,13 @@
 """What the list of jobs is asked with: filter, order, place, and the jobs that are ticked."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
 
 from labtrawl.domain.job import HoldReason
 from labtrawl.store.operations import MOST_IDS
-from labtrawl.store.pages.jobs import PAGE, Choices, Order, choices
+from labtrawl.store.pages.jobs import PAGE, Choices, Order, choices, resources
 from labtrawl.store.pages.keyset import Place
 from labtrawl.store.pages.walks import JobFilter, Key
 from labtrawl.website.asking import (
@@ -114,7 +115,7 @@ def _key(text: str | None) -> Key | None:
 
 
 class Menu:
-    """What the list may be filtered by, looked up again after some seconds."""
+    """What the list may be filtered by: resources as they are, what is counted after some seconds."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -128,4 +129,5 @@ class Menu:
             # Whoever comes meanwhile has what was there before.
             self._due = now + FRESH_SECONDS
             self._choices = await self._site.store.read(choices)
-        return self._choices
+            return self._choices
+        return replace(self._choices, resources=await self._site.store.read(resources))
