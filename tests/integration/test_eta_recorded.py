@@ -17,6 +17,7 @@ def crawls() -> dict[str, Foretold]:
     return {path.name: foretell_again(path) for path in sorted(FOLDER.iterdir())}
 
 
+@pytest.mark.proof
 def test_areas_end_inside_the_first_range_that_is_told_of_them(crawls: dict[str, Foretold]) -> None:
     """Four of five, when a fifth of the area is done; where no range is told, its end is outside."""
     inside = firsts = 0
@@ -29,6 +30,7 @@ def test_areas_end_inside_the_first_range_that_is_told_of_them(crawls: dict[str,
     assert inside >= 0.8 * firsts
 
 
+@pytest.mark.proof
 def test_whole_ends_inside_four_of_five_ranges(crawls: dict[str, Foretold]) -> None:
     """At all looks, from a fifth on."""
     looks = [
@@ -40,6 +42,7 @@ def test_whole_ends_inside_four_of_five_ranges(crawls: dict[str, Foretold]) -> N
     assert sum(looks) >= 0.8 * len(looks) > 0
 
 
+@pytest.mark.proof
 def test_every_range_is_at_most_twice_as_wide(crawls: dict[str, Foretold]) -> None:
     for found in crawls.values():
         told = [one.told.range for one in found.later(FIRM_SHARE) if one.told.range is not None]

@@ -111,7 +111,7 @@ def _run(
     return gitlab, late / (minutes - 1)
 
 
-@pytest.mark.parametrize("crawlers", [1, 4, 16])
+@pytest.mark.parametrize("crawlers", [1, 4, pytest.param(16, marks=pytest.mark.proof)])
 @pytest.mark.parametrize(
     ("rules", "budget"),
     [
