@@ -6,7 +6,6 @@ import socket
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from urllib.request import urlopen
 
 from labtrawl.cli.demo_verdict import Verdict
 from labtrawl.sandbox import build_world, truth
@@ -135,28 +134,7 @@ def test_demo_of_the_default_world_is_complete_in_less_than_a_minute(tmp_path: P
     assert told["seconds"] < 60
 
 
-def test_demo_of_a_study_lets_people_of_the_look_alike_take_part(tmp_path: Path) -> None:
-    with started(tmp_path, *SMALL, "--study", terminal=True) as demo:
-        demo.until("The site stays up")
-        found = re.search(r"take part +(http://[^/ ]+)/sign-in ", demo.said)
-        assert found is not None
-        text = page(f"{found[1]}/consent-text")
-        assert "How teams work together (a demo)" in text
-        assert "Take part with" in page(f"{found[1]}/sign-in")
-        demo.type(b"\x03")
-        assert demo.end() == 0
-    with started(tmp_path, *SMALL, "--study", terminal=True) as again:
-        again.until("The site stays up")
-        again.type(b"\x03")
-        assert again.end() == 0
-
-
 def test_demo_of_a_study_has_no_verdict(tmp_path: Path) -> None:
     done = labtrawl(tmp_path, *SMALL, "--study", "--once")
     told = "labtrawl: a study has no verdict: leave --once and --summary out\n"
     assert (done.code, done.err) == (2, told)
-
-
-def page(address: str) -> str:
-    with urlopen(address, timeout=10) as reply:
-        return str(reply.read().decode())

@@ -57,3 +57,48 @@ def test_crawl_is_signed_into_watched_filtered_and_opened(page: Page, demo: Runn
     page.locator("table.jobs tbody a").first.click()
     expect(page.locator("#job .title .badge")).to_have_text("Completed")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Issues job")
+
+
+def test_demo_of_a_study_lets_people_of_the_look_alike_take_part(
+    tmp_path: Path, page: Page
+) -> None:
+    with started(
+        tmp_path,
+        "demo",
+        "--world",
+        "small",
+        "--port",
+        "0",
+        "--data-dir",
+        "data",
+        "--study",
+        terminal=True,
+    ) as demo:
+        demo.until("The site stays up")
+        found = re.search(r"take part +(http://[^/ ]+)/sign-in ", demo.said)
+        assert found is not None
+        page.goto(f"{found[1]}/sign-in")
+        page.get_by_role("button", name="Take part with").first.click()
+        page.get_by_role("button", name="Authorize").click()
+        page.goto(f"{found[1]}/me/consent")
+        expect(page.locator("main")).to_contain_text("How teams work together (a demo)")
+        page.locator("#agreed").check()
+        page.locator("#agree").click()
+        expect(page.locator("main")).to_contain_text("You agreed")
+        demo.type(b"\x03")
+        assert demo.end() == 0
+    with started(
+        tmp_path,
+        "demo",
+        "--world",
+        "small",
+        "--port",
+        "0",
+        "--data-dir",
+        "data",
+        "--study",
+        terminal=True,
+    ) as again:
+        again.until("The site stays up")
+        again.type(b"\x03")
+        assert again.end() == 0

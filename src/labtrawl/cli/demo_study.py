@@ -1,7 +1,7 @@
 """`labtrawl demo --study`: a study with participants, played with people of the GitLab look-alike."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -13,7 +13,7 @@ from labtrawl.cli.audited import audited
 from labtrawl.cli.origins import http_to, user_agent
 from labtrawl.cli.sandbox import sandbox_url
 from labtrawl.config import Instance, Settings
-from labtrawl.domain.consent import EVERYTHING, Wording
+from labtrawl.domain.consent import EVERYTHING, Wording, end_of_day
 from labtrawl.errors import UnexpectedReply
 from labtrawl.http import Limits, open_http
 from labtrawl.sandbox import World
@@ -85,9 +85,8 @@ class StudyDemo:
             raise UnexpectedReply(f"the look-alike took no application: {answer.status}")
 
     async def _publish(self) -> None:
-        # A study ends with a day: so it is written on the consents' page, too.
-        until = datetime.combine(datetime.now(UTC) + timedelta(days=DAYS), time.min, UTC)
-        text = Wording(TITLE, BODY, (EVERYTHING,), int(until.timestamp() * 1000))
+        until = end_of_day(datetime.now(UTC).date() + timedelta(days=DAYS))
+        text = Wording(TITLE, BODY, (EVERYTHING,), until)
 
         def first(connection: Connection) -> tuple[None, str, str]:
             if consents.newest_text(connection) is not None:

@@ -1,6 +1,7 @@
 """The mode of a data folder, and what a consent is: to which words, for which areas, until when."""
 
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from typing import Final
 
@@ -63,6 +64,11 @@ def problem_of_text(new: Wording, now: int, known: frozenset[str]) -> str:
     if unknown := sorted(set(new.resources) - known - {EVERYTHING}):
         return f"There is no kind of data called {unknown[0]}."
     return "" if new.until > now else "The last day has to lie in the future."
+
+
+def end_of_day(day: date) -> int:
+    """Return the last instant (ms, UTC) of a day: consents and texts last until such a one."""
+    return int(datetime.combine(day, time(), UTC).timestamp()) * 1000 + DAY_MS - 1
 
 
 def problem_of_until(until: int, latest: int, now: int) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -15,6 +15,7 @@ from labtrawl.domain.consent import (
     TITLE_CHARACTERS,
     Areas,
     Wording,
+    end_of_day,
     problem_of_text,
 )
 from labtrawl.errors import BadMessage
@@ -33,7 +34,6 @@ from labtrawl.website.twins import Done, Shown
 from labtrawl.website.words import in_order
 
 MOST_FIELDS = 500
-DAY_MS = 86_400_000
 Version = Annotated[Annotated[int, Field(ge=1, le=LARGEST)] | None, Blank]
 NAMES = frozenset(one.name for one in catalog.RESOURCES if one.kind)
 # What tells of changes in a list holds nothing of its own, and is asked for with it.
@@ -145,7 +145,7 @@ def _add_mine(app: FastAPI, desk: Desk) -> None:
     @twins.action(app, "/me/consent/agree", Agreement, Answered, "Agree to the newest text")
     async def agree(request: Request, wanted: Agreement) -> Done:
         account_id = account_of(request)
-        until, by = end_of_day(wanted.until), visitor_of(request).client
+        until, by = _last_instant(wanted.until), visitor_of(request).client
         given = Given(wanted.version, wanted.areas, until, by)
         stopped = await desk.site.store.write(lambda c: consents.give(c, account_id, given))
         _tell(desk, stopped)
@@ -182,12 +182,10 @@ def _day(until: int) -> str:
     return datetime.fromtimestamp(until / 1000, UTC).date().isoformat()
 
 
-def end_of_day(text: str) -> int:
-    """Return the last instant (ms, UTC) of a day like 2027-03-31; BadMessage for what is none."""
+def _last_instant(text: str) -> int:
+    """Return the end (ms, UTC) of a day like 2027-03-31; BadMessage for what is none."""
     try:
-        day = date.fromisoformat(text.strip())
-        begins = datetime.combine(day, time(), UTC)
-        return int(begins.timestamp()) * 1000 + DAY_MS - 1
+        return end_of_day(date.fromisoformat(text.strip()))
     except (ValueError, OverflowError):
         raise BadMessage("write the last day as year-month-day, like 2027-03-31") from None
 
@@ -228,7 +226,7 @@ def _checked(draft: Draft, now: int) -> Wording:
     """Return the text as it is published; BadMessage, a sentence, where it cannot be."""
     body = draft.body.replace("\r\n", "\n").strip()
     wanted = tuple(draft.resources)
-    new = Wording(draft.title.strip(), body, wanted, end_of_day(draft.until))
+    new = Wording(draft.title.strip(), body, wanted, _last_instant(draft.until))
     if problem := problem_of_text(new, now, NAMES):
         raise BadMessage(problem)
     watches = tuple(WATCHES[name] for name in wanted if name in WATCHES)
