@@ -83,7 +83,7 @@ def test_every_page_is_accessible_and_fits_in_every_scheme_and_width(
 
 
 @LONG
-def test_every_page_without_javascript_has_its_words_and_all_its_controls_work(
+def test_every_page_without_javascript_has_its_heading_and_each_button_a_form(
     new_context: Any, everywhere: Everywhere
 ) -> None:
     bare = []

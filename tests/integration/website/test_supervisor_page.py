@@ -41,7 +41,11 @@ async def test_restart_asks_for_a_reason_and_is_written_down(admin: Client) -> N
     followed = await admin.get(done.headers["location"])
     assert (silent.status, unknown.status, done.status) == (422, 409, 303)
     assert admin.around.programs.restarted == ["crawler-1"]
-    assert "crawler-1 was restarted" in followed.text
+    assert "crawler-1 does not run now: its state" in followed.text
+    assert (
+        "website runs, started 1 time so far."
+        in (await admin.get("/supervisor?restarted=website")).text
+    )
     rows = await admin.write(lambda c: audit.newest(c, 3))
     assert [(row.entry.outcome, row.entry.detail) for row in reversed(rows)] == [
         ("422", ""),

@@ -57,11 +57,8 @@ def add(app: FastAPI, desk: Desk) -> None:
     @twins.page(app, desk, "/supervisor", SupervisorTold, "The programs that the supervisor keeps")
     async def show(restarted: ProgramName = "") -> Shown:
         told = await _read(desk)
-        names = {each.program.name for each in told.programs}
-        values = {
-            "restarted": restarted if restarted in names else "",
-            "longest_reason": LONGEST_REASON,
-        }
+        named = (each.program for each in told.programs if each.program.name == restarted)
+        values = {"asked": next(named, None), "longest_reason": LONGEST_REASON}
         live = "/supervisor/live" if told.programs else ""
         return Shown("supervisor.html", told, live=live, values=values)
 
