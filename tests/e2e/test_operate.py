@@ -89,7 +89,7 @@ def test_running_labtrawl_is_operated_over_its_api(tmp_path: Path) -> None:
             known = account(home)
             removed = f"/accounts/{known['id']}/remove"
             told = post(home, removed, username=known["username"], because=BECAUSE)
-            assert told == {"outcome": "erased here, and ended at its GitLab"}
+            assert told == {"outcome": "erased here, and ended at its GitLab", "accepted": True}
             told = post(home, "/supervisor/restart", name="website", because=BECAUSE)
             assert "restarts" in told["outcome"]
             running.until(r"account_left_out")

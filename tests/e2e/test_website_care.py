@@ -38,9 +38,7 @@ def trouble(connection: Connection) -> None:
 def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSite]:
     with running_site(tmp_path_factory.mktemp("care") / "labtrawl.db") as site:
         site.write(trouble)
-        about = AboutCrawl(
-            "lab@example.org", "a study", "https://l.org", "labtrawl/1", 600, 0.3, 2, 32, ("a",)
-        )
+        about = AboutCrawl("lab@example.org", "a study", "labtrawl/1", 600, 0.3, 2, 32, ("a",))
         care = Care(backup=BackupPlan(Path("/b"), 24.0, 7, 48.0), channels=("mail",), about=about)
         site.around.care = care
         site.restart(lambda _connection: None)

@@ -96,6 +96,7 @@ def test_participant_opens_searches_turns_pages_and_downloads(
     page.get_by_role("link", name="Open kelp").click()
     page.locator(f"#area-{mine.areas['shared']}-link").click()
     page.get_by_role("link", name="Look at Issues").click()
+    expect(page.locator("tbody th").first).to_have_text("issue 1")
     first = page.locator("tbody th").all_text_contents()
     page.get_by_role("link", name="Next").click()
     expect(page.locator("tbody th").first).to_have_text("issue 51")

@@ -23,6 +23,7 @@ from labtrawl.cli.chests import (
     TarDraft,
     alone_in,
     backups_in,
+    linkable_in,
 )
 from labtrawl.config import Settings
 from labtrawl.dataset.layout import dataset_root, segment_path
@@ -64,18 +65,33 @@ async def make_backup(
     It is noted in the database, also where it fails. `keep` removes all but so many of the newest.
     Raises ConfigError, Conflict (another is being written, or it `is_stopped`), DiskFull.
     """
-    number = await store.write(lambda c: rows.begin(c, str(to)))
+    number: int | None = None
     made_at = now or datetime.now(UTC)
+    loop = asyncio.get_running_loop()
+
+    def begin() -> None:
+        # Called by the thread that holds the lock: no other backup there is taken for cut off.
+        nonlocal number
+        writing = store.write(lambda c: rows.begin(c, str(to)))
+        number = asyncio.run_coroutine_threadsafe(writing, loop).result()
+
     try:
-        made = await asyncio.to_thread(_make, settings, to, keep, made_at, is_stopped)
+        made = await asyncio.to_thread(_make, settings, to, keep, made_at, is_stopped, begin)
     except (LabtrawlError, OSError) as error:
         failure = _failure(error, to)
-        await store.write(lambda c: rows.fail(c, number, str(failure)))
+        await _note_failure(store, number, str(to), str(failure))
         raise failure from error
-    await store.write(
-        lambda c: rows.end(c, number, str(made.place), made.segments, made.bytes, made.copied)
-    )
+    assert number is not None, "it began before it was made"
+    told = (number, str(made.place), made.segments, made.bytes, made.copied)
+    await store.write(lambda c: rows.end(c, *told))
     return made
+
+
+async def _note_failure(store: Store, number: int | None, to: str, message: str) -> None:
+    if number is None:
+        await store.write(lambda c: rows.refuse(c, to, message))
+    else:
+        await store.write(lambda c: rows.fail(c, number, message))
 
 
 def _failure(error: LabtrawlError | OSError, to: Path) -> LabtrawlError:
@@ -91,6 +107,7 @@ def _make(
     keep: int | None,
     made_at: datetime,
     is_stopped: Callable[[], bool],
+    begin: Callable[[], None],
 ) -> Made:
     data_dir = settings.data_dir.resolve()
     if to.resolve().is_relative_to(data_dir):
@@ -98,6 +115,7 @@ def _make(
     folder = to.parent if to.suffix == TAR else to
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with alone_in(folder):
+        begin()
         scratch = folder / f"{DRAFT}database"
         made = _write(settings, _draft(to, made_at), scratch, made_at, is_stopped)
         removed = 0 if keep is None or to.suffix == TAR else _remove_old(folder, keep)
@@ -114,8 +132,7 @@ def _draft(to: Path, made_at: datetime) -> Draft:
         raise ConfigError(f"{place} is there already: a backup is never written over")
     if to.suffix == TAR:
         return TarDraft(place)
-    before = backups_in(to)
-    return FolderDraft(place, before[-1] if before else None)
+    return FolderDraft(place, linkable_in(to))
 
 
 def _write(

@@ -38,7 +38,6 @@ def about_of(settings: Settings) -> AboutCrawl:
     return AboutCrawl(
         contact=settings.contact,
         basis=settings.basis,
-        public_url=settings.website.public_url,
         user_agent=user_agent(settings),
         requests_per_minute=settings.budget.requests_per_minute,
         reserved_share=settings.budget.reserved_share,

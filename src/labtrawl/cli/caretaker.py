@@ -5,6 +5,7 @@ Nothing here may keep jobs from going on: what fails is logged, and done again l
 
 import asyncio
 import contextlib
+import errno
 import platform
 import threading
 from collections.abc import Callable, Coroutine, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 from labtrawl import __version__, logs
 from labtrawl.cli.backing import make_backup
 from labtrawl.cli.care_facts import about_of, look_at, plan_of, secret_files_of
+from labtrawl.cli.chests import set_aside
 from labtrawl.cli.notice_secrets import mail_place, opened, webhook_place
 from labtrawl.cli.origins import user_agent
 from labtrawl.cli.restoring import check_backup
@@ -28,7 +30,7 @@ from labtrawl.store.engine import Connection, Store, database_path
 from labtrawl.store.secrets import Cipher, KeyRing, key_path
 from labtrawl.store.sqlite import sqlite_module
 from labtrawl.website.care import Care
-from labtrawl.website.channels import Channel, Mail, Webhook
+from labtrawl.website.channels import Channel, Mail, Unusable, Webhook
 from labtrawl.website.facts import GitLabFacts
 from labtrawl.website.notifier import Notifier
 from labtrawl.website.site import Site
@@ -66,6 +68,7 @@ class Caretaker:
             backup=plan_of(settings),
             about=about_of(settings),
             channels=channel_names(settings),
+            kinds=frozenset(settings.notices.kinds),
             gitlabs=lambda: self._gitlabs,
             fault=lambda: self._fault,
         )
@@ -80,7 +83,7 @@ class Caretaker:
         self._notifier = Notifier(
             site,
             channels_of(self._settings, site.base_url, self._clock, self._ring),
-            frozenset(self._settings.notices.kinds),
+            self.care.kinds,
             self._settings.notices.digest_day,
         )
         try:
@@ -187,13 +190,29 @@ class Caretaker:
         try:
             await asyncio.to_thread(check_backup, place, self._stopped.is_set)
         except (ConfigError, OSError) as error:
-            told = f"read back, and damaged: {error}"
-            log.error("backup_damaged", place=str(place), error=str(error))
-            await self._store.write(lambda c: backup.fail(c, number, told))
+            if isinstance(error, OSError) and error.errno != errno.EIO:
+                # The temporary folder is full, or the like: that says nothing of the backup.
+                self._read_back_at = float("-inf")
+                log.error("backup_not_read_back", place=str(place), error=str(error))
+                return
+            await self._give_up(number, place, str(error))
             return
         except Conflict:
             return
         await self._store.write(lambda c: backup.remark(c, number, "read back, and whole"))
+
+    async def _give_up(self, number: int, place: Path, fault: str) -> None:
+        """Note that a backup is damaged, let none link to it, and have the next one read back."""
+        self._read_back_at = float("-inf")
+        log.error("backup_damaged", place=str(place), error=fault)
+        told = f"read back, and damaged: {fault}"
+        try:
+            aside = await asyncio.to_thread(set_aside, place)
+        except OSError as error:
+            told = f"{told}; {place} cannot be renamed, remove it: {error.strerror}"
+        else:
+            told = f"{told}; set aside as {aside}"
+        await self._store.write(lambda c: backup.fail(c, number, told))
 
 
 def note_versions(connection: Connection) -> None:
@@ -222,15 +241,16 @@ def channel_names(settings: Settings) -> tuple[str, ...]:
 def channels_of(
     settings: Settings, base_url: str, clock: Clock, ring: Callable[[], Cipher]
 ) -> list[Channel]:
-    """Return the channels that are set; one whose secret does not open is left out, and logged."""
+    """Return the channels that are set; over one whose secret does not open everything fails."""
     site = settings.website.public_url or base_url
     found: list[Channel] = []
     for make in (_webhook, _mail):
+        channel: Channel | None
         try:
             channel = make(settings, site, clock, ring)
         except ConfigError as error:
-            log.error("channel_not_usable", channel=make.__name__.lstrip("_"), error=str(error))
-            continue
+            channel = Unusable(make.__name__.lstrip("_"), str(error))
+            log.error("channel_not_usable", channel=channel.name, error=channel.reason)
         if channel is not None:
             found.append(channel)
     return found

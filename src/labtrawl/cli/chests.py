@@ -22,6 +22,7 @@ from labtrawl.errors import ConfigError, Conflict
 LIST = "backup.json"
 FORMAT = 1
 DRAFT = ".labtrawl-part-"
+DAMAGED = ".labtrawl-damaged-"
 TAR = ".tar"
 _BLOCK = 1 << 20
 
@@ -291,6 +292,32 @@ def backups_in(folder: Path) -> list[Path]:
     return sorted(
         each for each in folder.iterdir() if each.name[:1] != "." and (each / LIST).is_file()
     )
+
+
+def linkable_in(folder: Path) -> Path | None:
+    """Return the newest backup of a folder, None where there is none or a newer one was damaged.
+
+    What a damaged one shares with those before it is one file on the disk: its bytes are bad in all.
+    """
+    whole = [each.name for each in backups_in(folder)]
+    damaged = [each.name.removeprefix(DAMAGED) for each in folder.glob(f"{DAMAGED}*")]
+    if not whole or max(damaged, default="") > whole[-1]:
+        return None
+    return folder / whole[-1]
+
+
+def set_aside(place: Path) -> Path:
+    """Take a damaged backup out of the list, and from what the next one links; return its place.
+
+    Only the last one stays: a bad disk shall not be filled with them.
+    """
+    aside = place.with_name(f"{DAMAGED}{place.name}")
+    earlier = list(place.parent.glob(f"{DAMAGED}*"))
+    place.rename(aside)
+    sync_folder(place.parent)
+    for each in earlier:
+        shutil.rmtree(each)
+    return aside
 
 
 class FolderChest:

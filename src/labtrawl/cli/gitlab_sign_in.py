@@ -21,6 +21,7 @@ from labtrawl.gitlab.probe import Probe, probe
 from labtrawl.http import Http, Limits, open_http
 from labtrawl.store import connections, renewals
 from labtrawl.store.accounts import StoredToken
+from labtrawl.store.commands import Worked
 from labtrawl.store.connections import Connected
 from labtrawl.store.engine import Store
 from labtrawl.store.people import Identified
@@ -213,12 +214,16 @@ class GitLabSignIn:
         if grant.pair is not None:
             await self._end(grant)
 
-    async def disconnect(self, account_id: int) -> bool:
-        """Erase an account's tokens here, then end them at GitLab; say whether GitLab confirmed."""
+    async def disconnect(
+        self, account_id: int, stopped: Callable[[Sequence[Worked]], object]
+    ) -> bool:
+        """Erase an account's tokens here, then end them at GitLab; see `website.entrance`."""
         await self.renewals.settle(account_id)
         pair = await self.store.read(lambda c: renewals.pair_of(c, account_id))
-        if not await self.store.write(lambda c: connections.disconnect(c, account_id)):
+        taken = await self.store.write(lambda c: connections.disconnect(c, account_id))
+        if taken is None:
             return True
+        stopped(taken)
         log.info("account_disconnected", account=account_id)
         return await self._end_stored(pair)
 

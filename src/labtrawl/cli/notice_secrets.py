@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from labtrawl import logs
 from labtrawl.config import Notices
 from labtrawl.domain.credential import Secret
+from labtrawl.errors import ConfigError
 from labtrawl.store.secrets import Cipher, Place
 
 
@@ -33,6 +34,14 @@ def opened(text: str, place: Place, ring: Callable[[], Cipher]) -> Secret | None
     """Return a secret in clear, concealed in the logs; None where none is set. ConfigError."""
     if not text:
         return None
-    secret = ring().decrypt(text, place)
+    cipher = ring()
+    try:
+        secret = cipher.decrypt(text, place)
+    except ConfigError as error:
+        which = "webhook" if place.column == "webhook_secret" else "mail"
+        raise ConfigError(
+            "its secret does not open: it was made for another address, server or user, or under a"
+            f" key that is gone; give it to `labtrawl notices secret {which}` again"
+        ) from error
     logs.conceal(secret)
     return secret

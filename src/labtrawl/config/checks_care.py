@@ -1,6 +1,7 @@
 """Rules for backups, notices and the public address. Pure; only `labtrawl.config.checks` enters."""
 
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from labtrawl.config.care import KINDS, Notices
@@ -51,11 +52,32 @@ def _check_webhook(notices: Notices) -> None:
         return
     _check_url("notices.webhook_url", notices.webhook_url)
     parts = urlsplit(notices.webhook_url)
-    if parts.scheme == "http" and parts.hostname not in notices.webhook_allow:
+    if parts.scheme == "http" and not _may_be_allowed(parts.hostname or "", notices.webhook_allow):
         raise ConfigError(
-            "notices.webhook_url must begin with https; name its host in notices.webhook_allow"
-            " where it is your own and has none"
+            "notices.webhook_url must begin with https; name its host or its network in"
+            " notices.webhook_allow where it is your own and has none"
         )
+
+
+def _may_be_allowed(host: str, entries: tuple[str, ...]) -> bool:
+    """Say whether the entries may allow a host; the door looks again (`http.addresses`).
+
+    Whether a name lies in a network is known when it is connected to.
+    """
+    networks = [each for each in map(_network, entries) if each is not None]
+    try:
+        address = ip_address(host)
+    except ValueError:
+        names = {each.lower().rstrip(".") for each in entries}
+        return bool(networks) or host.rstrip(".") in names
+    return any(address in each for each in networks)
+
+
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        return None
 
 
 def _check_mail(notices: Notices) -> None:

@@ -8,7 +8,7 @@ for the whole. A zip is what every computer opens without further software.
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -83,11 +83,11 @@ class Archive:
         self._sums: list[tuple[str, str]] = []
         self._problems: list[str] = []
 
-    def begin(self) -> Iterator[bytes]:
+    def begin(self) -> Generator[bytes]:
         """Yield the first bytes; they are there at once."""
         yield from self._small(README, _README.format(about=self._about, made_at=self._made_at))
 
-    def add(self, area: str, resource: str, rows: Sequence[SegmentRow]) -> Iterator[bytes]:
+    def add(self, area: str, resource: str, rows: Sequence[SegmentRow]) -> Generator[bytes]:
         """Yield the bytes of a list, of which these are the segments.
 
         A segment that is damaged is left out, and the manifest says so.
@@ -104,7 +104,7 @@ class Archive:
         self._sums.append((name, digest.hexdigest()))
         yield self._pipe.taken()
 
-    def finish(self) -> Iterator[bytes]:
+    def finish(self) -> Generator[bytes]:
         """Yield the manifest, the sums and the directory, without which it is no whole archive."""
         told = {
             "format": FORMAT,
@@ -121,7 +121,7 @@ class Archive:
         self._zip.close()
         yield self._pipe.taken()
 
-    def _small(self, name: str, text: str) -> Iterator[bytes]:
+    def _small(self, name: str, text: str) -> Generator[bytes]:
         content = text.encode()
         self._zip.writestr(name, content)
         self._sums.append((name, hashlib.sha256(content).hexdigest()))

@@ -154,13 +154,21 @@ def is_refused(connection: Connection, account_id: int) -> bool:
 
 
 def switch(connection: Connection, account_id: int, *, is_on: bool) -> None:
-    """Let an account be used again once it is verified, or by nobody; Missing for no account."""
+    """Let an account be used again, which its GitLab has just accepted, or by nobody.
+
+    What was held for want of it is resumed by the caller, or held. Missing for no account.
+    """
     off = f"disabled_at = COALESCE(disabled_at, {NOW_MS}), state = 'refused'"
     changed = connection.exec_driver_sql(
         f"UPDATE account SET {'disabled_at = NULL' if is_on else off} WHERE id = ?", (account_id,)
     ).rowcount
     if not changed:
         raise Missing(f"there is no account {account_id}")
+    if is_on:
+        # Somebody may have removed its token meanwhile.
+        connection.exec_driver_sql(
+            f"UPDATE account SET state = {USABLE} WHERE id = ? AND token <> ''", (account_id,)
+        )
 
 
 def is_removed(connection: Connection, source_sha256: str) -> bool:

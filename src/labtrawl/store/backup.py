@@ -122,7 +122,7 @@ def end(
     """Note that a backup is whole, at `place`; sizes in bytes."""
     connection.exec_driver_sql(
         f"UPDATE backup SET state = 'done', ended_at = {NOW_MS}, place = ?, segments = ?,"
-        " bytes = ?, copied_bytes = ? WHERE id = ?",
+        " bytes = ?, copied_bytes = ?, message = '' WHERE id = ?",
         (place, segments, total, copied, number),
     )
 
@@ -132,6 +132,15 @@ def fail(connection: Connection, number: int, message: str) -> None:
     connection.exec_driver_sql(
         f"UPDATE backup SET state = 'failed', ended_at = {NOW_MS}, message = ? WHERE id = ?",
         (message, number),
+    )
+
+
+def refuse(connection: Connection, place: str, message: str) -> None:
+    """Note a backup that could not begin, and why; one that is being written stays as it is."""
+    connection.exec_driver_sql(
+        "INSERT INTO backup (place, began_at, ended_at, state, message)"
+        f" VALUES (?, {NOW_MS}, {NOW_MS}, 'failed', ?)",
+        (place, message),
     )
 
 

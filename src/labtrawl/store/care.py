@@ -1,13 +1,16 @@
 """What the checks of the health page and the weekly digest want to know of the database."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from labtrawl.domain.sample import Grain, fold
+from labtrawl.store import samples
 from labtrawl.store.engine import NOW_MS
 
 DAY_MS = 86_400_000
-# Files that the growth is reckoned from; those of the last day at most.
+# Files that the bytes of a record are reckoned from, the newest.
 RECENT = 20_000
 
 
@@ -38,7 +41,10 @@ class FailedJobs:
 
 @dataclass(frozen=True, slots=True)
 class Week:
-    """What one week brought: objects by resource, lists with a gap by reason, jobs by end."""
+    """What one week brought: objects by resource, lists with a gap by reason, jobs by end.
+
+    `bytes` is reckoned of the objects.
+    """
 
     records: dict[str, int]
     bytes: int
@@ -70,12 +76,30 @@ def accounts(connection: Connection) -> list[AccountFacts]:
 
 
 def growth_a_day(connection: Connection) -> int:
-    """Return how many bytes the dataset grew within the last day."""
-    grown: int = connection.exec_driver_sql(
-        "SELECT COALESCE(SUM(length), 0) FROM (SELECT length, created_at FROM segment"
-        f" ORDER BY id DESC LIMIT {RECENT}) AS newest WHERE created_at > {NOW_MS} - {DAY_MS}"
-    ).scalar_one()
-    return int(grown)
+    """Return about how many bytes the dataset grew within the last day."""
+    return _bytes_of(connection, _collected(connection, now_ms(connection) - DAY_MS))
+
+
+def _collected(connection: Connection, since: int) -> dict[str, int]:
+    """Return the records that came since an instant (ms), by resource, most first.
+
+    Of the samples: compacting makes new files of old records.
+    """
+    until = now_ms(connection) + DAY_MS
+    found = samples.read_up_to_now(connection, Grain.HOUR, since, until)
+    records = fold(each.figures for each in found).records
+    return dict(sorted(records.items(), key=lambda each: (-each[1], each[0])))
+
+
+def _bytes_of(connection: Connection, records: Mapping[str, int]) -> int:
+    """Reckon the bytes of records by what the newest files take for one of their resource."""
+    rows = connection.exec_driver_sql(
+        "SELECT resource, SUM(length), SUM(records) FROM (SELECT resource, length, records"
+        f" FROM segment ORDER BY id DESC LIMIT {RECENT}) AS newest GROUP BY resource"
+    ).all()
+    return sum(
+        records.get(row[0], 0) * int(row[1]) // int(row[2]) for row in rows if int(row[2]) > 0
+    )
 
 
 def failed_since(connection: Connection, since: int) -> list[FailedJobs]:
@@ -126,11 +150,7 @@ def is_older(connection: Connection, than: int) -> bool:
 
 def week(connection: Connection, since: int) -> Week:
     """Return what was collected since an instant (ms), and what there is of gaps and open jobs."""
-    records = connection.exec_driver_sql(
-        "SELECT resource, SUM(records), SUM(length) FROM segment WHERE created_at > ?"
-        " GROUP BY resource ORDER BY SUM(records) DESC, resource",
-        (since,),
-    ).all()
+    records = _collected(connection, since)
     gaps = connection.exec_driver_sql(
         "SELECT reason, COUNT(*) FROM ledger WHERE reason IS NOT NULL GROUP BY reason"
         " ORDER BY COUNT(*) DESC, reason"
@@ -140,8 +160,8 @@ def week(connection: Connection, since: int) -> Week:
         (since,),
     ).all()
     return Week(
-        {row[0]: int(row[1]) for row in records},
-        sum(int(row[2]) for row in records),
+        records,
+        _bytes_of(connection, records),
         {row[0]: row[1] for row in gaps},
         {row[0]: row[1] for row in ended},
         sum(open_jobs(connection).values()),

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from labtrawl.store import consents, jobs
+from labtrawl.store import choices, consents, jobs
 from labtrawl.store.accounts import record_instance
+from labtrawl.store.commands import Worked
 from labtrawl.store.engine import NOW_MS
 from labtrawl.store.mode import USABLE
 from labtrawl.store.people import Identified
@@ -88,17 +89,22 @@ def find(connection: Connection, who: Identified) -> int | None:
     ).scalar()
 
 
-def disconnect(connection: Connection, account_id: int) -> bool:
-    """Erase an account's tokens; what only it sees waits. False where there was nothing to erase."""
+def disconnect(connection: Connection, account_id: int) -> list[Worked] | None:
+    """Erase an account's tokens; what only it sees waits. None where there was nothing to erase.
+
+    Jobs that read by it are stopped, in this transaction. Returns them: tell their crawlers.
+    """
     erased = connection.exec_driver_sql(
         "UPDATE account SET token = '', refresh_token = '', expires_at = NULL, renew_at = NULL,"
         " token_version = token_version + 1, renewal_began_at = NULL, state = 'refused'"
         " WHERE id = ? AND token <> ''",
         (account_id,),
     ).rowcount
-    if erased:
-        jobs.hold_unseen(connection)
-    return bool(erased)
+    if not erased:
+        return None
+    stopped = choices.stop(connection, account_id)
+    jobs.hold_unseen(connection)
+    return stopped
 
 
 def link_of(connection: Connection, account_id: int) -> Link | None:

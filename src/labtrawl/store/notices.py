@@ -14,6 +14,8 @@ from labtrawl.store.engine import NOW_MS
 
 HOUR_MS = 3_600_000
 LONGEST_RESULT = 300
+# So many tries in vain are no passing fault.
+FAILING = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,14 @@ def is_told(connection: Connection, cause: str, period: str) -> bool:
     return found is not None
 
 
+def is_kind_told(connection: Connection, kind: str, period: str) -> bool:
+    """Say whether anything of a kind was told for this period."""
+    found = connection.exec_driver_sql(
+        "SELECT 1 FROM notice WHERE kind = ? AND period = ? LIMIT 1", (kind, period)
+    ).first()
+    return found is not None
+
+
 def due(connection: Connection, limit: int = 50) -> list[Delivery]:
     """Return what is to be sent now, the longest due first."""
     rows = connection.exec_driver_sql(
@@ -140,9 +150,11 @@ def _tried(
 
 
 def failed_since(connection: Connection, since: int) -> int:
-    """Count the deliveries that were given up after the instant `since` (ms)."""
+    """Count the deliveries that were given up after the instant `since` (ms), or go on failing."""
     found: int = connection.exec_driver_sql(
-        "SELECT COUNT(*) FROM delivery WHERE state = 'failed' AND tried_at > ?", (since,)
+        "SELECT COUNT(*) FROM delivery WHERE tried_at > ? AND (state = 'failed'"
+        " OR (state = 'queued' AND attempts >= ?))",
+        (since, FAILING),
     ).scalar_one()
     return found
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from labtrawl.config.care import KINDS
 from labtrawl.website.facts import GitLabFacts
 
 
@@ -30,7 +31,6 @@ class AboutCrawl:
 
     contact: str = ""
     basis: str = ""
-    public_url: str = ""
     user_agent: str = ""
     requests_per_minute: int = 0
     reserved_share: float = 0.2
@@ -50,6 +50,8 @@ class Care:
     about: AboutCrawl = field(default_factory=AboutCrawl)
     channels: tuple[str, ...] = ()
     """What notices are sent over: webhook, mail."""
+    kinds: frozenset[str] = frozenset(KINDS)
+    """What notices may be about (`notices.kinds`)."""
     gitlabs: Callable[[], Sequence[GitLabFacts]] = tuple
     fault: Callable[[], tuple[str | None, int | None]] = lambda: (None, None)
     """What the last look through the database found, and when (ms); see `DatabaseFacts`."""

@@ -18,7 +18,7 @@ import msgspec
 from labtrawl import __version__
 from labtrawl.clock import Clock
 from labtrawl.domain.credential import Secret
-from labtrawl.errors import Unavailable
+from labtrawl.errors import ConfigError, Unavailable
 from labtrawl.http import Limits, Origin, open_http
 from labtrawl.http.mail import MailServer, send_mail
 from labtrawl.store.notices import Delivery
@@ -86,6 +86,18 @@ class Webhook:
         if self.secret is not None:
             headers["webhook-signature"] = signature(self.secret, number, instant, body)
         return headers
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A channel that is set and cannot be used: what goes over it fails, and says why."""
+
+    name: str
+    reason: str
+
+    async def send(self, delivery: Delivery) -> str:  # noqa: ARG002 - none is sent
+        """Fail. See `Channel`."""
+        raise ConfigError(self.reason)
 
 
 def signature(secret: Secret, number: str, instant: str, body: bytes) -> str:

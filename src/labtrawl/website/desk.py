@@ -1,10 +1,12 @@
 """What a page needs at hand to answer a request."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi.responses import HTMLResponse
 
+from labtrawl.store.commands import Worked
 from labtrawl.website.figures import Figures
 from labtrawl.website.live import Hub
 from labtrawl.website.render import Renderer
@@ -25,3 +27,8 @@ class Desk:
     ) -> HTMLResponse:
         """Render a page; `live` is the address of its stream."""
         return HTMLResponse(self.renderer.page(template, live=live, **values), status)
+
+    def tell_stopped(self, stopped: Sequence[Worked]) -> None:
+        """Tell the crawlers at once; who is not there hears of it with its next renewal."""
+        for work in stopped:
+            self.site.crawling.tell("cancel", work.holder, work.job_id)

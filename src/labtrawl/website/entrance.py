@@ -1,10 +1,11 @@
 """What the website asks of those who speak with GitLab when somebody signs in there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from labtrawl.domain.credential import Secret
+from labtrawl.store.commands import Worked
 from labtrawl.store.people import Identified
 from labtrawl.store.sign_in_attempts import Keys, Wish
 
@@ -53,5 +54,10 @@ class Entrance(Protocol):
     async def let_go(self, arrival: Arrival) -> None:
         """Give back a grant that nobody needs any more."""
 
-    async def disconnect(self, account_id: int) -> bool:
-        """Erase an account's tokens here, then end them at GitLab; say whether GitLab confirmed."""
+    async def disconnect(
+        self, account_id: int, stopped: Callable[[Sequence[Worked]], object]
+    ) -> bool:
+        """Erase an account's tokens here, then end them at GitLab; say whether GitLab confirmed.
+
+        `stopped` hears of the jobs that were taken from crawlers, before GitLab is asked.
+        """

@@ -172,7 +172,7 @@ GAPS: Mapping[str, tuple[str, str]] = {
     "elsewhere": ("Kept elsewhere", "An older program collected it into files of its own."),
 }
 HOLDS: Mapping[str, str] = {
-    "credential": "Waits: GitLab refuses your sign-in, or you have not agreed. See your account.",
+    "credential": "Waits: no account that sees it is used now. My areas says what to do about yours.",
     "disk": "Waits until there is room on the disk",
     "paused": "Paused by those who run this",
     "unseen": "Waits: nobody who agreed sees it now",

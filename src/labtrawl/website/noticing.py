@@ -24,6 +24,7 @@ CURVE = RetryPolicy(attempts=11, base_seconds=60.0, ceiling_seconds=6 * 3600.0)
 LONGEST_BODY = 4000
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DIGEST_HOUR = 8
+STOP_REQUESTS = "stop_requests"
 
 # Which kind of notice (`notices.kinds`) a check belongs to; the others are health.
 KINDS: Mapping[str, str] = {
@@ -32,7 +33,7 @@ KINDS: Mapping[str, str] = {
     "crawlers": "crawlers",
     "accounts": "credentials",
     "backup": "backup",
-    "stop_requests": "stop_requests",
+    "stop_requests": STOP_REQUESTS,
 }
 # What may be so for a moment, as at a start: it is told when it stays so, in seconds.
 PATIENCE: Mapping[str, float] = {
@@ -88,6 +89,13 @@ def _said(check: Check, discreet: bool) -> str:
     return "see the page Health" if discreet and check.name in PERSONAL else check.says
 
 
+def of_stop_request(number: int, contact: str, words: str, now_ms: int) -> Notice:
+    """Return what is told of one request to stop, when it comes."""
+    body = f"{contact} asks on the page About to stop:\n\n{words}"
+    subject = f"somebody asks to stop: {contact}"
+    return made(f"stop_request:{number}", day_of(now_ms), STOP_REQUESTS, subject, body)
+
+
 def of_expiries(facts: Facts, *, discreet: bool = False) -> list[Notice]:
     """Return what is told of credentials that end within 30, 7 or 1 days: each of them once."""
     found = []
@@ -111,12 +119,11 @@ def of_expiries(facts: Facts, *, discreet: bool = False) -> list[Notice]:
 def of_changes(facts: Facts, *, discreet: bool = False) -> list[Notice]:
     """Return what is told of records that changed with a version, and of shares that fell."""
     found = []
-    versions: dict[tuple[str, str], list[str]] = {}
     for drift in drift_of(facts.fields):
-        versions.setdefault((drift.instance, drift.version), []).append(drift.sentence)
-    for (instance, version), sentences in versions.items():
-        subject = f"records of {instance} {version} hold other fields"
-        found.append(made(f"fields:{instance}", version, "health", subject, "\n".join(sentences)))
+        # By resource: the records of one may come days after those of another.
+        cause = f"fields:{drift.instance}:{drift.resource}"
+        subject = f"{drift.resource} of {drift.instance} {drift.version} hold other fields"
+        found.append(made(cause, drift.version, "health", subject, drift.sentence))
     fresh = [each for each in facts.fallen if facts.now - each.fell_at < DAY_MS]
     if fresh:
         lines = [

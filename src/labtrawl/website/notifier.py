@@ -119,9 +119,7 @@ class Notifier:
         names = [each.name for each in self.channels]
 
         def new(connection: Connection) -> list[Notice]:
-            return [
-                each for each in wanted if not notices.is_told(connection, each.cause, each.period)
-            ]
+            return [each for each in wanted if not _is_told(connection, each)]
 
         fresh = await self.site.store.read(new) if wanted else []
         if not fresh:
@@ -161,6 +159,13 @@ class Notifier:
         await self.site.store.write(lambda c: notices.sent(c, delivery, result))
         log.info("notice_sent", channel=channel.name, notice=delivery.notice_id)
         return True
+
+
+def _is_told(connection: Connection, notice: Notice) -> bool:
+    # Each request is told when it comes: the check reminds of it from the next day on.
+    if notice.kind == noticing.STOP_REQUESTS:
+        return notices.is_kind_told(connection, notice.kind, notice.period)
+    return notices.is_told(connection, notice.cause, notice.period)
 
 
 def _counts(connection: Connection, now: int) -> tuple[list[care.FailedJobs], dict[str, int]]:

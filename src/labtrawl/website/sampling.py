@@ -120,12 +120,14 @@ class Sampler:
 
     async def _write(self, at: int) -> None:
         watched = self._watch.take()
+        before = dict(self._counted), dict(self._records)
         try:
             figures = await self._complete(watched)
             await self._site.store.write(lambda c: samples.write(c, at, figures))
         except Exception as error:
             # Whatever it is: the website goes on without a sample.
             self._watch.put_back(watched)
+            self._counted, self._records = before
             log.error("sample_not_written", exc_info=error)
 
     async def _complete(self, watched: Figures) -> Figures:

@@ -308,8 +308,22 @@ async def test_two_at_a_time_are_one_too_many(store: Store, tmp_path: Path) -> N
     from labtrawl.cli.chests import alone_in
 
     (tmp_path / "b").mkdir()
+    first = await store.write(lambda c: backup.begin(c, str(tmp_path / "b")))
     with alone_in(tmp_path / "b"), pytest.raises(Conflict, match="another backup"):
         await backed_up(store, tmp_path, 1)
+    second, running = await store.read(lambda c: backup.newest(c, 9))
+    assert (second.state, "another backup" in second.message) == ("failed", True)
+    assert (running.id, running.state, running.message) == (first, "running", "")
+
+
+async def test_backup_that_ends_after_another_began_elsewhere_is_whole(
+    store: Store, tmp_path: Path
+) -> None:
+    first = await store.write(lambda c: backup.begin(c, "/elsewhere"))
+    await backed_up(store, tmp_path, 1)
+    await store.write(lambda c: backup.end(c, first, "/elsewhere/1", 2, 9, 9))
+    _, row = await store.read(lambda c: backup.newest(c, 9))
+    assert (row.state, row.message) == ("done", "")
 
 
 # A program that dies as by kill -9 at the n-th durable write, or before all gets its name.

@@ -12,15 +12,18 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from labtrawl import config
+from labtrawl.cli.backing import make_backup
 from labtrawl.cli.care_facts import look_at
 from labtrawl.cli.caretaker import Caretaker, channels_of
 from labtrawl.cli.chests import backups_in
 from labtrawl.cli.keys import rotate
 from labtrawl.cli.main import labtrawl
 from labtrawl.cli.origins import user_agent
+from labtrawl.cli.restoring import check_backup
 from labtrawl.clock import system_clock
 from labtrawl.config import Instance, Settings
 from labtrawl.dataset.layout import dataset_root
+from labtrawl.errors import ConfigError
 from labtrawl.store import backup, manifest, notices, seen
 from labtrawl.store.engine import Store, database_path, open_store
 from labtrawl.store.migrate import migrate
@@ -68,6 +71,16 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
         made = Home(folder, store)
         made.write("")
         yield made
+
+
+def damage(place: Path) -> None:
+    """Harm a segment of a backup, in every backup that shares it."""
+    next(place.rglob("*.zst")).write_bytes(b"bad")
+
+
+def hidden_in(folder: Path) -> list[str]:
+    """What lies in a folder and is no backup to be used."""
+    return [each.name for each in folder.iterdir() if each.name.startswith(".")]
 
 
 def gitlab(url: str, *quiet: str) -> Instance:
@@ -136,6 +149,42 @@ async def test_first_backup_is_read_back_and_a_damaged_one_counts_as_failed(
     assert (row.state, row.message.partition(":")[0]) == ("failed", "read back, and damaged")
 
 
+async def test_backup_after_a_damaged_one_takes_nothing_of_it_and_is_read_back_at_once(
+    home: Home, tmp_path: Path
+) -> None:
+    place = tmp_path / "b"
+    settings = home.write(f'[backup]\npath = "{place}"\nevery_hours = 24\n')
+    await home.store.write(lambda c: job(c, area(c, 7, {account(c, 1): 30})))
+    row = written(dataset_root(home.folder), [gated(1), gated(2)], number=1)
+    closed = manifest.ClosedSegment(row.name, row.length, row.sha256, row.records)
+    await home.store.write(lambda c: manifest.commit(c, 1, 1, [closed]))
+    # The first and the second share the file on the disk that goes bad.
+    for hour in (1, 2):
+        at = datetime(2026, 11, 22, hour, tzinfo=UTC)
+        made = await make_backup(settings, home.store, place, now=at)
+    taker = Caretaker(settings, home.store, system_clock())
+    taker._read_back_at = taker._clock.monotonic()
+    damage(made.place)
+    await taker.read_back(made.place)
+    assert [each.name for each in backups_in(place)] == ["2026-11-22T010000Z"]
+    await taker.back_up()
+    newest, damaged, _ = await home.store.read(lambda c: backup.newest(c, 9))
+    assert (newest.state, newest.message) == ("done", "read back, and whole")
+    assert (
+        damaged.state,
+        str(place / ".labtrawl-damaged-2026-11-22T020000Z") in damaged.message,
+    ) == (
+        "failed",
+        True,
+    )
+    assert newest.copied_bytes > row.length
+    assert check_backup(place).files
+    again = Path(newest.place)
+    damage(again)
+    await taker.read_back(again)
+    assert hidden_in(place) == [f".labtrawl-damaged-{again.name}"]
+
+
 async def test_versions_fields_and_shares_are_noted(home: Home) -> None:
     await home.store.write(lambda c: job(c, area(c, 7, {account(c, 1): 30})))
     row = written(dataset_root(home.folder), [gated(1), gated(2)], number=1)
@@ -183,7 +232,9 @@ async def test_secrets_of_channels_are_encrypted_and_survive_a_rotation(
     other = other.replace('["127.0.0.1"]', '["localhost"]')
     home.file.write_text(other)
     left = channels_of(home.settings(), "http://l", system_clock(), ring)
-    assert [each.name for each in left] == ["mail"]
+    assert [each.name for each in left] == ["webhook", "mail"]
+    with pytest.raises(ConfigError, match="its secret does not open"):
+        await left[0].send(Delivery(1, "webhook", 0, 0, TEST))
 
 
 async def test_test_command_says_what_came_of_each_channel(home: Home) -> None:
@@ -194,7 +245,15 @@ async def test_test_command_says_what_came_of_each_channel(home: Home) -> None:
         hook.statuses = [500]
         done = await asyncio.to_thread(home.run, "notices", "test")
         assert (done.return_value, "answered 500" in done.output) == (1, True)
-    assert [each["kind"] for each in hook.bodies] == ["test", "test"]
+        home.write(
+            f'[notices]\nwebhook_url = "{hook.url}"\nwebhook_allow = ["127.0.0.1"]\n'
+            'mail_server = "127.0.0.1"\nmail_user = "ops"\nmail_password = "enc:v2:0:AAAA"\n'
+            'mail_from = "l@a.org"\nmail_to = ["ops@a.org"]\n'
+        )
+        done = await asyncio.to_thread(home.run, "notices", "test")
+        assert (done.return_value, "webhook: answered 204" in done.output) == (1, True)
+        assert "mail: its secret does not open" in done.output
+    assert [each["kind"] for each in hook.bodies] == ["test"] * 3
     await home.store.write(lambda c: notices.raise_notice(c, TEST, ["mail"]))
     listed = await asyncio.to_thread(home.run, "notices", "list")
     assert "a test  mail queued ()" in listed.output

@@ -23,9 +23,11 @@ from labtrawl.store.engine import Connection, Store, database_path, open_store
 from labtrawl.store.migrate import migrate
 from labtrawl.store.notices import Delivery, Notice, NoticeRow
 from labtrawl.store.secrets import create_key_file, key_path
+from labtrawl.website import noticing
 from labtrawl.website.care import BackupPlan, Care
-from labtrawl.website.channels import Channel, Mail, Webhook
+from labtrawl.website.channels import Channel, Mail, Unusable, Webhook
 from labtrawl.website.facts import GitLabFacts
+from labtrawl.website.looking import health_of
 from labtrawl.website.notifier import GONE, Notifier
 from labtrawl.website.programs import Alone
 from labtrawl.website.site import Site
@@ -224,6 +226,31 @@ def fail_one(connection: Connection, number: int, reason: str) -> None:
     job_id = job(connection, area_id)
     claim(connection, "c", f"c{number}")
     jobs.fail(connection, job_id, reason, f"it broke {number}")
+
+
+async def test_request_that_was_told_today_is_not_told_by_the_check_too(tmp_path: Path) -> None:
+    async with rounds(tmp_path) as turns:
+        await turns.store.write(lambda c: notices.ask_to_stop(c, "root@a.org", "stop", 9))
+        now = turns.site.clock.now_ms()
+        for day, subjects in ((now - 86_400_000, 2), (now, 1)):
+            await turns.store.write(lambda c: c.exec_driver_sql("DELETE FROM notice"))
+            await turns.raised(noticing.of_stop_request(1, "root@a.org", "stop", day))
+            await turns.notifier.look()
+            told = [row for row in await turns.told() if row.kind == "stop_requests"]
+            assert len(told) == subjects
+
+
+async def test_channel_whose_secret_does_not_open_fails_with_that_reason(tmp_path: Path) -> None:
+    async with rounds(tmp_path, Unusable("webhook", "its secret does not open")) as turns:
+        await turns.raised()
+        for _ in range(3):
+            await turns.notifier.deliver()
+            await turns.make_due()
+        ((row,)) = await turns.told()
+        (delivery,) = row.deliveries
+        assert (delivery.attempts, delivery.result) == (3, "its secret does not open")
+        checks = {each.name: each.says for each in (await health_of(turns.site)).checks}
+        assert checks["notices"] == "1 of the last week did not arrive"
 
 
 async def test_failed_jobs_are_one_notice_a_day_however_often_it_is_looked(tmp_path: Path) -> None:

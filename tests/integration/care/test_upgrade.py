@@ -54,5 +54,9 @@ async def test_upgrade_shows_fields_that_came_and_went(tmp_path: Path) -> None:
         says = "issues of main 18.1.0: new health_status; gone weight"
         assert (check.state, check.says) == ("warn", says)
         (notice,) = of_changes(facts)
-        assert (notice.cause, notice.period, notice.body) == ("fields:main", "18.1.0", says)
+        assert (notice.cause, notice.period, notice.body) == (
+            "fields:main:issues",
+            "18.1.0",
+            says,
+        )
         assert of_changes(replace(facts, fields=facts.fields[:1])) == []

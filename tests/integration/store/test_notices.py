@@ -3,8 +3,9 @@
 import pytest
 
 from labtrawl.domain.failure import GapReason
+from labtrawl.domain.sample import Figures
 from labtrawl.errors import Missing
-from labtrawl.store import backup, care, jobs, ledger, manifest, notices, seen
+from labtrawl.store import backup, care, jobs, ledger, manifest, notices, samples, seen
 from labtrawl.store.engine import Connection, Database
 from labtrawl.store.manifest import ClosedSegment
 from labtrawl.store.notices import Notice
@@ -161,8 +162,13 @@ async def test_facts_of_failures_gaps_accounts_and_the_week(database: Database) 
         failed = await opened.read(lambda c: care.failed_since(c, 0))
         assert failed == [care.FailedJobs("unavailable", 1, 1, "502")]
         assert await opened.read(lambda c: care.gaps_since(c, 0)) == {"failed": 1}
+        # Compacted just now, and old: only what the samples tell came this week.
+        assert await opened.read(care.growth_a_day) == 0
+        await opened.write(lambda c: samples.write(c, 60_000, Figures(60.0, records={"issues": 8})))
+        minute = await opened.read(care.now_ms) // 60_000 * 60_000
+        await opened.write(lambda c: samples.write(c, minute, Figures(60.0, records={"issues": 3})))
         assert await opened.read(care.growth_a_day) == 9
-        told = await opened.read(lambda c: care.week(c, 0))
+        told = await opened.read(lambda c: care.week(c, minute - 7 * care.DAY_MS))
         assert told == care.Week({"issues": 3}, 9, {"failed": 1}, {"failed": 1}, 0)
         assert [each.username for each in await opened.read(care.accounts)] == ["user1"]
         await opened.write(lambda c: c.exec_driver_sql("UPDATE account SET token = ''"))

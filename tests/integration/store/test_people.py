@@ -112,7 +112,7 @@ async def test_connected_account_takes_the_place_of_what_was_there(database: Dat
         assert await opened.read(connections.has_usable)
         assert await opened.read(lambda c: connections.find(c, ADA)) == account
         gone = [await opened.write(lambda c: connections.disconnect(c, account)) for _ in range(2)]
-        assert gone == [True, False]
+        assert gone == [[], None]
         assert await opened.read(lambda c: rows(c, told)) == [
             ("", "", None, None, "http://back", "refused", 2)
         ]

@@ -104,18 +104,28 @@ class Client:
     async def send(
         self, method: str, path: str, headers: dict[str, str] | None = None, body: str = ""
     ) -> asyncio.StreamReader:
+        return (await self._sent(method, path, headers, body))[0]
+
+    async def _sent(
+        self, method: str, path: str, headers: dict[str, str] | None, body: str
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         sent = {"Connection": "close", "Content-Length": str(len(body))}
         reader, writer = await self.begin(method, path, sent | (headers or {}))
         writer.write(body.encode())
         await writer.drain()
-        return reader
+        return reader, writer
 
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def ask(
         self, method: str, path: str, headers: dict[str, str] | None = None, body: str = ""
     ) -> Reply:
-        return await self.read(await self.send(method, path, headers, body))
+        reader, writer = await self._sent(method, path, headers, body)
+        reply = await self.read(reader)
+        # Thousands are asked in a row, more than a process may have connections.
+        self._writers.remove(writer)
+        writer.close()
+        return reply
 
     async def read(self, reader: asyncio.StreamReader) -> Reply:
         """Read an answer to its end."""

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from labtrawl.dispatch import planner
-from labtrawl.errors import Unauthorized
+from labtrawl.errors import Conflict, Missing, StoreError, Unauthorized, Unavailable
 from labtrawl.store import accounts, audit
 from labtrawl.store.engine import Connection, database_path, open_engine
 from labtrawl.store.migrate import migrate
@@ -95,6 +95,7 @@ async def test_account_that_is_off_gets_no_job_until_it_is_on_again(admin: Clien
     job_id = await admin.write(world.one_job)
     assert await admin.write(world.start) == [job_id]
     assert await post(admin, 1, "switch", to="off", because="her holidays") == 303
+    assert admin.around.commands == [("cancel", "crawler-1", job_id)]
     state = "SELECT state, hold_reason, lease_holder FROM job"
     rows = await admin.write(lambda c: c.exec_driver_sql(state).all())
     assert [tuple(row) for row in rows] == [("held", "credential", None)]
@@ -116,13 +117,62 @@ async def test_account_that_is_off_gets_no_job_until_it_is_on_again(admin: Clien
     assert details == ["on: she is back", "off: her holidays"]
 
 
+async def test_account_that_its_gitlab_does_not_accept_stays_off(admin: Client) -> None:
+    await admin.write(world.one_job)
+    assert await post(admin, 1, "switch", to="off", because="her holidays") == 303
+    body = urlencode({"to": "on", "because": "she is back"})
+    for failure in (Unauthorized("GitLab refuses the token"), Unavailable("no answer")):
+        admin.around.accounts.failure = failure
+        done = await admin.post("/accounts/1/switch", body)
+        page = (await admin.get(done.headers["location"])).text
+        assert ("stays switched off" in page, "its GitLab accepts it" in page) == (True, False)
+        assert (await told(admin))["ada.marin"]["state"] == "off"
+        assert await admin.write(world.start) == []
+        rows = await admin.write(lambda c: audit.newest(c, 9))
+        details = [row.entry.detail for row in rows if "switch" in row.entry.action]
+        assert details[0] == f"on, but it stays off: {failure}; because: she is back"
+    wanted = {"to": "on", "because": "she is back"}
+    path = "/api/v1/accounts/1/switch"
+    refused = {"outcome": "no answer", "accepted": False}
+    assert await admin.json("POST", path, wanted) == (200, refused)
+    admin.around.accounts.failure = None
+    accepted = {"outcome": admin.around.accounts.answer, "accepted": True}
+    assert await admin.json("POST", path, wanted) == (200, accepted)
+    assert (await told(admin))["ada.marin"]["state"] == "works"
+    assert len(await admin.write(world.start)) == 1
+
+
+async def test_programs_are_told_whether_its_gitlab_accepted(admin: Client) -> None:
+    await admin.write(world.first_account)
+    path = "/api/v1/accounts/1/verify"
+    accepted = {"outcome": admin.around.accounts.answer, "accepted": True}
+    assert await admin.json("POST", path) == (200, accepted)
+    admin.around.accounts.failure = Conflict("it has no credential here")
+    refused = {"outcome": "it has no credential here", "accepted": False}
+    assert await admin.json("POST", path) == (200, refused)
+    status, off = await admin.json(
+        "POST", "/api/v1/accounts/1/switch", {"to": "off", "because": "x"}
+    )
+    assert (status, off["accepted"]) == (200, None)
+
+
+async def test_failure_of_our_own_is_no_word_of_its_gitlab(admin: Client) -> None:
+    await admin.write(world.first_account)
+    statuses = []
+    for failure in (Missing("there is no account 1"), StoreError("the database is away")):
+        admin.around.accounts.failure = failure
+        statuses.append((await admin.post("/accounts/1/verify")).status)
+    assert (statuses[0], statuses[1] >= 500) == (404, True)
+
+
 async def test_verify_tells_what_its_gitlab_said(admin: Client) -> None:
     await admin.write(world.first_account)
     done = await admin.post("/accounts/1/verify")
     assert "accepted by its GitLab" in (await admin.get(done.headers["location"])).text
     admin.around.accounts.failure = Unauthorized("GitLab refuses the token")
     refused = await admin.post("/accounts/1/verify")
-    assert "was not accepted" in (await admin.get(refused.headers["location"])).text
+    page = (await admin.get(refused.headers["location"])).text
+    assert "was not accepted; the audit log has the reason" in page
     rows = await admin.write(lambda c: audit.newest(c, 2))
     assert [row.entry.detail for row in rows] == [
         "GitLab refuses the token",
@@ -143,6 +193,16 @@ async def test_removal_takes_the_name_and_a_reason(admin: Client) -> None:
     assert (await told(admin))["ada.marin"]["state"] == "removed"
     kept = "SELECT token, refresh_token FROM account"
     assert await admin.write(lambda c: c.exec_driver_sql(kept).all()) == [("", "")]
+
+
+async def test_removal_takes_the_running_jobs_from_the_crawlers(admin: Client) -> None:
+    job_id = await admin.write(world.one_job)
+    assert await admin.write(world.start) == [job_id]
+    assert await post(admin, 1, "remove", username="ada.marin", because="she left") == 303
+    assert admin.around.commands == [("cancel", "crawler-1", job_id)]
+    state = "SELECT state, hold_reason, lease_holder FROM job"
+    rows = await admin.write(lambda c: c.exec_driver_sql(state).all())
+    assert [tuple(row) for row in rows] == [("held", "credential", None)]
 
 
 def test_what_was_removed_comes_back_only_by_another_credential(tmp_path: Path) -> None:

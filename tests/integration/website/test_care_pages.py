@@ -18,7 +18,7 @@ ASKED = urlencode({"contact": "root@gitlab.example", "words": "It is slow. Pleas
 @pytest.fixture
 def care(tmp_path: Path) -> Care:
     """Of a site with a place for backups and one channel."""
-    about = AboutCrawl("lab@example.org", "consent", "https://l.org", "labtrawl/1 (+x)", 600, 0.3)
+    about = AboutCrawl("lab@example.org", "consent", "labtrawl/1 (+x)", 600, 0.3)
     plan = BackupPlan(tmp_path / "b", 24.0, 7, 48.0)
     return Care(backup=plan, channels=("webhook",), about=about)
 
@@ -139,7 +139,26 @@ async def test_flood_of_requests_to_stop_fills_nothing(stranger: Client) -> None
     reply = await stranger.post("/about/stop", ASKED)
     assert (reply.status, "please write to the contact" in reply.text) == (429, True)
     assert len(await stranger.store.read(notices.stop_requests)) == 10
-    assert len(await stranger.store.read(lambda c: notices.newest(c, 99))) == 1
+    assert len(await stranger.store.read(lambda c: notices.newest(c, 99))) == 10
+
+
+async def test_second_request_of_a_day_is_sent_too(stranger: Client) -> None:
+    for words in ("First.", "Second."):
+        await stranger.post("/about/stop", urlencode({"contact": "root@a.org", "words": words}))
+    found = [each.notice for each in await stranger.store.read(notices.due)]
+    assert [(each.cause, each.body.split()[-1]) for each in found] == [
+        ("stop_request:1", "First."),
+        ("stop_request:2", "Second."),
+    ]
+
+
+@pytest.mark.parametrize(
+    "care", [Care(channels=("webhook",), kinds=frozenset({"disk"}))], ids=["disk"]
+)
+async def test_request_to_stop_is_sent_only_where_it_is_wanted(stranger: Client) -> None:
+    assert (await stranger.post("/about/stop", ASKED)).status == 303
+    assert len(await stranger.store.read(notices.stop_requests)) == 1
+    assert await stranger.store.read(notices.due) == []
 
 
 async def test_request_to_stop_from_another_site_is_refused(stranger: Client) -> None:

@@ -1,10 +1,11 @@
 """What a participant says of their areas, on their pages, and what follows."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from labtrawl.domain.area import AreaKind
 from labtrawl.store import areas, choices, consents
@@ -84,12 +85,77 @@ def test_page_says_first_that_nothing_is_read_after_a_withdrawal(mine: Own) -> N
     assert [row["record"]["id"] for row in mine.told("A", "/me/records")["rows"]] == [1, 2]
 
 
+def _lose(connection: Connection, account_id: int, area_id: int) -> None:
+    """Let GitLab not show an area any more that was read to its end as a maintainer."""
+    connection.exec_driver_sql("UPDATE job SET read_role = 40 WHERE area_id = ?", (area_id,))
+    connection.exec_driver_sql(
+        "INSERT INTO visit (area_id, resource, last_at, role) VALUES (?, 'issues', 1, 40)",
+        (area_id,),
+    )
+    areas.lose(connection, account_id, 2**60)
+
+
+def shown(mine: Own) -> list[int]:
+    return [row["record"]["id"] for row in mine.told("A", "/me/records")["rows"]]
+
+
+def test_what_was_stored_of_a_lost_area_is_still_its_owners(mine: Own) -> None:
+    area, account_id = mine.areas["project"], mine.accounts["A"]
+    before = mine.told("A", "/me/download")
+    mine.site.write(lambda c: _lose(c, account_id, area))
+    assert (shown(mine), mine.told("A", "/me/download")) == ([1, 2], before)
+    page = mine.page("A", f"/me/areas/{area}")
+    assert "GitLab does not show it to you any more" in page
+    assert "read in somebody else" not in page
+    assert mine.told("A", f"/me/areas/{area}")["lists"][0]["line"]["is_mine"] is True
+    # The next visit was opened before, so nobody knows the role of the last.
+    mine.site.write(lambda c: c.exec_driver_sql("UPDATE job SET read_role = NULL"))
+    assert shown(mine) == [1, 2]
+
+
+def _another(connection: Connection, area_id: int) -> int:
+    """Somebody else who agreed, and whom GitLab shows the area."""
+    world.participant(connection, 102)
+    query = "SELECT id FROM account WHERE username = 'user102'"
+    account_id: int = connection.exec_driver_sql(query).scalar_one()
+    agree(connection, account_id)
+    choices.found(connection, account_id, area_id, 30)
+    return account_id
+
+
+OTHERS = {
+    "reads it now": "INSERT INTO area_access (area_id, account_id, role, seen_at)"
+    " VALUES (:area, :other, 30, 1)",
+    "read it last": "UPDATE job SET account_id = :other WHERE area_id = :area",
+    "had more rights": "UPDATE visit SET role = 50 WHERE area_id = :area",
+    "had perhaps more rights": "UPDATE job SET read_role = NULL WHERE area_id = :area",
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_lost_area_that_somebody_else_may_have_read_is_not_shown(mine: Own, other: str) -> None:
+    area = mine.areas["project"]
+
+    def work(connection: Connection) -> int:
+        account_id = _another(connection, area)
+        _lose(connection, mine.accounts["A"], area)
+        return account_id
+
+    ids = {"area": area, "other": mine.site.write(work)}
+    assert shown(mine) == [1, 2]
+    mine.site.write(lambda c: c.execute(text(OTHERS[other]), ids))
+    assert shown(mine) == []
+
+
 ACCOUNTS = {
     "state = 'refused'": "GitLab refuses your sign-in",
+    "state = 'refused', token = ''": "Your account is disconnected",
+    "state = 'refused', disabled_at = 1": "Those who run this switched your account off",
     "expires_at = 1": "Your sign-in has ended",
     "expires_at = verified_at + 86400000 * 3 + 60000": "Your sign-in ends in 3 days",
     "expires_at = 1, refresh_token = 'x'": "is renewed by itself",
 }
+NO_SIGN_IN = {"Those who run this switched your account off", "is renewed by itself"}
 
 
 def change(mine: Own, words: str) -> None:
@@ -101,6 +167,23 @@ def test_page_says_what_to_do_about_the_account(mine: Own) -> None:
         assert words not in mine.page("A", "/me")
         change(mine, sql)
         page = mine.page("A", "/me")
-        change(mine, "state = 'active', expires_at = NULL, refresh_token = ''")
+        change(
+            mine,
+            "state = 'active', expires_at = NULL, refresh_token = '', token = 't',"
+            " disabled_at = NULL",
+        )
         assert words in page
-        assert 'href="/me/account"' in page
+        assert ("GitLab refuses" in page) is (words == "GitLab refuses your sign-in")
+        assert ('id="to-account"' in page) is (words not in NO_SIGN_IN)
+
+
+def test_study_without_a_text_asks_for_patience_and_for_no_sign_in(tmp_path: Path) -> None:
+    def work(connection: Connection) -> str:
+        begin(connection, None)
+        return create_session(connection, Role.PARTICIPANT, world.participant(connection, 101))
+
+    with running_site(tmp_path / "labtrawl.db") as site:
+        cookie = f"labtrawl_{urlsplit(site.url).port}={site.write(work)}"
+        page = Own(site, {}, {"A": cookie}, {}).page("A", "/me")
+    assert "has not published its text yet" in page
+    assert ("GitLab refuses" in page, 'id="to-account"' in page) == (False, False)

@@ -9,12 +9,16 @@ import pytest
 
 from labtrawl.domain.consent import Areas, Wording
 from labtrawl.domain.credential import Secret
+from labtrawl.errors import LeaseLost
 from labtrawl.sandbox import World
-from labtrawl.store import consents, renewals
+from labtrawl.store import consents, leases, renewals
 from labtrawl.store.consents import Given
+from labtrawl.store.jobs import Origin
+from labtrawl.store.leases import ClaimedJob
 from labtrawl.store.secrets import account_place
 from labtrawl.store.sessions import Role
 from labtrawl.supervisor.authentication import Credentials
+from tests.integration.store import table
 from tests.integration.website import world as worlds
 from tests.integration.website.conftest import Client
 from tests.integration.website.entering import Browser, Entered, entered, people
@@ -69,6 +73,38 @@ async def test_disconnect_erases_the_tokens_here_and_at_gitlab_and_ends_all_sess
             ("", "", "refused")
         ]
         assert (await site.told())["living_pairs"] == 0
+
+
+async def _claimed(site: Entered) -> list[ClaimedJob]:
+    """Let the account's owner agree, and a crawler take the job that follows."""
+    until = site.sign_ins.entrance("").clock.now_ms() + 86_400_000
+    text = Wording("Study", "May we?", ("issues",), until)
+    version, _ = await site.store.write(lambda c: consents.publish(c, text, "test"))
+    given = Given(version, Areas.ALL, until, "test")
+    await site.store.write(lambda c: consents.give(c, 1, given))
+    return await site.store.write(lambda c: table.claim(c, "crawler-1"))
+
+
+async def test_disconnect_takes_running_jobs_from_the_crawlers(
+    tmp_path: Path, world: World
+) -> None:
+    async with entered(tmp_path, world) as site:
+        browser = site.browser()
+        await site.sign_in(browser)
+        (job,) = await _claimed(site)
+        await site.fault({"path": "^/oauth/revoke", "kind": "503", "times": 9})
+        await _disconnect(browser)
+        assert site.client.around.commands == [("cancel", "crawler-1", job.job_id)]
+        assert await site.rows("SELECT state, hold_reason, lease_holder FROM job") == [
+            ("held", "credential", None)
+        ]
+        lease = (job.job_id, job.fence)
+        (late,) = await site.store.write(lambda c: leases.renew(c, "crawler-1", [lease], 60.0))
+        assert late.expires_at is None
+        with pytest.raises(LeaseLost):
+            await site.store.write(
+                lambda c: leases.at_work(c, job.job_id, Origin("crawler-1", "m1", job.fence))
+            )
 
 
 async def test_disconnect_erases_the_tokens_here_when_gitlab_is_away(

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from labtrawl.clock import Clock
 from labtrawl.domain.sample import MINUTE_MS, Figures, Grain, Sample
 from labtrawl.domain.traffic import Spent, Traffic
+from labtrawl.errors import StoreError
 from labtrawl.store import samples
 from labtrawl.store.engine import Connection
 from labtrawl.website.figures import Figures as Overviews
@@ -19,6 +21,7 @@ from labtrawl.website.sampling import Sampler
 from tests.integration.website.conftest import Client
 from tests.integration.website.running import site_of
 
+Work = Callable[[Connection], object]
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
@@ -126,6 +129,46 @@ class Hour:
         return Clock(
             lambda: NOON + timedelta(seconds=self.seconds), lambda: self.seconds, self.sleep
         )
+
+
+async def test_records_of_a_minute_that_could_not_be_written_are_in_the_next_row(
+    stranger: Client,
+) -> None:
+    hour, store = Hour(), stranger.store
+    site = replace(site_of(store, stranger.around), clock=hour.clock())
+    refused: list[str] = []
+
+    class Told:
+        async def statistics(self) -> dict[str, dict[str, int]]:
+            return {
+                "records": {"issues": int(hour.seconds)},
+                "messages": {"sent": int(hour.seconds)},
+            }
+
+    class Full:
+        read = store.read
+
+        async def write(self, work: Work) -> object:
+            if not refused:
+                refused.append("the disk is full")
+                raise StoreError(refused[0])
+            return await store.write(work)
+
+    failing = replace(site, crawling=Told(), store=Full())  # type: ignore[arg-type]
+    task = asyncio.create_task(Sampler(failing, Overviews(site)).run())
+    await hour.over.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    begin = int(NOON.timestamp() * 1000)
+    (one,) = await store.read(
+        lambda c: samples.read(c, Grain.MINUTE, begin, begin + 10 * MINUTE_MS)
+    )
+    figures = one.figures
+    assert (figures.seconds, figures.records, figures.counts["sent"]) == (
+        120.0,
+        {"issues": 120},
+        120,
+    )
 
 
 async def test_sampler_writes_a_row_a_minute_of_what_it_saw(

@@ -24,6 +24,10 @@ MAIL = {"notices.mail_from": "l@a.org", "notices.mail_to": ["ops@a.org"]}
         ({"notices.kinds": ["disc"]}, "'disc', which is none of failures"),
         ({"notices.webhook_url": "ftp://a.org"}, "must be an address"),
         ({"notices.webhook_url": "http://a.org/x"}, "must begin with https"),
+        (
+            {"notices.webhook_url": "http://10.1.2.3/x", "notices.webhook_allow": ["10.9.0.0/16"]},
+            "its network in notices.webhook_allow",
+        ),
         ({"notices.webhook_url": "https://me:pw@a.org"}, "neither user"),
         ({"notices.webhook_secret": "clear"}, "written in clear"),
         ({"notices.mail_password": "clear"}, "`labtrawl notices secret mail`"),
@@ -53,6 +57,20 @@ def test_good_settings_are_taken() -> None:
         },
     )
     assert settings.backup.path == Path("/b")
+
+
+@pytest.mark.parametrize(
+    ("url", "entry"),
+    [
+        ("http://10.1.2.3/x", "10.0.0.0/8"),
+        ("http://[fd00::1]/x", "fd00::/8"),
+        ("http://hooks.lan/x", "10.0.0.0/8"),
+        ("http://Hooks.lan./x", "HOOKS.lan"),
+    ],
+)
+def test_webhook_without_https_may_be_where_it_is_allowed(url: str, entry: str) -> None:
+    values = {"notices.webhook_url": url, "notices.webhook_allow": [entry]}
+    assert config.defaults(Path("/d/data"), values).notices.webhook_url == url
 
 
 def test_crawler_names_the_site_and_gets_neither_secrets_nor_places() -> None:

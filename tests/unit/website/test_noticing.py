@@ -53,9 +53,16 @@ def test_fields_are_told_once_a_version_and_fallen_shares_once_a_day() -> None:
     )
     told = noticing.of_changes(facts)
     assert [(each.cause, each.period, each.body) for each in told] == [
-        ("fields:main", "18.1.0", "issues of main 18.1.0: new health"),
+        ("fields:main:issues", "18.1.0", "issues of main 18.1.0: new health"),
         ("shares", noticing.day_of(NOW), "a/b: 100.0 % became 64.0 %"),
     ]
+
+
+def test_resource_that_changes_after_another_has_a_cause_of_its_own() -> None:
+    issues = [fields("18.0.0", 20, id=20), fields("18.1.0", 20, id=20, health=1)]
+    labels = [replace(each, resource="labels") for each in issues]
+    told = noticing.of_changes(replace(FACTS, fields=[*issues, *labels]))
+    assert [each.cause for each in told] == ["fields:main:issues", "fields:main:labels"]
 
 
 def test_failures_are_one_notice_and_refusals_none() -> None:

@@ -23,8 +23,10 @@ from sqlalchemy import (
     union_all,
 )
 
+from labtrawl.domain.consent import Mode
 from labtrawl.domain.job import OPEN_STATES, JobState
 from labtrawl.errors import Missing
+from labtrawl.store.areas import NOT_SEEN
 from labtrawl.store.schema import (
     account,
     area,
@@ -38,6 +40,7 @@ from labtrawl.store.schema import (
 )
 
 OTHER = area_access.alias("other_access")
+OTHERS = area_choice.alias("other_choice")
 
 
 def seen(account_id: int) -> Subquery:
@@ -71,11 +74,28 @@ def is_shown(mine: Subquery, account_id: int) -> ColumnElement[bool]:
     an area that it reads no more, only what nobody else read since.
     """
     highest = select(func.max(OTHER.c.role)).where(OTHER.c.area_id == mine.c.area_id)
-    return and_(
+    by_role = and_(
         mine.c.role >= func.coalesce(highest.correlate(mine).scalar_subquery(), mine.c.role),
         mine.c.role >= func.coalesce(visit.c.role, mine.c.role),
+    )
+    return and_(
+        or_(by_role, _is_left(mine, account_id)),
         or_(mine.c.is_read == 1, job.c.account_id == account_id),
     )
+
+
+def _is_left(mine: Subquery, account_id: int) -> ColumnElement[bool]:
+    """Say whether a list is of an area that the account lost on GitLab, and nobody reads now.
+
+    The role that it had is not known any more. The one that it read with last is, and must do for
+    what was there before, unless no other account ever was found to see the area.
+    """
+    is_read = exists().where(OTHER.c.area_id == mine.c.area_id)
+    is_others = exists().where(
+        OTHERS.c.area_id == mine.c.area_id, OTHERS.c.account_id != account_id
+    )
+    had = func.coalesce(job.c.read_role, NOT_SEEN) >= func.coalesce(visit.c.role, NOT_SEEN)
+    return and_(mine.c.role == NOT_SEEN, ~is_read, or_(had, ~is_others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +112,12 @@ class MyAccount:
     expires_at: int | None
     is_renewed: bool
     """Whether a new token is asked for by itself before the present one ends."""
+    is_connected: bool
+    """Whether there is a token; there is none once its owner or an admin took it away."""
+    is_off: bool
+    """Whether an admin switched it off."""
+    is_of_study: bool
+    """Whether it takes a consent to use it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +221,14 @@ def my_account(connection: Connection, account_id: int) -> MyAccount:
         account.c.verified_at,
         account.c.expires_at,
         account.c.refresh_token != "",
+        account.c.token != "",
+        account.c.disabled_at.is_not(None),
+        account.c.mode == Mode.STUDY,
     ).join(instance, instance.c.id == account.c.instance_id)
     row = connection.execute(query.where(account.c.id == account_id)).first()
     if row is None:
         raise Missing(f"There is no account {account_id}.")
-    return MyAccount(*(*row[:-1], bool(row[-1])))
+    return MyAccount(*(*row[:8], *map(bool, row[8:])))
 
 
 def my_areas(connection: Connection, account_id: int) -> list[MyArea]:

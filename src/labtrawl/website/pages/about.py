@@ -75,17 +75,13 @@ def _wrong(contact: str, words: str) -> str:
 async def _written(desk: Desk, contact: str, words: str) -> bool:
     """Write it down, and tell the operators at once; False where too many came within an hour."""
     care, now = desk.site.care, desk.site.clock.now_ms()
-    body = f"{contact} asks on the page About to stop:\n\n{words}"
-    subject = f"somebody asks to stop: {contact}"
-    # The cause of the check: who has read this is not told of it once more today.
-    cause, period = "check:stop_requests", noticing.day_of(now)
-    wanted = noticing.made(cause, period, "stop_requests", subject, body)
 
     def both(connection: Connection) -> bool:
-        if notices.ask_to_stop(connection, contact, words, MOST_AN_HOUR) is None:
-            return False
-        notices.raise_notice(connection, wanted, care.channels)
-        return True
+        number = notices.ask_to_stop(connection, contact, words, MOST_AN_HOUR)
+        if number is not None and noticing.STOP_REQUESTS in care.kinds:
+            wanted = noticing.of_stop_request(number, contact, words, now)
+            notices.raise_notice(connection, wanted, care.channels)
+        return number is not None
 
     if not await desk.site.store.write(both):
         return False

@@ -8,8 +8,10 @@ import msgspec
 from fastapi import FastAPI, Request
 
 from labtrawl.domain.consent import Mode
-from labtrawl.errors import BadMessage, LabtrawlError, Missing
+from labtrawl.domain.job import HoldReason
+from labtrawl.errors import BadMessage, ConfigError, Conflict, GitLabError, Missing
 from labtrawl.store import accounts, choices, connections, jobs
+from labtrawl.store.commands import Worked
 from labtrawl.store.engine import Connection
 from labtrawl.store.pages.accounts import AccountRow, list_accounts, waiting_jobs
 from labtrawl.store.pages.keyset import Page, Place
@@ -24,6 +26,7 @@ from labtrawl.website.trail import note_detail
 from labtrawl.website.twins import Done, Shown
 
 State = Literal["works", "off", "removed", "consent", "refused"]
+Did = Literal["verified", "refused", "on", "still_off", "off", "removed"]
 
 
 class AccountTold(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,9 +79,14 @@ class RemovalWanted(msgspec.Struct, frozen=True):
 
 
 class AccountDone(msgspec.Struct, frozen=True):
-    """What came of it, one sentence."""
+    """What came of it, one sentence; and whether its GitLab accepted it.
+
+    `accepted` is of the account's credential, or of its end where that was removed; None where its
+    GitLab was not asked. An account that is to be switched on and is not accepted stays off.
+    """
 
     outcome: str
+    accepted: bool | None
 
 
 def add(app: FastAPI, desk: Desk) -> None:
@@ -88,7 +96,7 @@ def add(app: FastAPI, desk: Desk) -> None:
     async def show(
         after: MaybeId = None,
         before: MaybeId = None,
-        did: Literal["", "verified", "refused", "on", "off", "removed"] = "",
+        did: Did | Literal[""] = "",
         account: MaybeId = None,
     ) -> Shown:
         told = await _read(desk, Place(after, before))
@@ -105,9 +113,9 @@ def _add_actions(app: FastAPI, desk: Desk) -> None:
         app, "/accounts/{account_id}/verify", None, AccountDone, "Ask an account's GitLab now"
     )
     async def verify(account_id: Id, request: Request) -> Done:
-        did, outcome = await _verified(desk, account_id)
-        note_detail(request, outcome)
-        return _done(account_id, did, outcome)
+        told = await _verified(desk, account_id)
+        note_detail(request, told.outcome)
+        return _done(account_id, "verified" if told.accepted else "refused", told)
 
     @twins.action(
         app,
@@ -117,9 +125,14 @@ def _add_actions(app: FastAPI, desk: Desk) -> None:
         "Let an account be used, or not",
     )
     async def switch(account_id: Id, request: Request, wanted: SwitchWanted) -> Done:
-        note_detail(request, f"{wanted.to}:", reason_of(wanted.because))
-        outcome = await _switched(desk, account_id, is_on=wanted.to == "on")
-        return _done(account_id, wanted.to, outcome)
+        because = reason_of(wanted.because)
+        note_detail(request, f"{wanted.to}:", because)
+        if wanted.to == "off":
+            return _done(account_id, "off", await _switched_off(desk, account_id))
+        told = await _switched_on(desk, account_id)
+        if not told.accepted:
+            note_detail(request, f"on, but it stays off: {told.outcome}; because:", because)
+        return _done(account_id, "on" if told.accepted else "still_off", told)
 
 
 def _add_removal(app: FastAPI, desk: Desk) -> None:
@@ -133,53 +146,63 @@ def _add_removal(app: FastAPI, desk: Desk) -> None:
     async def remove(account_id: Id, request: Request, wanted: RemovalWanted) -> Done:
         note_detail(request, reason_of(wanted.because))
         await _check_name(desk, account_id, wanted.username)
-        outcome = await _removed(desk, account_id)
-        return _done(account_id, "removed", outcome)
+        return _done(account_id, "removed", await _removed(desk, account_id))
 
 
-def _done(account_id: int, did: str, outcome: str) -> Done:
+def _done(account_id: int, did: Did, told: AccountDone) -> Done:
     query = urlencode({"did": did, "account": account_id})
     # Back to the page of the list that has it.
     before = f"&after={account_id - 1}" if account_id > 1 else ""
-    return Done(f"/accounts?{query}{before}", AccountDone(outcome))
+    return Done(f"/accounts?{query}{before}", told)
 
 
-async def _verified(desk: Desk, account_id: int) -> tuple[str, str]:
-    """Return what was done and what its GitLab said; Missing for no account."""
+async def _verified(desk: Desk, account_id: int) -> AccountDone:
+    """Return whether its GitLab accepts an account, and what it said; Missing for no account."""
     await _row_of(desk, account_id)
     try:
-        return "verified", await desk.site.accounts.verify(account_id)
-    except LabtrawlError as error:
-        return "refused", str(error)
+        return AccountDone(await desk.site.accounts.verify(account_id), accepted=True)
+    except (GitLabError, ConfigError, Conflict) as error:
+        return AccountDone(str(error), accepted=False)
 
 
-async def _switched(desk: Desk, account_id: int, *, is_on: bool) -> str:
-    def change(connection: Connection) -> int:
-        stopped = [] if is_on else choices.stop(connection, account_id)
-        accounts.switch(connection, account_id, is_on=is_on)
+async def _switched_on(desk: Desk, account_id: int) -> AccountDone:
+    """Ask the account's GitLab; what that does not accept stays off."""
+    told = await _verified(desk, account_id)
+
+    def change(connection: Connection) -> None:
+        accounts.switch(connection, account_id, is_on=True)
+        jobs.resume(connection, HoldReason.CREDENTIAL, account_id)
         jobs.hold_unseen(connection)
-        return len(stopped)
+
+    if told.accepted:
+        await desk.site.store.write(change)
+    return told
+
+
+async def _switched_off(desk: Desk, account_id: int) -> AccountDone:
+    def change(connection: Connection) -> list[Worked]:
+        stopped = choices.stop(connection, account_id)
+        accounts.switch(connection, account_id, is_on=False)
+        jobs.hold_unseen(connection)
+        return stopped
 
     stopped = await desk.site.store.write(change)
-    if not is_on:
-        jobs_told = f"{stopped} job{'' if stopped == 1 else 's'}"
-        return f"nobody uses it any more; taken from crawlers: {jobs_told}"
-    _, outcome = await _verified(desk, account_id)
-    return outcome
+    desk.tell_stopped(stopped)
+    jobs_told = f"{len(stopped)} job{'' if len(stopped) == 1 else 's'}"
+    outcome = f"nobody uses it any more; taken from crawlers: {jobs_told}"
+    return AccountDone(outcome, accepted=None)
 
 
-async def _removed(desk: Desk, account_id: int) -> str:
+async def _removed(desk: Desk, account_id: int) -> AccountDone:
     site = desk.site
-    await site.store.write(lambda connection: choices.stop(connection, account_id))
     if site.entrance is None:
-        await site.store.write(lambda c: connections.disconnect(c, account_id))
-        return "erased here; end it at its GitLab as well"
-    is_ended = await site.entrance.disconnect(account_id)
-    return (
-        "erased here, and ended at its GitLab"
-        if is_ended
-        else ("erased here; its GitLab did not confirm that it ended it: do that there")
-    )
+        stopped = await site.store.write(lambda c: connections.disconnect(c, account_id))
+        desk.tell_stopped(stopped or ())
+        return AccountDone("erased here; end it at its GitLab as well", accepted=None)
+    if await site.entrance.disconnect(account_id, desk.tell_stopped):
+        return AccountDone("erased here, and ended at its GitLab", accepted=True)
+    outcome = "erased here; its GitLab did not confirm that it ended it: do that there"
+    return AccountDone(outcome, accepted=False)
 
 
 async def _row_of(desk: Desk, account_id: int) -> AccountRow:

@@ -21,7 +21,6 @@ from labtrawl.domain.consent import (
 from labtrawl.errors import BadMessage
 from labtrawl.gitlab import catalog
 from labtrawl.store import consents
-from labtrawl.store.commands import Worked
 from labtrawl.store.consents import Asked, Consent, Given, Text, Withheld
 from labtrawl.store.engine import Connection
 from labtrawl.website import twins
@@ -148,7 +147,7 @@ def _add_mine(app: FastAPI, desk: Desk) -> None:
         until, by = _last_instant(wanted.until), visitor_of(request).client
         given = Given(wanted.version, wanted.areas, until, by)
         stopped = await desk.site.store.write(lambda c: consents.give(c, account_id, given))
-        _tell(desk, stopped)
+        desk.tell_stopped(stopped)
         told = (f"version {wanted.version}, {wanted.areas} areas,", f"until {wanted.until}")
         note_detail(request, f"account {account_id}:", *told)
         return Done("/me/consent", Answered(True, len(stopped)))
@@ -158,7 +157,7 @@ def _add_mine(app: FastAPI, desk: Desk) -> None:
         assert wanted.sure
         account_id = account_of(request)
         stopped = await desk.site.store.write(lambda c: consents.withdraw(c, account_id))
-        _tell(desk, stopped)
+        desk.tell_stopped(stopped)
         note_detail(request, f"account {account_id}: withdrawn, {len(stopped)} jobs stopped")
         return Done("/me/consent", Answered(False, len(stopped)))
 
@@ -208,7 +207,7 @@ def _add_all(app: FastAPI, desk: Desk) -> None:
         new = _checked(wanted, desk.site.clock.now_ms())
         by = visitor_of(request).client
         version, stopped = await desk.site.store.write(lambda c: consents.publish(c, new, by))
-        _tell(desk, stopped)
+        desk.tell_stopped(stopped)
         note_detail(request, f"version {version}, {len(stopped)} jobs stopped")
         return Done("/consents", Published(version, len(stopped)))
 
@@ -231,9 +230,3 @@ def _checked(draft: Draft, now: int) -> Wording:
         raise BadMessage(problem)
     watches = tuple(WATCHES[name] for name in wanted if name in WATCHES)
     return Wording(new.title, new.body, (*wanted, *watches), new.until)
-
-
-def _tell(desk: Desk, stopped: Sequence[Worked]) -> None:
-    """Tell the crawlers at once; who is not there hears of it with its next renewal."""
-    for work in stopped:
-        desk.site.crawling.tell("cancel", work.holder, work.job_id)

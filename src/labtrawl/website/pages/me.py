@@ -45,19 +45,22 @@ from labtrawl.website.words import in_order
 
 DAY_MS = 86_400_000
 SOON_DAYS = 7
+Step = Literal["", "consent", "sign_in"]
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How an account stands: itself, the consent that it rests on, what there is to do.
 
-    `consent` is the newest, held or ended; None where there is none, as in a team.
+    `consent` is the newest, held or ended; None where there is none, as in a team. `problem` keeps
+    it from being read, `step` is what its owner can do about that, "" for nothing.
     """
 
     account: MyAccount
     consent: Consent | None
     newest_version: int | None
     problem: str
+    step: Step
     notice: str
 
 
@@ -170,8 +173,7 @@ def _add_choice(app: FastAPI, desk: Desk, mine: Mine) -> None:
         stopped = await desk.site.store.write(
             lambda connection: consents.choose(connection, account_id, area_id, said)
         )
-        for work in stopped:  # who is not there hears of it with its next renewal
-            desk.site.crawling.tell("cancel", work.holder, work.job_id)
+        desk.tell_stopped(stopped)
         mine.forget(account_id)
         note_detail(request, f"area {area_id}: {wanted.wanted}, {len(stopped)} jobs stopped")
         return Done(f"/me/areas/{area_id}", Chosen(said, len(stopped)))
@@ -205,30 +207,45 @@ def _standing(connection: Connection, account_id: int, now: int) -> Standing:
     history = consents.history(connection, account_id)
     text = consents.newest_text(connection)
     consent = history[0] if history else None
-    is_asked = text is not None
-    problem, notice = _words(account, consent, is_asked, now)
-    return Standing(account, consent, text.version if text else None, problem, notice)
+    is_agreed = consent is not None and consent.holds
+    problem, step = _problem(account, text is not None, is_agreed, now)
+    notice = "" if problem else _notice(account, now)
+    return Standing(account, consent, text.version if text else None, problem, step, notice)
 
 
-def _words(
-    account: MyAccount, consent: Consent | None, is_asked: bool, now: int
-) -> tuple[str, str]:
-    """Say what keeps an account from being read, and what will soon; "" for nothing."""
-    if is_asked and (consent is None or not consent.holds):
-        return "You have not agreed, so nothing is read with your account now.", ""
+def _problem(account: MyAccount, is_asked: bool, is_agreed: bool, now: int) -> tuple[str, Step]:
+    """Say what keeps an account from being read, and what its owner can do; "" for nothing."""
+    unread = "so nothing is read with your account"
+    if account.is_off:
+        return f"Those who run this switched your account off, {unread}. Ask them why.", ""
+    if not account.is_connected:
+        return f"Your account is disconnected, {unread}. Sign in again to connect it.", "sign_in"
+    if is_asked and not is_agreed:
+        return "You have not agreed, so nothing is read with your account now.", "consent"
+    if account.is_of_study and not is_asked:
+        wait = "Come back later: you will be asked here whether you agree."
+        return f"The study has not published its text yet, {unread}. {wait}", ""
+    return _refused(account, now)
+
+
+def _refused(account: MyAccount, now: int) -> tuple[str, Step]:
+    """Say as `_problem` whether GitLab does not take an account any more that may be used."""
+    unread = "so nothing is read with your account"
     if account.state != "active":
-        return (
-            "GitLab refuses your sign-in, so nothing is read with your account. Sign in again.",
-            "",
-        )
-    if account.expires_at is None or account.is_renewed:
-        return "", ""
-    if account.expires_at <= now:
-        return "Your sign-in has ended, so nothing is read with your account. Sign in again.", ""
-    days = (account.expires_at - now) // DAY_MS
-    if days < SOON_DAYS:
-        return "", f"Your sign-in ends in {days} days. Sign in again before, so that nothing stops."
+        return f"GitLab refuses your sign-in, {unread}. Sign in again.", "sign_in"
+    if account.expires_at is not None and account.expires_at <= now and not account.is_renewed:
+        return f"Your sign-in has ended, {unread}. Sign in again.", "sign_in"
     return "", ""
+
+
+def _notice(account: MyAccount, now: int) -> str:
+    """Say what will soon keep an account from being read; "" for nothing."""
+    if account.expires_at is None or account.is_renewed:
+        return ""
+    days = (account.expires_at - now) // DAY_MS
+    if days >= SOON_DAYS:
+        return ""
+    return f"Your sign-in ends in {days} days. Sign in again before, so that nothing stops."
 
 
 async def _area(

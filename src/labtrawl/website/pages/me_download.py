@@ -1,10 +1,12 @@
 """Everything that is collected in somebody's name, as one archive that is written while it is sent."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Sequence
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import TypeVar
 
 from fastapi import FastAPI, Request
 from starlette.responses import Response, StreamingResponse
@@ -24,6 +26,7 @@ from labtrawl.website.site import Site
 from labtrawl.website.trail import note_detail
 from labtrawl.website.twins import Described, Shown, described
 
+T = TypeVar("T")
 # Each takes a part of a processor for as long as it lasts.
 AT_ONCE = 4
 # So many lists are looked up at once.
@@ -66,14 +69,15 @@ class _Sent(StreamingResponse):
 
     def __init__(
         self,
-        content: AsyncIterator[bytes],
+        content: AsyncGenerator[bytes],
         name: str,
-        closing: asyncio.Event,
+        site_closing: asyncio.Event,
         end: Callable[[], None],
     ) -> None:
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         super().__init__(content, media_type="application/zip", headers=headers)
-        self._closing = closing
+        self._content = content
+        self._site_closing = site_closing
         self._end = end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,12 +85,15 @@ class _Sent(StreamingResponse):
         try:
             async with asyncio.TaskGroup() as tasks:
                 sending = tasks.create_task(super().__call__(scope, receive, send))
-                watching = tasks.create_task(self._closing.wait())
+                watching = tasks.create_task(self._site_closing.wait())
                 await asyncio.wait({sending, watching}, return_when=asyncio.FIRST_COMPLETED)
                 sending.cancel()
                 watching.cancel()
         finally:
-            self._end()
+            try:
+                await self._content.aclose()
+            finally:
+                self._end()
 
 
 def add(app: FastAPI, desk: Desk) -> None:
@@ -119,17 +126,23 @@ def add(app: FastAPI, desk: Desk) -> None:
 
 async def _stream(
     site: Site, account_id: int, account: MyAccount, made: datetime
-) -> AsyncIterator[bytes]:
-    """Write the archive, list after list; each is looked up when its turn comes."""
+) -> AsyncGenerator[bytes]:
+    """Write the archive, list after list; each is looked up when its turn comes.
+
+    Closed in the middle, it closes the list in hand: a zip cannot end while a file of it is written.
+    """
     about = f"Everything that is collected in the name of {account.username}, at {account.instance_name}."
     archive = Archive(dataset_root(site.data_dir), f"{made:%Y-%m-%d %H:%M:%S} UTC", about)
     for chunk in archive.begin():
         yield chunk
     async for of, rows in _lists(site, account_id):
-        async for chunk in _beside(archive.add(of.full_path or of.name, of.resource, rows)):
+        path = of.full_path or of.name
+        async with aclosing(_beside(archive.add(path, of.resource, rows))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+    async with aclosing(_beside(archive.finish())) as chunks:
+        async for chunk in chunks:
             yield chunk
-    async for chunk in _beside(archive.finish()):
-        yield chunk
 
 
 async def _lists(site: Site, account_id: int) -> AsyncIterator[tuple[ListRow, Sequence[Piece]]]:
@@ -149,8 +162,18 @@ async def _lists(site: Site, account_id: int) -> AsyncIterator[tuple[ListRow, Se
         since = found[-1].key
 
 
-async def _beside(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def _beside(chunks: Generator[bytes]) -> AsyncGenerator[bytes]:
     """Make each chunk in another thread: the other pages go on meanwhile."""
-    while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
-        if chunk:
-            yield chunk
+    with closing(chunks):
+        while (chunk := await _to_its_end(asyncio.to_thread(next, chunks, None))) is not None:
+            if chunk:
+                yield chunk
+
+
+async def _to_its_end(making: Coroutine[None, None, T]) -> T:
+    """Wait for what a thread makes, also when cancelled: what it works on cannot be closed before."""
+    task = asyncio.ensure_future(making)
+    try:
+        return await asyncio.shield(task)
+    finally:
+        await asyncio.wait({task})

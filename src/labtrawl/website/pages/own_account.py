@@ -140,6 +140,6 @@ async def _disconnect(desk: Desk, visitor: Visitor) -> bool:
     account_id, person_id = visitor.account_id, visitor.person_id
     if desk.site.entrance is None or account_id is None or person_id is None:
         raise Conflict("you have no account that is connected")
-    is_confirmed = await desk.site.entrance.disconnect(account_id)
+    is_confirmed = await desk.site.entrance.disconnect(account_id, desk.tell_stopped)
     await desk.site.store.write(lambda connection: sessions.end_all(connection, person_id))
     return is_confirmed
