@@ -103,7 +103,9 @@ def test_restart_and_pause_need_no_javascript(new_context: Any, site: RunningSit
     page.locator("#open-crawler-1").click()
     page.locator("#because-crawler-1").fill("it hangs")
     page.locator("#restart-crawler-1").click()
-    expect(page.get_by_role("status").first).to_contain_text("crawler-1 does not run now: its state")
+    expect(page.get_by_role("status").first).to_contain_text(
+        "crawler-1 does not run now: its state"
+    )
     page.goto("/crawlers")
     page.locator("#pause-crawler-1").click()
     expect(page.get_by_role("status").first).to_contain_text("crawler-1 stops after the page")

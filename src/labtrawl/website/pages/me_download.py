@@ -1,12 +1,12 @@
 """Everything that is collected in somebody's name, as one archive that is written while it is sent."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Sequence
-from contextlib import aclosing, closing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
 
 from fastapi import FastAPI, Request
 from starlette.responses import Response, StreamingResponse
@@ -26,7 +26,6 @@ from labtrawl.website.site import Site
 from labtrawl.website.trail import note_detail
 from labtrawl.website.twins import Described, Shown, described
 
-T = TypeVar("T")
 # Each takes a part of a processor for as long as it lasts.
 AT_ONCE = 4
 # So many lists are looked up at once.
@@ -135,14 +134,18 @@ async def _stream(
     archive = Archive(dataset_root(site.data_dir), f"{made:%Y-%m-%d %H:%M:%S} UTC", about)
     for chunk in archive.begin():
         yield chunk
-    async for of, rows in _lists(site, account_id):
-        path = of.full_path or of.name
-        async with aclosing(_beside(archive.add(path, of.resource, rows))) as chunks:
+    thread = ThreadPoolExecutor(1, "archive")
+    try:
+        async for of, rows in _lists(site, account_id):
+            packed = archive.add(of.full_path or of.name, of.resource, rows)
+            async with aclosing(_beside(thread, packed)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        async with aclosing(_beside(thread, archive.finish())) as chunks:
             async for chunk in chunks:
                 yield chunk
-    async with aclosing(_beside(archive.finish())) as chunks:
-        async for chunk in chunks:
-            yield chunk
+    finally:
+        thread.shutdown(wait=False)
 
 
 async def _lists(site: Site, account_id: int) -> AsyncIterator[tuple[ListRow, Sequence[Piece]]]:
@@ -162,18 +165,13 @@ async def _lists(site: Site, account_id: int) -> AsyncIterator[tuple[ListRow, Se
         since = found[-1].key
 
 
-async def _beside(chunks: Generator[bytes]) -> AsyncGenerator[bytes]:
-    """Make each chunk in another thread: the other pages go on meanwhile."""
-    with closing(chunks):
-        while (chunk := await _to_its_end(asyncio.to_thread(next, chunks, None))) is not None:
+async def _beside(thread: Executor, chunks: Generator[bytes]) -> AsyncGenerator[bytes]:
+    """Make each chunk in that thread: the other pages go on meanwhile."""
+    loop = asyncio.get_running_loop()
+    try:
+        while (chunk := await loop.run_in_executor(thread, next, chunks, None)) is not None:
             if chunk:
                 yield chunk
-
-
-async def _to_its_end(making: Coroutine[None, None, T]) -> T:
-    """Wait for what a thread makes, also when cancelled: what it works on cannot be closed before."""
-    task = asyncio.ensure_future(making)
-    try:
-        return await asyncio.shield(task)
     finally:
-        await asyncio.wait({task})
+        # By the same thread, so after the chunk that it makes now, if any.
+        thread.submit(chunks.close)
