@@ -53,9 +53,9 @@ class VolatileDisk:
 
     # ------------------------------------------------------------ the operations of a Disk
 
-    def make_folder(self, path: Path) -> None:
+    def make_folder(self, path: Path) -> bool:
         self._step(path)
-        self._local.make_folder(path)
+        return self._local.make_folder(path)
 
     def create(self, path: Path) -> int:
         self._step(path)

@@ -17,7 +17,7 @@ import click
 
 from labtrawl import logs
 from labtrawl.cli.allocator import return_freed, share_arenas
-from labtrawl.cli.crawl_beside import fork_crawlers
+from labtrawl.cli.crawl_beside import fork_crawlers, usual_count
 from labtrawl.cli.crawl_place import (
     Kept,
     Target,
@@ -71,7 +71,9 @@ SWITCH_SECONDS = 0.0005
 @click.option("--contact", default="", help="Where GitLab's administrators reach you.")
 @click.option("--jobs", default=16, type=click.IntRange(1, 256), help="Lists read at once.")
 @click.option(
-    "--crawlers", default=1, type=click.IntRange(1, 64), help="Processes that read at once."
+    "--crawlers",
+    type=click.IntRange(1, 64),
+    help="Processes that share them; two, where there is more than one processor.",
 )
 @click.option(
     "--rest-only", is_flag=True, help="No GraphQL where REST has it: all fields, more requests."
@@ -100,7 +102,7 @@ def crawl(**flags: Any) -> int:
     _check_is_free(out)
     kept = kept_in(out, wish.url, wish.bounds)
     token = read_token(wish.token_file, is_terminal=sys.stdin.isatty())
-    beside = fork_crawlers(wish.crawlers)
+    beside = fork_crawlers(wish.crawlers or usual_count())
     target = _asked(wish, kept, token)
     make_private_folder(out)
     logs.set_up(stream=LogStream(_log_file(out, is_shared=bool(beside))))

@@ -6,6 +6,7 @@ of leases and of checkpoints is the same. Where nothing could be forked, one cra
 
 import asyncio
 import contextlib
+import math
 import os
 import secrets
 import shutil
@@ -95,7 +96,7 @@ class Plan:
             self.exclude,
             not named,
             self.since,
-            self.jobs,
+            math.ceil(self.jobs / max(len(self.beside), 1)),
             None if self.ca_file is None else str(self.ca_file.absolute()),
             self.contact,
             not self.rest_only,

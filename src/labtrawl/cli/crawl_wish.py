@@ -33,7 +33,7 @@ class Wish:
     ca_file: Path | None = None
     contact: str = ""
     jobs: int = 16
-    crawlers: int = 1
+    crawlers: int | None = None
     rest_only: bool = False
     yes: bool = False
 

@@ -22,8 +22,8 @@ _NO_ROOM = {
 class Disk(Protocol):
     """What a file system promises: nothing lasts through a power cut before it was synced."""
 
-    def make_folder(self, path: Path) -> None:
-        """Make one folder inside an existing one; an existing folder is left as it is."""
+    def make_folder(self, path: Path) -> bool:
+        """Make one folder inside an existing one; False for one that is there, which is left as it is."""
 
     def create(self, path: Path) -> int:
         """Create a file that must not exist yet and return a handle to write it."""
@@ -53,8 +53,14 @@ class Disk(Protocol):
 class LocalDisk:
     """The machine's own file system."""
 
-    def make_folder(self, path: Path) -> None:
-        path.mkdir(mode=0o700, exist_ok=True)
+    def make_folder(self, path: Path) -> bool:
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            if not path.is_dir():
+                raise
+            return False
+        return True
 
     def create(self, path: Path) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

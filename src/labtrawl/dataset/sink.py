@@ -69,19 +69,19 @@ class Folders:
         self._lasting: set[str] = set()
         self._most = most
 
-    def make(self, disk: Disk, root: Path, folder: str) -> list[str]:
-        """Make the folders from the root down; return those whose entries must be made to last.
+    def make(self, disk: Disk, root: Path, name: str) -> list[str]:
+        """Make a segment's folders from the root down; return those that must be made to last.
 
-        Raises OSError.
+        Raises CorruptSegment where a folder that was there leads out of the root, and OSError.
         """
-        made = self._unknown(folder)
-        for step in made:
-            disk.make_folder(root / step)
-        return made
-
-    def is_straight(self, root: Path, folder: str) -> bool:
-        """Say whether no folder on the way from the root down is a link, as far as is not known."""
-        return not any((root / step).is_symlink() for step in self._unknown(folder) if step)
+        steps = self._unknown(folder_of(name))
+        for step in steps:
+            path = root / step
+            is_new = disk.make_folder(path)
+            # Looked at before anything is made below it.
+            if step and not is_new and path.is_symlink():
+                segment_path(root, name)
+        return steps
 
     def _unknown(self, folder: str) -> list[str]:
         """Return the folders from the root ("") down to this one that are not known to last."""
@@ -93,14 +93,14 @@ class Folders:
             folder = folder.rpartition("/")[0]
         return way[::-1]
 
-    def last(self, disk: Disk, root: Path, made: list[str]) -> None:
-        """Let the entries of folders last that `make` returned. Raises OSError."""
-        for step in made:
+    def last(self, disk: Disk, root: Path, steps: list[str]) -> None:
+        """Let the folders last that `make` returned. Raises OSError."""
+        for step in steps:
             disk.sync_folder((root / step).parent)
         if len(self._lasting) >= self._most:
             # A large crawl has ever more of them and comes back to none: all are known anew.
             self._lasting.clear()
-        self._lasting.update(made)
+        self._lasting.update(steps)
 
     def forget(self) -> None:
         """Know nothing any more: the disk refused something, and may have lost folders."""
@@ -307,22 +307,16 @@ class Sink:
     def _begin(self) -> _OpenSegment:
         name = self._place.name(self._next_number)
         self._next_number += 1
-        path = self._path_of(name)
         self._begun_at = self._monotonic()
         self._segment = _OpenSegment(
-            self._disk, self._compress, lambda: self._make(name), path, name
+            self._disk, self._compress, lambda: self._make(name), self._root / name, name
         )
         return self._segment
 
     def _make(self, name: str) -> list[str]:
-        made = self._folders.make(self._disk, self._root, folder_of(name))
+        steps = self._folders.make(self._disk, self._root, name)
         self._refuse_without_room(name)
-        return made
-
-    def _path_of(self, name: str) -> Path:
-        """Return where a segment goes; that its folder leads nowhere else is looked up once."""
-        is_straight = self._folders.is_straight(self._root, folder_of(name))
-        return self._root / name if is_straight else segment_path(self._root, name)
+        return steps
 
     def _refuse_without_room(self, name: str) -> None:
         free, least = self._disk.free_bytes(self._root), self._limits.min_free_bytes

@@ -4,6 +4,7 @@ A page ends the list only when GitLab names no next one: short pages are normal,
 above 10,000 rows (doc/api/rest/_index.md, "Pagination").
 """
 
+import codecs
 import hashlib
 import json
 import re
@@ -27,6 +28,9 @@ OBJECT = ord("{")
 LONGEST_NUMBER = 4300
 # A longer one shows as so many digits in a row when every so many-th byte is looked at.
 SAMPLED = 50
+# Bytes of a text that are looked at together.
+PIECE = 1 << 14
+_UTF8 = codecs.getincrementaldecoder("utf-8")
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 _TOO_LONG = b"0" * (LONGEST_NUMBER // SAMPLED)
 _LINK = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
@@ -89,9 +93,20 @@ def _check_readable(body: bytes) -> None:
     The decoder skips over texts without looking at their encoding, and over numbers of any length.
     """
     if not body.isascii():
-        str(body, "utf-8")
+        _check_text(body)
     if _TOO_LONG in body[::SAMPLED].translate(_DIGITS):
         json.loads(body)
+
+
+def _check_text(body: bytes) -> None:
+    """Raise ValueError for what is no UTF-8.
+
+    Piece by piece: one rare letter makes a whole page four bytes a letter wide.
+    """
+    decoder = _UTF8()
+    for at in range(0, len(body), PIECE):
+        decoder.decode(body[at : at + PIECE])
+    decoder.decode(b"", final=True)
 
 
 class _Counts(msgspec.Struct):

@@ -6,7 +6,14 @@ import pytest
 
 from labtrawl.domain.json_object import JsonObject
 from labtrawl.errors import UnexpectedReply
-from labtrawl.gitlab.pages import next_query, read_page, read_single, resized, without_keyset
+from labtrawl.gitlab.pages import (
+    PIECE,
+    next_query,
+    read_page,
+    read_single,
+    resized,
+    without_keyset,
+)
 from labtrawl.http import Answer
 
 QUERY = "scope=all&page=2&per_page=100"
@@ -150,6 +157,26 @@ def test_number_that_no_reader_takes_is_found_wherever_it_stands(before: int) ->
     row = b'{"id":1,' + b" " * before + b'"b":' + b"7" * 4301 + b"}"
     with pytest.raises(UnexpectedReply, match="no list"):
         read_page(_answer(b"[" + row + b"]"), "/x", QUERY, "now")
+
+
+@pytest.mark.parametrize("letter", ["é", "語", "🦀"])
+@pytest.mark.parametrize("before", range(PIECE - 12, PIECE + 2))
+def test_letter_that_two_pieces_share_is_read_and_half_a_letter_is_refused(
+    letter: str, before: int
+) -> None:
+    whole = b'[{"a":"' + b"x" * (before - 7) + letter.encode() + b'"}]'
+    assert len(read_page(_answer(whole), "/x", QUERY, "now").rows) == 1
+    for lost in range(len(letter.encode())):
+        at = before + lost
+        with pytest.raises(UnexpectedReply, match="no list"):
+            read_page(_answer(whole[:at] + whole[at + 1 :]), "/x", QUERY, "now")
+
+
+def test_letter_that_ends_with_the_page_is_refused_where_it_is_cut() -> None:
+    for cut in (1, 2, 3):
+        body = b'{"a":"' + b"x" * PIECE + "🦀".encode()[:cut] + b'"}'
+        with pytest.raises(UnexpectedReply, match="no object"):
+            read_single(_answer(body), "/x", "now")
 
 
 def test_rows_are_whole_objects_as_they_came() -> None:
