@@ -2,7 +2,7 @@
 # Names are relative throughout: the path of this folder may contain spaces.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev browser demo test prove prove-full proof check bench bench-crawl bench-export bench-ipc bench-supervisor bench-web bench-live screenshots lock docs clean
+.PHONY: help install dev browser demo test prove prove-full proof check bench bench-crawl bench-export bench-ipc bench-supervisor bench-web bench-live bench-lighthouse screenshots lock docs clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -12,7 +12,7 @@ export GITLAB_TRUTH ?= ../shared/gitlab-truth
 PYTEST := .venv/bin/python -m pytest
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 install: ## set up .venv with the locked dependencies
 	@scripts/bootstrap.sh runtime
@@ -27,8 +27,9 @@ demo: install ## crawl a GitLab look-alike and show it on the website (ARGS="--h
 	@exec .venv/bin/python scripts/foreground.py .venv/bin/labtrawl demo $(ARGS)
 
 test: browser ## all tests with branch coverage, in a browser too
-	@$(PYTEST) -n 2 --dist loadfile -m "not prove and not prove_full and not proof" \
-		--cov --cov-report=term $(ARGS)
+# Three for two processors: a third of the time a test waits. Long files first: tests/conftest.py.
+	@$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder \
+		-m "not prove and not prove_full and not proof" --cov --cov-report=term $(ARGS)
 
 prove: dev ## the invariants of the core and their planted bugs, a sample of the points
 	@scripts/strace.sh
@@ -72,8 +73,11 @@ bench-web: dev ## the list of jobs with a million of them, 200 writes a second b
 bench-live: browser ## how soon a commit is on a page, and what 100 viewers cost (ARGS="--seconds 20")
 	@.venv/bin/python -m bench.web_live $(ARGS)
 
-screenshots: browser ## pictures of the running website (ARGS=SIGN-IN-LINK)
-	@.venv/bin/python scripts/screenshots.py $(ARGS)
+bench-lighthouse: browser ## Lighthouse on the pages people see first; gets it by npm, below .venv
+	@.venv/bin/python -m bench.lighthouse $(ARGS)
+
+screenshots: browser ## pictures of every page of two demos (ARGS=SIGN-IN-LINK: of a site that runs)
+	@.venv/bin/python -m scripts.screenshots $(ARGS)
 
 docs: dev ## write the reference pages that come from the code
 	@.venv/bin/python scripts/reference.py

@@ -1,72 +1,60 @@
 """What the list of jobs takes with a million of them and 200 writes a second beside: `make bench-web`.
 
-The website is served as it is run, over loopback, and asked one request after the other for every
-filter in every order that it offers, at its beginning and deep in, as JSON and as a page.
+Three processes, as in production: the website's, a crawler that reports to it, and this one, which
+asks. It asks one request after the other, over loopback, for every filter in every order that the
+list offers, at its beginning and deep in, as JSON and as a page; the limits are for what it waits.
 """
 
 import argparse
-import asyncio
 import contextlib
+import gzip
+import http.client
 import itertools
 import json
+import os
 import random
 import re
 import socket
-import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bench.web_world import fill
-from labtrawl import logs
-from labtrawl.config import Logs
-from labtrawl.domain.credential import Secret
-from labtrawl.store.engine import Connection, Database, Store, open_engine, open_store
+from labtrawl.store.engine import Connection, Database, open_engine
 from labtrawl.store.migrate import migrate
-from labtrawl.store.sessions import create_session
-from labtrawl.website.app import build
-from labtrawl.website.serve import serve
-from tests.integration.website.running import Surroundings, site_of
 from tests.rig import postgresql
 
 LIMITS_MS = {"json": 25.0, "html": 60.0}
 WRITES = 200
-# Paced a little above, so that less than 200 a second is more than a rounding.
-PACE = 1.02 * WRITES
 DEPTHS = 4
-PROGRESS = """
-UPDATE job SET processed_items = processed_items + 1, updated_at = updated_at + 1,
-  change = (SELECT MAX(change) + 1 FROM job) WHERE id = ?
-"""
+# As a browser asks; what is packed is unpacked when the time was taken.
+ASKED = "GET {path} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\nAccept-Encoding: gzip\r\n\r\n"
+
+
+def at(share: float, values: list[float]) -> float:
+    """Return what this share of the values is not above."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 @dataclass
 class Figures:
-    """Milliseconds of each answer with what was asked, and of the processor meanwhile.
-
-    The processor's tell on a busy machine too; those who ask and write are in the same process.
-    """
+    """Milliseconds that each answer was waited for, with what was asked."""
 
     spent: list[tuple[float, str]] = field(default_factory=list)
-    worked: list[float] = field(default_factory=list)
 
-    def at(self, share: float) -> float:
-        """Return the time that this share of the answers kept within."""
-        ordered = sorted(ms for ms, _ in self.spent)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-    def told(self) -> dict[str, object]:
+    def told(self) -> dict[str, Any]:
         """Return them for people."""
+        waited = [ms for ms, _ in self.spent]
         return {
-            "requests": len(self.spent),
-            **{name: round(self.at(share), 1) for name, share in (("p50", 0.5), ("p99", 0.99))},
-            "max": round(self.at(1.0), 1),
-            "processor_p50": round(statistics.median(self.worked), 1),
-            "processor_p99": round(sorted(self.worked)[int(0.99 * len(self.worked))], 1),
+            "requests": len(waited),
+            **{name: round(at(share, waited), 1) for name, share in (("p50", 0.5), ("p99", 0.99))},
+            "max": round(max(waited), 1),
             "slowest": [[round(ms, 1), what] for ms, what in sorted(self.spent)[-5:]],
         }
 
@@ -91,29 +79,32 @@ class Asker:
     """One connection that stays open, as a browser's does."""
 
     def __init__(self, url: str, cookie: str) -> None:
-        self._host, self._port = url.removeprefix("http://").split(":")
-        self._cookie = cookie
+        self._host, self._cookie = url.removeprefix("http://"), cookie
+        host, port = self._host.split(":")
+        self._socket = socket.create_connection((host, int(port)))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._file = self._socket.makefile("rb")
 
-    async def __aenter__(self) -> "Asker":
-        self._reader, self._writer = await asyncio.open_connection(self._host, int(self._port))
-        return self
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
 
-    async def __aexit__(self, *_: object) -> None:
-        self._writer.close()
-        await self._writer.wait_closed()
-
-    async def get(self, path: str) -> tuple[float, str]:
+    def get(self, path: str) -> tuple[float, str]:
         """Return how long the answer took, in ms, and what it says."""
-        asked = f"GET {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\nCookie: {self._cookie}\r\n\r\n"
-        started = time.perf_counter()
-        self._writer.write(asked.encode())
-        head = (await self._reader.readuntil(b"\r\n\r\n")).decode()
-        length = int(head.lower().split("content-length:")[1].split("\r\n")[0])
-        body = await self._reader.readexactly(length)
-        spent = (time.perf_counter() - started) * 1000
-        if " 200 " not in head.split("\r\n")[0]:
-            raise SystemExit(f"{path}: {head.splitlines()[0]} {body[:300]!r}")
+        asked = ASKED.format(path=path, host=self._host, cookie=self._cookie).encode()
+        began = time.perf_counter()
+        self._socket.sendall(asked)
+        status, headers = self._file.readline(), http.client.parse_headers(self._file)
+        body = self._body(headers)
+        spent = (time.perf_counter() - began) * 1000
+        if headers["content-encoding"] == "gzip":
+            body = gzip.decompress(body)
+        if b" 200 " not in status:
+            raise SystemExit(f"{path}: {status!r} {body[:300]!r}")
         return spent, body.decode()
+
+    def _body(self, headers: Message) -> bytes:
+        return self._file.read(int(headers["content-length"]))
 
 
 def following(kind: str, body: str) -> str | None:
@@ -125,85 +116,92 @@ def following(kind: str, body: str) -> str | None:
     return link[1].replace("&amp;", "&") if link else None
 
 
-async def measure(url: str, cookie: str, kind: str, rounds: int) -> Figures:
+def measure(url: str, cookie: str, kind: str, number: int) -> Figures:
     """Ask for every filter, some pages deep, in an order of its own for each round."""
     figures = Figures()
     prefix = "/api/v1/jobs" if kind == "json" else "/jobs"
-    async with Asker(url, cookie) as asker:
-        for number in range(rounds + 1):
-            asked = list(queries())
-            random.Random(number).shuffle(asked)
-            for query in asked:
-                path: str | None = f"{prefix}?{query}"
-                for _ in range(DEPTHS):
-                    if path is None:
-                        break
-                    before = time.process_time()
-                    spent, body = await asker.get(path)
-                    worked = (time.process_time() - before) * 1000
-                    if number:  # the first round fills the caches, as any first minute does
-                        figures.spent.append((spent, path))
-                        figures.worked.append(worked)
-                    path = following(kind, body)
+    asked = list(queries())
+    random.Random(number).shuffle(asked)
+    with contextlib.closing(Asker(url, cookie)) as asker:
+        for query in asked:
+            path: str | None = f"{prefix}?{query}"
+            for _ in range(DEPTHS):
+                if path is None:
+                    break
+                spent, body = asker.get(path)
+                figures.spent.append((spent, path))
+                path = following(kind, body)
     return figures
 
 
-@dataclass
-class Beside:
-    """What was written beside."""
+class Site:
+    """The website in a process of its own, with a crawler that reports to it."""
 
-    writes: int = 0
-    began_at: float = field(default_factory=time.monotonic)
+    def __init__(self, database: Database) -> None:
+        where = ["--sqlite", str(database)] if isinstance(database, Path) else []
+        # What it logs is told where it ends.
+        self._log = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.web_site", *where],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+        if not isinstance(database, Path):
+            self._say(database.reveal())
+        known = self._heard()
+        self.url, self.cookie = known["url"], known["cookie"]
 
-    @property
-    def rate(self) -> float:
-        """Writes a second until now."""
-        return self.writes / (time.monotonic() - self.began_at)
+    def _heard(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self._log.seek(0)
+            raise SystemExit("the website ended:\n" + "".join(self._log.readlines()[-200:]))
+        return cast("dict[str, Any]", json.loads(line))
+
+    def _say(self, line: str = "") -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+
+    def so_far(self) -> dict[str, Any]:
+        """Return what was written and what its processor did until now, and how long answers took
+        since it was asked last."""
+        self._say()
+        return self._heard()
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(20)
+        self._log.close()
 
 
-async def write_beside(store: Store, total: int, beside: Beside) -> None:
-    """Write as crawlers do, 200 a second, until cancelled."""
-    rng = random.Random(5)
-    due = time.monotonic()
-    while True:
-        job_id = rng.randrange(1, total)
-        await store.write(lambda c, n=job_id: c.exec_driver_sql(PROGRESS, (n,)))  # type: ignore[misc]
-        beside.writes += 1
-        due += 1 / PACE
-        await asyncio.sleep(max(0.0, due - time.monotonic()))
-
-
-@contextlib.asynccontextmanager
-async def served(database: Database) -> AsyncIterator[tuple[str, str, Store]]:
-    """Serve a database; yields its address, a session's cookie, and the store."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        sock.listen()
-        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        async with open_store(database) as store:
-            token = await store.write(create_session)
-            stopping = asyncio.Event()
-            site = build(site_of(store, Surroundings(base_url=url)))
-            serving = asyncio.create_task(serve(site, sock, stopping))
-            yield url, f"labtrawl_{url.rpartition(':')[2]}={token}", store
-            stopping.set()
-            await serving
-
-
-async def run(database: Database, total: int, rounds: int) -> dict[str, Any]:
+def run(database: Database, rounds: int) -> dict[str, Any]:
     """Measure one database."""
-    async with served(database) as (url, cookie, store):
-        beside = Beside()
-        writing = asyncio.create_task(write_beside(store, total, beside))
-        told: dict[str, Any] = {}
+    told: dict[str, Any] = {}
+    with contextlib.closing(Site(database)) as site:
         for kind in LIMITS_MS:
-            told[kind] = (await measure(url, cookie, kind, rounds)).told()
-        told["writes"], told["writes_a_second"] = beside.writes, round(beside.rate, 1)
-        if not writing.cancel():
-            # It goes on for ever: it has ended by an error, which is raised here.
-            await writing
-        await asyncio.gather(writing, return_exceptions=True)
+            # The first round fills the caches, as any first minute does.
+            measure(site.url, site.cookie, kind, 0)
+            before, began = site.so_far(), time.monotonic()
+            rounds_of = [measure(site.url, site.cookie, kind, 1 + each) for each in range(rounds)]
+            after, passed = site.so_far(), time.monotonic() - began
+            told[kind] = Figures([one for each in rounds_of for one in each.spent]).told()
+            told[kind] |= _served(after["spent"][kind])
+            told[kind]["writes_a_second"] = round((after["writes"] - before["writes"]) / passed, 1)
+            told[kind]["website_cores"] = round(
+                (after["processor"] - before["processor"]) / passed, 2
+            )
+            told[kind]["load"] = round(os.getloadavg()[0], 1)
     return told
+
+
+def _served(spent: list[float]) -> dict[str, float]:
+    """Return how long the website had a request in hand, without what the way to it took."""
+    return {"served_p50": round(at(0.5, spent), 1), "served_p99": round(at(0.99, spent), 1)}
 
 
 def prepare(database: Database, total: int) -> None:
@@ -228,19 +226,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--on", choices=["sqlite", "postgresql", "both"], default="both")
     options = parser.parse_args()
-    # Each answer is logged: here into nothing, as a supervisor's pipe takes it.
-    logs.set_up(Logs(level="error"))
     found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in ("sqlite", "postgresql") if options.on == "both" else (options.on,):
-            database: Path | Secret = Path(folder) / "jobs.sqlite"
+            database: Database = Path(folder) / "jobs.sqlite"
             if name == "postgresql":
                 database = postgresql.server().fresh("template0")
             prepare(database, options.jobs)
-            found[name] = asyncio.run(run(database, options.jobs, options.rounds))
+            found[name] = run(database, options.rounds)
     postgresql.stop()
-    for name, told in found.items():
-        print(f"{name}: {_summary(told)}")
     print(json.dumps(found, indent=1))
     faults = [f"{name} {fault}" for name, told in found.items() for fault in _faults(told)]
     print(f"web: {'; '.join(f'{name} {_summary(told)}' for name, told in found.items())}", end=": ")
@@ -249,17 +243,19 @@ def main() -> None:
 
 
 def _summary(told: dict[str, Any]) -> str:
-    figures = ", ".join(
-        f"{kind} p99 {told[kind]['p99']} ms (limit {most:g})" for kind, most in LIMITS_MS.items()
+    return ", ".join(
+        f"{kind} p99 {told[kind]['p99']} ms (limit {most:g}, served {told[kind]['served_p99']},"
+        f" {told[kind]['writes_a_second']} writes/s beside, load {told[kind]['load']})"
+        for kind, most in LIMITS_MS.items()
     )
-    return f"{figures}, {told['writes_a_second']} writes/s beside"
 
 
-def _faults(told: dict[str, Any]) -> list[str]:
-    slow = [
-        f"{kind} over the limit" for kind, most in LIMITS_MS.items() if told[kind]["p99"] > most
-    ]
-    return slow if told["writes_a_second"] >= WRITES else [*slow, f"below {WRITES} writes/s"]
+def _faults(told: dict[str, Any]) -> Iterator[str]:
+    for kind, most in LIMITS_MS.items():
+        if told[kind]["p99"] > most:
+            yield f"{kind} over the limit"
+        if told[kind]["writes_a_second"] < WRITES:
+            yield f"below {WRITES} writes/s beside {kind}"
 
 
 if __name__ == "__main__":

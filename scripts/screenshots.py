@@ -1,76 +1,126 @@
-"""Takes pictures of the running website: scripts/screenshots.py SIGN-IN-LINK [FOLDER].
+"""Takes pictures of the website: each kind of page once, light and dark, wide and as a phone.
 
-Each page that the navigation names, and the first job, area and operation, in light and dark, wide
-and as a phone.
-The link is the one that `make demo` or `labtrawl admin link` prints; it is used up by this.
+    make screenshots                      # of two demos that it runs itself: a crawl and a study
+    make screenshots ARGS=SIGN-IN-LINK    # of a site that runs, as the one who has the link
+
+The pages are found by following the site's own links, so that a new one is not left out. The
+pictures come below `test-results/screenshots`; `--to FOLDER` names another place. A link is used up.
 """
 
+import argparse
+import contextlib
 import os
 import re
 import shutil
 import sys
+import tempfile
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urljoin, urlsplit
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from scripts.demo_sites import signed_in, study, team
 
 BROWSERS = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
-SCHEMES = ("light", "dark")
-WIDTHS = (1440, 360)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+LOOKS = {"wide": 1440, "phone": 360}
+# A long page is not taller than this: nobody looks at the thousandth row.
+TALLEST = 2400
+LINKS = "links => links.filter(a => !a.hasAttribute('download')).map(a => a.getAttribute('href'))"
+# What a link leads to that is no page, or ends something.
+NO_PAGES = re.compile(r"/static/|/api/|/live|/parquet|/download\?|/sign-in")
 
 
 def installed_browser() -> str:
-    """The path of the first installed browser."""
+    """Return the path of the first installed browser."""
     found = next((path for name in BROWSERS if name and (path := shutil.which(name))), None)
     return found or sys.exit("no Chromium is installed: scripts/browser.sh gets one")
 
 
-def pages_of(page: Page) -> list[str]:
-    """The addresses in the navigation of `page`, and the first of each kind that the pages name."""
-    origin = "{0.scheme}://{0.netloc}".format(urlsplit(page.url))
-    listed = "links => links.map(link => link.getAttribute('href'))"
-    wanted = [urljoin(origin, link) for link in page.eval_on_selector_all("nav a[href]", listed)]
-    for address in list(dict.fromkeys(wanted)):
-        page.goto(address)
-        links = page.eval_on_selector_all("main a[href]", listed)
-        for kind in ("jobs", "areas", "operations"):
-            found = [link for link in links if re.fullmatch(rf"(/me)?/{kind}/\d+", link)]
-            wanted += [urljoin(origin, link) for link in found[:1]]
-    return [address for address in dict.fromkeys(wanted) if address.startswith(origin)]
-
-
-def take(browser: Browser, link: str, folder: Path) -> None:
-    """Write one PNG for each page, scheme and width."""
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(link)
-    if page.get_by_role("button", name=re.compile("sign in", re.IGNORECASE)).count():
-        page.get_by_role("button", name=re.compile("sign in", re.IGNORECASE)).click()
-    for address in pages_of(page):
-        name = urlsplit(address).path.strip("/").replace("/", "-") or "overview"
-        for scheme in SCHEMES:
-            for width in WIDTHS:
-                page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-                page.set_viewport_size({"width": width, "height": 900})
-                page.goto(address)
-                page.screenshot(path=folder / f"{name}-{scheme}-{width}.png", full_page=True)
-                print(folder / f"{name}-{scheme}-{width}.png")
-
-
-def main() -> int:
-    """Sign in with the link and take the pictures."""
-    if len(sys.argv) < 2:
-        sys.exit("usage: make screenshots ARGS=SIGN-IN-LINK")
-    folder = Path(sys.argv[2] if len(sys.argv) > 2 else "test-results/screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
+@contextlib.contextmanager
+def browsing() -> Iterator[Browser]:
+    """Start the installed browser; end it with the block."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=installed_browser(), args=["--no-sandbox"]
-        )
-        take(browser, sys.argv[1], folder)
+        args = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=installed_browser(), args=args)
+        yield browser
         browser.close()
-    return 0
+
+
+def kind_of(address: str) -> str:
+    """Name the kind of page behind an address: numbers, places and queries do not matter."""
+    path = re.sub(r"/[^/]*\d[^/]*", "/one", urlsplit(address).path)
+    return path.strip("/").replace("/", "-") or "overview"
+
+
+def kinds(page: Page, start: str) -> dict[str, str]:
+    """Follow the links from an address; the first address of each kind of page."""
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(start))
+    found, waiting = {kind_of(start): start}, deque([start])
+    while waiting:
+        address = waiting.popleft()
+        page.goto(address)
+        for link in page.eval_on_selector_all("a[href]", LINKS):
+            other = urljoin(address, link)
+            is_ours = other.startswith(origin) and not NO_PAGES.search(other)
+            if is_ours and kind_of(other) not in found:
+                found[kind_of(other)] = other
+                waiting.append(other)
+    return found
+
+
+def take(context: BrowserContext, start: str, folder: Path, who: str) -> None:
+    """Write a PNG for each page, scheme and width."""
+    page = context.new_page()
+    for name, address in kinds(page, start).items():
+        for look, width in LOOKS.items():
+            for scheme in SCHEMES:
+                path = folder / f"{who}-{name}-{scheme}-{look}.png"
+                picture(page, address, scheme, width, path)
+                print(path)
+    page.close()
+
+
+def picture(
+    page: Page, address: str, scheme: Literal["light", "dark"], width: int, path: Path
+) -> None:
+    """Write one picture of the whole page, cut where it gets very long."""
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(address)
+    # Charts are drawn when they come into view.
+    tall = int(page.evaluate("document.documentElement.scrollHeight"))
+    page.set_viewport_size({"width": width, "height": min(max(tall, 900), TALLEST)})
+    page.wait_for_timeout(250)
+    page.screenshot(path=path)
+
+
+def take_demos(browser: Browser, folder: Path) -> None:
+    """Run the demos one after the other and take all their pages."""
+    for site in (team, study):
+        with tempfile.TemporaryDirectory() as place, site(browser, Path(place)) as shown:
+            for who, context in shown.visitors.items():
+                start = {"participant": "/me", "nobody": "/sign-in"}.get(who, "/")
+                take(context, shown.url + start, folder, f"{site.__name__}-{who}")
+
+
+def main() -> None:
+    """Take the pictures."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("link", nargs="?", help="a one-time sign-in link")
+    options.add_argument("--to", type=Path, default=Path("test-results/screenshots"))
+    given = options.parse_args()
+    given.to.mkdir(parents=True, exist_ok=True)
+    with browsing() as browser:
+        if given.link:
+            start = given.link.partition("/sign-in")[0]
+            take(signed_in(browser, given.link), start + "/", given.to, "yours")
+        else:
+            take_demos(browser, given.to)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

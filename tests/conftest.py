@@ -1,10 +1,11 @@
 """What every test may ask for; the rooms' own fixtures lie beside their tests."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 from hypothesis import settings
 
 from labtrawl import logs
@@ -17,6 +18,32 @@ ROOT = Path(__file__).resolve().parent.parent
 # A slow machine is no failing property, and a failure is printed so that it can be run again.
 settings.register_profile("house", deadline=None, print_blob=True, max_examples=60)
 settings.load_profile("house")
+
+# A browser or whole programs; a property a hundred times; the source itself, which runs nothing.
+LONG_FOLDERS = {"e2e", "property", "meta"}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long tests begin first: none is left alone with one processor at the end."""
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").parts[0] in LONG_FOLDERS:
+            item.add_marker("long")
+    files = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in files)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Long tests run without coverage, which doubles what they take: short ones reach their lines."""
+    measured = Coverage.current() if item.get_closest_marker("long") else None
+    if measured is None:
+        return (yield)
+    measured.stop()
+    try:
+        return (yield)
+    finally:
+        measured.start()
 
 
 @pytest.fixture(autouse=True)

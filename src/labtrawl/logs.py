@@ -106,6 +106,14 @@ def get(name: str) -> FilteringBoundLogger:
     return logger
 
 
+def name(**keys: object) -> None:
+    """Put these keys into each later event of this task and of those that it starts.
+
+    An event of its own word wins. Outside of a task it lasts as long as the process.
+    """
+    structlog.contextvars.bind_contextvars(**keys)
+
+
 def chosen_format(
     wanted: Literal["auto", "console", "json"], stream: Stream
 ) -> Literal["console", "json"]:
@@ -137,6 +145,7 @@ def set_up(wanted: Logs | None = None, stream: Stream | None = None) -> None:
 
 def _processors(form: Literal["console", "json"], *, colors: bool) -> list[Processor]:
     shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         _add_category,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -73,6 +73,7 @@ def go_on(page: Page, site: str, number: str) -> None:
     """The crawlers go on, and the job is seen to end."""
     page.goto(f"{site}/crawlers")
     page.locator("#resume-all").click()
+    expect(page.get_by_role("status").first).to_contain_text("works again")
     live(page, f"{site}/jobs/{number}")
     expect(page.locator("#job .title .badge")).to_have_text("Completed", timeout=60_000)
 

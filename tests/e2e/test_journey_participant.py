@@ -76,6 +76,7 @@ def publish(page: Page, site: str, link: str) -> None:
     """The admin comes by the console's link and writes the text."""
     page.goto(link)
     page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
     page.goto(f"{site}/consents")
     page.get_by_label("Title").fill("How reviews work")
     page.locator("#body").fill(TEXT)
@@ -101,15 +102,7 @@ def agree(page: Page) -> None:
     expect(page.get_by_text("ethics@example.org")).to_be_visible()
     page.get_by_label("I have read the text, and I agree to it.").check()
     page.get_by_role("button", name="I agree").click()
-
-
-def numbers(page: Page, name: str) -> str:
-    """A figure of the page, by its name."""
-    return (
-        page.locator("dl.numbers > div", has=page.get_by_text(name, exact=True))
-        .locator("dd")
-        .inner_text()
-    )
+    expect(page.locator("#state-title")).to_contain_text("You agreed")
 
 
 def watch(page: Page, site: str) -> None:
@@ -127,10 +120,11 @@ def look(page: Page) -> None:
     page.locator("#to-records").click()
     page.get_by_label("What").select_option("issues")
     page.get_by_role("button", name="Filter").click()
+    expect(page).to_have_url(re.compile("resource=issues"))
     page.locator("tbody th a").first.click()
-    line = page.locator("pre").first.inner_text()
-    assert re.search(r'"username": "p-[a-z2-7]{26}"', line)
-    assert '"description"' not in line
+    line = page.locator("pre").first
+    expect(line).to_contain_text(re.compile(r'"username": "p-[a-z2-7]{26}"'))
+    expect(line).not_to_contain_text('"description"')
 
 
 def take_away(page: Page, secrets: list[str]) -> None:
@@ -176,5 +170,6 @@ def test_participant_signs_in_agrees_watches_looks_takes_away_and_withdraws(
             page.goto(f"{site}/me")
             expect(page.get_by_role("heading", name="Nothing is read now")).to_be_visible()
             page.get_by_role("button", name="Sign out").click()
+            expect(page.get_by_role("heading", level=1)).to_have_text("Please sign in")
             running_site.interrupt()
             assert running_site.end() == 0

@@ -1,16 +1,17 @@
 """Health, backups, notices and the public page in a browser, full of trouble; and a request to stop."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext
+from playwright.sync_api import BrowserContext, expect
 from sqlalchemy import Connection
 
 from labtrawl.store import backup, notices
 from labtrawl.store.notices import Notice
-from labtrawl.website.care import AboutCrawl, BackupPlan, Care
+from labtrawl.website.given.care import AboutCrawl, BackupPlan, Care
 from tests.e2e.test_website_pages import look, sign_in
 from tests.integration.website.running import RunningSite, running_site
 from tests.integration.website.world import HOSTILE
@@ -65,20 +66,20 @@ def test_stranger_asks_to_stop_and_an_operator_answers_without_javascript(
 ) -> None:
     page = new_context(java_script_enabled=False).new_page()
     page.goto("/about")
-    assert page.locator("nav a").count() == 0
+    expect(page.locator("nav a")).to_have_count(0)
     page.get_by_label("How to reach you").fill("root@gitlab.example")
     page.get_by_label("What is wrong").fill("You wake us at night.")
     page.locator("#ask-to-stop").click()
-    assert page.url.endswith("/about?asked=true")
-    assert "written down" in page.locator("[role=status]").inner_text()
+    expect(page).to_have_url(re.compile(r"/about\?asked=true$"))
+    expect(page.locator("[role=status]")).to_contain_text("written down")
     context: BrowserContext = new_context(java_script_enabled=False)
     sign_in(context, troubled)
     ours = context.new_page()
     ours.goto("/health")
-    assert "2 wait for an answer" in ours.locator("#check-stop_requests").inner_text()
+    expect(ours.locator("#check-stop_requests")).to_contain_text("2 wait for an answer")
     ours.goto("/notices")
-    assert "You wake us at night." in ours.locator("#stop-3").inner_text()
+    expect(ours.locator("#stop-3")).to_contain_text("You wake us at night.")
     ours.locator("#answer-3").click()
-    assert "answered" in ours.locator("#stop-3").inner_text()
+    expect(ours.locator("#stop-3")).to_contain_text("answered")
     detail = "SELECT detail FROM audit WHERE action LIKE 'POST /notices%' ORDER BY id DESC"
     assert troubled.write(lambda c: c.exec_driver_sql(detail).scalar()) == "request 3"

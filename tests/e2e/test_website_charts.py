@@ -1,8 +1,10 @@
 """Charts as people meet them: drawn in the colours of the page, told by a table, at any width."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +32,21 @@ DRAWN = """() => {
   return found;
 }"""
 
+# Notes every text that is written into a canvas: what stands at the axes.
+NOTED = """() => {
+  window.written = [];
+  const fill = CanvasRenderingContext2D.prototype.fillText;
+  CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+    window.written.push(text);
+    return fill.call(this, text, ...rest);
+  };
+}"""
+
+
+def fill(connection: Connection, minutes: int) -> None:
+    for one in sampled(minutes):
+        samples.write(connection, one.at, one.figures)
+
 
 @pytest.fixture(scope="module")
 def charted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSite]:
@@ -39,13 +56,9 @@ def charted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSite]:
     with ThreadPoolExecutor(1) as beside:
         beside.submit(asyncio.run, collected(folder, lines(ADA, BOB))).result()
 
-    def fill(connection: Connection) -> None:
-        for one in sampled(12):
-            samples.write(connection, one.at, one.figures)
-
     with running_site(database_path(folder)) as site:
         site.around.data_dir = folder
-        site.restart(fill)
+        site.restart(lambda connection: fill(connection, 12))
         made(site, site.cookie())
         yield site
 
@@ -66,9 +79,24 @@ def test_charts_are_drawn_in_the_colours_of_the_page_and_fit(
         assert path == "/" or look(context, charted.url + path, clean_page) == []
         page = context.new_page()
         page.goto(charted.url + path)
+        page.locator("figure.chart").first.scroll_into_view_if_needed()
         expect(page.locator("figure.chart canvas").first).to_be_visible()
-        assert page.evaluate(DRAWN) > 20
+        page.wait_for_function(f"({DRAWN})() > 20")
         page.close()
+
+
+def test_chart_far_below_is_drawn_when_one_comes_near(
+    new_context: Any, charted: RunningSite
+) -> None:
+    context: BrowserContext = new_context(viewport={"width": 360, "height": 640})
+    sign_in(context, charted)
+    page: Page = context.new_page()
+    page.goto(charted.url + "/statistics")
+    charts, canvases = page.locator("figure.chart:has(.plot)"), page.locator("figure.chart canvas")
+    expect(charts.first.locator("canvas")).to_be_visible()
+    assert canvases.count() < charts.count()
+    charts.last.scroll_into_view_if_needed()
+    expect(charts.last.locator("canvas")).to_be_visible()
 
 
 def test_chart_tells_the_values_below_the_pointer_and_its_table_says_the_same(
@@ -110,3 +138,28 @@ def test_sql_behind_a_chart_can_be_copied(new_context: Any, charted: RunningSite
     with page.expect_download() as download:
         page.locator("#parquet-time-to-merge").click()
     assert download.value.suggested_filename == "labtrawl-time-to-merge.parquet"
+
+
+def test_first_figures_of_a_crawl_are_drawn_within_their_hour_without_a_new_look(
+    new_context: Any, tmp_path: Path
+) -> None:
+    """One figure alone; and a page that was open before there was any."""
+    with running_site(tmp_path / "labtrawl.db") as site:
+        context: BrowserContext = new_context()
+        sign_in(context, site)
+        page = context.new_page()
+        page.add_init_script(f"({NOTED})()")
+        page.clock.install()
+        page.goto(f"{site.url}/statistics?span=hour")
+        chart = page.locator("#chart-requests")
+        expect(chart.locator(".unplotted")).to_be_visible()
+        expect(page.locator("#sums dd").first).to_have_text("0")
+        site.restart(lambda connection: fill(connection, 1))
+        page.clock.fast_forward(61_000)
+        expect(chart.locator("canvas")).to_be_visible()
+        expect(page.locator("#sums dd").first).to_have_text("120")
+        expect(page.locator("#endpoints tbody tr")).to_have_count(1)
+        written: list[str] = page.evaluate("window.written")
+        instants = [each for each in written if not re.fullmatch(r"[\d.,]+( [kMG])?", each)]
+        assert instants
+        assert [each for each in instants if not re.fullmatch(r"\d\d:\d\d|\d+ \w{3}", each)] == []

@@ -74,8 +74,8 @@ def test_every_page_is_accessible_fits_and_does_not_complain(
     assert seen(everywhere, new_context, [[look] for look in LOOKS]) == ""
 
 
-@LONG
 @pytest.mark.proof
+@pytest.mark.timeout(1200)
 def test_every_page_is_accessible_and_fits_in_every_scheme_and_width(
     new_context: Any, everywhere: Everywhere
 ) -> None:

@@ -8,7 +8,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from labtrawl.store import accounts
 from labtrawl.store.engine import Connection
-from labtrawl.website.keeping import BudgetTold
+from labtrawl.website.given.keeping import BudgetTold
 from tests.e2e.test_website_pages import WIDTHS, look_at, sign_in
 from tests.integration.website import world
 from tests.integration.website.kept import Journal
@@ -89,10 +89,29 @@ def test_new_lines_appear_above_the_others_while_one_follows(
         journal.event("crawler-7", f"line_{number}", minute=number)
         journal.event("website", "of_another_program", minute=number)
         expect(first).to_contain_text(f"line_{number}")
-    assert page.locator("#lines > li").count() == 2
+    expect(page.locator("#lines > li")).to_have_count(2)
     expect(page.locator("#filter-text")).to_be_focused()
     page.locator("#follow").click()
-    assert page.locator("#live").count() == 0
+    expect(page.locator("#live")).to_have_count(0)
+
+
+def test_page_of_a_job_shows_its_own_lines_or_says_that_there_are_none(
+    new_context: Any, site: RunningSite
+) -> None:
+    context: BrowserContext = new_context()
+    sign_in(context, site)
+    page = context.new_page()
+    page.goto("/jobs/1")
+    tail = page.locator("#log-tail")
+    page.locator("#job-log-open").click()
+    expect(tail.locator("li")).to_have_count(3)
+    expect(tail).to_contain_text("it_is_warning")
+    # Another job, of which nothing was logged.
+    number = site.write(lambda connection: world.one_job(connection, "labels"))
+    page.goto(f"/jobs/{number}")
+    page.locator("#job-log-open").click()
+    expect(tail).to_contain_text("No line that is kept names this job.")
+    expect(tail.locator("li")).to_have_count(0)
 
 
 def test_restart_and_pause_need_no_javascript(new_context: Any, site: RunningSite) -> None:

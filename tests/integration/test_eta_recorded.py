@@ -7,7 +7,7 @@ model was made with them at hand; crawls that nobody has seen are `test_eta_craw
 import pytest
 
 from labtrawl.domain.eta import FIRM_SHARE
-from labtrawl.website.outlooks import forecast_of
+from labtrawl.website.figures.outlooks import forecast_of
 from tests.rig.foretold import WHOLE, Foretold
 from tests.rig.recorded import FOLDER, foretell_again, read
 

@@ -12,6 +12,10 @@ ROOMS = (
     *("cli", "website", "dispatch", "crawler", "supervisor", "store", "gitlab", "dataset"),
     *("protocol", "http", "logs", "config", "domain", "clock", "errors", "sandbox"),
 )
+PARTS = (
+    *("serve", "app", "pages", "api", "answering", "door", "live", "care", "figures"),
+    *("operations", "parts", "given", "access"),
+)
 # What the real rooms do and may do: the contracts must see these packages and let them pass.
 ALLOWED = {
     "cli": "import uvicorn\nimport labtrawl.sandbox\nimport labtrawl.store",
@@ -29,7 +33,7 @@ ALLOWED = {
 def house(tmp_path: Path, repository: Path) -> Path:
     """A house of empty rooms that import only what they may."""
     package = tmp_path / "labtrawl"
-    for room in ROOMS:
+    for room in (*ROOMS, *(f"website/{part}" for part in PARTS)):
         (package / room).mkdir(parents=True)
         (package / room / "__init__.py").write_text(ALLOWED.get(room, "") + "\n")
     for name in ("__init__.py", "__main__.py"):
@@ -80,6 +84,8 @@ def test_house_without_a_wrong_import_keeps_every_contract(house: Path) -> None:
         ("crawler", "labtrawl.store", "The crawler reaches neither"),
         ("supervisor", "labtrawl.protocol", "The supervisor imports only"),
         ("website", "labtrawl.sandbox", "Only the cli imports the sandbox"),
+        ("website/parts", "labtrawl.website.door", "Inside the website"),
+        ("website/pages", "labtrawl.website.api", "Inside the website"),
         ("sandbox", "labtrawl.domain", "The sandbox imports nothing of the house"),
     ],
 )

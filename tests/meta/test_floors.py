@@ -5,7 +5,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 
-from tests.meta.tree import ROOT, modules
+from tests.meta.tree import ROOT, modules, names
 
 LOW_FLOORS = {"clock", "errors", "domain", "config", "logs", "http"}
 
@@ -55,6 +55,6 @@ def test_layers_name_every_room_of_the_package() -> None:
     named = {room.strip(" ()") for layer in floors["layers"] for room in layer.split("|")}
     rooms = {
         file.removeprefix("src/labtrawl/").split("/")[0].removesuffix(".py")
-        for file, _ in modules("src/labtrawl")
+        for file in names("src/labtrawl")
     }
     assert rooms - {"__init__"} == (named | set(floors["exhaustive_ignores"]))

@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from tests.meta.tree import ROOT, modules, tracked_files
+from tests.meta.tree import ROOT, modules, names, tracked_files
 
 LONG_FUNCTION, LONGEST_FUNCTION, LONGEST_FILE = 30, 60, 400
 
@@ -89,8 +89,7 @@ def test_file_over_400_lines_is_refused() -> None:
 
 def test_class_and_module_names_use_no_empty_word() -> None:
     named = [
-        (name, words(name.rsplit("/", 1)[-1].removesuffix(".py")))
-        for name, _ in modules("src", "tests")
+        (name, words(name.rsplit("/", 1)[-1].removesuffix(".py"))) for name in names("src", "tests")
     ]
     named += [
         (node.name, words(node.name))
@@ -111,7 +110,7 @@ def test_source_holds_nothing_unfinished() -> None:
     unfinished = re.compile(r"\b(TODO|FIXME|XXX|NotImplementedError)\b")
     found = [
         f"{name}: {match.group()}"
-        for name, _ in modules("src")
+        for name in names("src")
         for match in unfinished.finditer((ROOT / name).read_text())
     ]
     assert found == []

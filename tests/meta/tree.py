@@ -1,6 +1,7 @@
 """The files of this checkout, as the meta tests read them."""
 
 import ast
+import gc
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -40,12 +41,34 @@ def text_files() -> Iterator[tuple[str, str]]:
             continue
 
 
-@cache
-def modules(*folders: str) -> tuple[tuple[str, ast.Module], ...]:
-    """(name, syntax tree) of every Python file under `folders` of the checkout."""
+def names(*folders: str) -> Iterator[str]:
+    """Every Python file under `folders` of the checkout."""
     wanted = tuple(f"{folder}/" for folder in folders)
-    return tuple(
-        (name, ast.parse(text))
-        for name, text in text_files()
-        if name.endswith(".py") and name.startswith(wanted)
-    )
+    for path in tracked_files():
+        name = path.relative_to(ROOT).as_posix()
+        if name.endswith(".py") and name.startswith(wanted):
+            yield name
+
+
+def modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:
+    """(name, syntax tree) of every Python file under `folders` of the checkout."""
+    return ((name, parsed(name)) for name in names(*folders))
+
+
+@cache
+def parsed(name: str) -> ast.Module:
+    """The syntax tree of a file, kept until `tests/meta/conftest.py` lets all of them go.
+
+    Without the garbage collector: Python before 3.11.8 counts the depth of a tree for the whole
+    process, so another thread that a collection lets in makes `ast.parse` a SystemError
+    (https://github.com/python/cpython/issues/106905); and the collections take three quarters of
+    the time.
+    """
+    text = (ROOT / name).read_text(encoding="utf-8")
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return ast.parse(text)
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -17,7 +17,7 @@ from labtrawl.store import accounts, jobs, renewals
 from labtrawl.store.accounts import VerifiedAccount
 from labtrawl.store.engine import Connection, Store
 from labtrawl.store.renewals import StoredPair
-from labtrawl.website.keeping import BudgetTold
+from labtrawl.website.given.keeping import BudgetTold
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class AccountDesk:
         )
 
     async def verify(self, account_id: int) -> str:
-        """Ask the account's GitLab now; see `website.keeping.Accounts`."""
+        """Ask the account's GitLab now; see `website.given.keeping.Accounts`."""
         pair = await self.store.read(lambda c: renewals.pair_of(c, account_id))
         if not pair.token:
             raise Conflict(f"@{pair.username} has no credential here: connect the account again")

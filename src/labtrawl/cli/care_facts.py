@@ -15,8 +15,8 @@ from labtrawl.http import Limits, open_http
 from labtrawl.store.secrets import key_path
 from labtrawl.supervisor.control import StatusWanted, ask
 from labtrawl.supervisor.instance import holder_of
-from labtrawl.website.care import AboutCrawl, BackupPlan
-from labtrawl.website.facts import GitLabFacts, ProgramFacts
+from labtrawl.website.given.care import AboutCrawl, BackupPlan
+from labtrawl.website.given.facts import GitLabFacts, ProgramFacts
 
 ANSWER_SECONDS = 3.0
 _LIMITS = Limits(connections=1, connect_seconds=5, total_seconds=10, body_bytes=1 << 16)

@@ -22,18 +22,18 @@ from labtrawl.cli.restoring import check_backup
 from labtrawl.clock import Clock
 from labtrawl.config import Settings
 from labtrawl.dataset.layout import dataset_root
-from labtrawl.dataset.sampling import FieldCounts, sample
+from labtrawl.dataset.sampling import KEYED_BY_DATA, FieldCounts, sample
 from labtrawl.errors import ConfigError, Conflict, LabtrawlError
 from labtrawl.http.mail import MailServer
 from labtrawl.store import backup, seen
 from labtrawl.store.engine import Connection, Store, database_path
 from labtrawl.store.secrets import Cipher, KeyRing, key_path
 from labtrawl.store.sqlite import sqlite_module
-from labtrawl.website.care import Care
-from labtrawl.website.channels import Channel, Mail, Unusable, Webhook
-from labtrawl.website.facts import GitLabFacts
-from labtrawl.website.notifier import Notifier
-from labtrawl.website.site import Site
+from labtrawl.website.care.channels import Channel, Mail, Unusable, Webhook
+from labtrawl.website.care.notifier import Notifier
+from labtrawl.website.given.care import Care
+from labtrawl.website.given.facts import GitLabFacts
+from labtrawl.website.given.site import Site
 
 log = logs.get("website.care")
 
@@ -130,6 +130,8 @@ class Caretaker:
         await self._store.write(note_versions)
         found = await self._store.read(lambda c: seen.to_sample(c, SAMPLES))
         for each in found:
+            if each.resource in KEYED_BY_DATA:
+                continue
             with contextlib.suppress(LabtrawlError):  # compacted meanwhile: the next look has it
                 counted = await asyncio.to_thread(self._sample, each)
                 await self._store.write(lambda c, e=each, n=counted: _note_fields(c, e, n))  # type: ignore[misc]

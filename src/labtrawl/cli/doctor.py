@@ -10,8 +10,8 @@ from labtrawl.cli.options import settings_options
 from labtrawl.config import Settings
 
 if TYPE_CHECKING:
-    from labtrawl.website.facts import CrawlerFacts, Facts, GitLabFacts, ProgramFacts
-    from labtrawl.website.verdicts import Check
+    from labtrawl.website.care.verdicts import Check
+    from labtrawl.website.given.facts import CrawlerFacts, Facts, GitLabFacts, ProgramFacts
 
 _MARKS = {"ok": "ok  ", "warn": "warn", "bad": "BAD "}
 
@@ -32,8 +32,8 @@ def doctor(settings: Settings, as_json: bool, offline: bool) -> int:
     """  # noqa: D301 - click reads \b
     import msgspec
 
-    from labtrawl.website.checks import judge
-    from labtrawl.website.verdicts import State, worst
+    from labtrawl.website.care.checks import judge
+    from labtrawl.website.care.verdicts import State, worst
 
     checks = judge(asyncio.run(_facts(settings, offline)))
     state = worst(checks)
@@ -59,7 +59,7 @@ async def _facts(settings: Settings, offline: bool) -> "Facts":
     from labtrawl.clock import system_clock
     from labtrawl.store.backup import fault_of
     from labtrawl.store.engine import open_snapshots
-    from labtrawl.website.sights import Around, gather, missing_of
+    from labtrawl.website.care.sights import Around, gather, missing_of
 
     path, clock = database_of(settings), system_clock()
     programs = await programs_of(settings.data_dir)
@@ -81,7 +81,7 @@ async def _facts(settings: Settings, offline: bool) -> "Facts":
 async def _gitlabs(settings: Settings, offline: bool) -> "list[GitLabFacts]":
     from labtrawl.cli.care_facts import look_at
     from labtrawl.clock import system_clock
-    from labtrawl.website.facts import GitLabFacts
+    from labtrawl.website.given.facts import GitLabFacts
 
     if offline:
         return [GitLabFacts(each.name, None) for each in settings.instances]
@@ -91,7 +91,7 @@ async def _gitlabs(settings: Settings, offline: bool) -> "list[GitLabFacts]":
 
 def _crawlers(programs: "Sequence[ProgramFacts] | None") -> "list[CrawlerFacts] | None":
     """The supervised ones, as the supervisor sees them; the site alone knows how long one is silent."""
-    from labtrawl.website.facts import CrawlerFacts
+    from labtrawl.website.given.facts import CrawlerFacts
 
     if programs is None:
         return None

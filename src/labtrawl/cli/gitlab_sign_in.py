@@ -28,7 +28,7 @@ from labtrawl.store.people import Identified
 from labtrawl.store.renewals import StoredPair
 from labtrawl.store.secrets import KeyRing, account_place
 from labtrawl.store.sign_in_attempts import Keys, Wish
-from labtrawl.website.entrance import Arrival, Place
+from labtrawl.website.given.entrance import Arrival, Place
 
 log = logs.get("website")
 
@@ -217,7 +217,7 @@ class GitLabSignIn:
     async def disconnect(
         self, account_id: int, stopped: Callable[[Sequence[Worked]], object]
     ) -> bool:
-        """Erase an account's tokens here, then end them at GitLab; see `website.entrance`."""
+        """Erase an account's tokens here, then end them at GitLab; see `website.given.entrance`."""
         await self.renewals.settle(account_id)
         pair = await self.store.read(lambda c: renewals.pair_of(c, account_id))
         taken = await self.store.write(lambda c: connections.disconnect(c, account_id))

@@ -20,7 +20,7 @@ from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError, Conflict, Missing
 from labtrawl.supervisor.control import ReloadWanted
 from labtrawl.supervisor.instance import holder_of
-from labtrawl.website.sheet import Change, SettingRow, Sheet
+from labtrawl.website.given.sheet import Change, SettingRow, Sheet
 
 Reload = Callable[[], Awaitable[Sequence[str]]]
 

@@ -8,7 +8,7 @@ from labtrawl.errors import Conflict
 from labtrawl.supervisor.control import Reply, Request, RestartWanted, StatusWanted, ask
 from labtrawl.supervisor.instance import Holder, holder_of
 from labtrawl.supervisor.states import ProgramStatus
-from labtrawl.website.programs import RESTARTING, Program, Whole
+from labtrawl.website.given.programs import RESTARTING, Program, Whole
 
 _ANSWER_SECONDS = 5.0
 _RESTART_SECONDS = 60.0

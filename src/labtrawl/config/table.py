@@ -64,7 +64,7 @@ def _default_text(default: object) -> str:
         return "(required)"
     if default in (None, (), ""):
         return "(none)"
-    return str(default)
+    return ", ".join(default) if isinstance(default, tuple) else str(default)
 
 
 _WORDS: dict[object, str] = {

@@ -33,8 +33,10 @@ class Timetable(msgspec.Struct, frozen=True, kw_only=True):
     sweep_hours: Annotated[
         float,
         about(
-            "So often a list is read whole, which is how deleted objects are found within a day; one"
-            " that costs a request for each issue or merge request a seventh as often.",
+            "So often a list is looked through for deleted objects, which are found within a day so:"
+            " by the ids that GitLab's GraphQL tells where they are as they were, whole else and"
+            " every seventh time. One that costs a request for each issue or merge request a seventh"
+            " as often.",
             unit="h",
             gt=0,
             le=8760,

@@ -19,7 +19,7 @@ from labtrawl.crawler import nested
 from labtrawl.crawler.ahead import ahead
 from labtrawl.crawler.batched_items import NotByGraphQL, Part, Sheet, iid_of, read_all
 from labtrawl.crawler.cursor import Cursor
-from labtrawl.crawler.reader import Batch, Reader, rows_a_page
+from labtrawl.crawler.reader import FAILING_ATTEMPT, Batch, Reader, rows_a_page
 from labtrawl.errors import GitLabError, Unavailable
 from labtrawl.gitlab import graphql_plans
 from labtrawl.gitlab.client import TooMuch
@@ -30,8 +30,6 @@ log = logs.get("crawler.gitlab")
 
 # Where the iids are this many times as many as the items, the items are listed first.
 SPARSE = 4
-# The try of a job from which on its lists are read by REST.
-FAILING_ATTEMPT = 3
 # Items of the first block: all others wait until it says how many there are.
 OPENING = 8
 BLOCKS, LOOK, CHANGES = "blocks", "look", "changes"

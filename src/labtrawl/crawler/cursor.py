@@ -19,7 +19,11 @@ class Window(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", ar
 
 
 class Tag(msgspec.Struct, frozen=True, array_like=True):
-    """GitLab's mark of the only page that a list had (`ETag`), and which request and policy it is of."""
+    """What the next visit shows to learn that a list is as it was, and which request and policy it is of.
+
+    GitLab's mark of the only page that a list had (`ETag`); or, of a list whose ids can be asked
+    for, how many visits in a row have done so (`by_ids`).
+    """
 
     etag: str
     request: str
@@ -47,8 +51,8 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     By GraphQL a list of lists is read in blocks of iids: `block` is the first iid that is not
     committed, `top` the highest when the visit began, and `after` is GitLab's own cursor of the page to ask for next.
 
-    `tag` marks a list that was read in one page. The next visit begins with the cursor of the one
-    before as its `last` (`store.jobs.reopen`): a list that did not change is not sent again.
+    `tag` marks a list of which the next visit can ask whether it changed. That visit begins with the
+    cursor of this one as its `last` (`store.jobs.reopen`): what did not change is not sent again.
     """
 
     query: str | None = None

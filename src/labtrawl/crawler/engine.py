@@ -228,6 +228,7 @@ class Engine:
     async def _run(self, running: Running, before: Running | None) -> None:
         """Run a job; first wait until a dropped run of the same job has let go of its files."""
         task = running.task
+        logs.name(job=task.task_id)
         try:
             if before is not None and before.runner is not None:
                 await asyncio.wait([before.runner])

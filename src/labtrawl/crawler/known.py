@@ -5,7 +5,7 @@ kept of each object is its id and a hash of its body.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -76,6 +76,10 @@ class Known:
                 self.added += before is None
                 found.append(record)
         return found
+
+    async def ids(self) -> Set[int | str]:
+        """Return the ids of the objects that are known."""
+        return (await self._loaded()).keys()
 
     async def missing(self) -> set[int | str]:
         """Return the objects that are known and were not met since `look_again`."""

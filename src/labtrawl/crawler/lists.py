@@ -6,7 +6,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from labtrawl.crawler import batched, marks, windows
+from labtrawl.crawler import batched, by_ids, marks, windows
 from labtrawl.crawler.cursor import Cursor, Tag
 from labtrawl.crawler.paging import BY_CREATION, Asked, order_of, read
 from labtrawl.crawler.reader import Batch, Reader
@@ -20,6 +20,9 @@ async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
     """Yield what comes after `cursor`, in order, to the end of the list."""
     if cursor.ended:
         return
+    if (same := await by_ids.unchanged(reader, cursor)) is not None:
+        yield Batch([], same, is_same=True)
+        return
     if reader.resource.parent:
         found = batched.batches(reader, cursor)
     elif not reader.resource.path:
@@ -32,7 +35,7 @@ async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
     try:
         async with aclosing(found) as whole:
             async for batch in whole:
-                yield batch
+                yield by_ids.marked(reader, cursor, batch)
     except Unchanged:
         yield _same(cursor)
 

@@ -1,5 +1,6 @@
 """What every way of reading shares: whose eyes, which list, and what comes out."""
 
+from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,11 +14,18 @@ from labtrawl.gitlab.pages import Page
 
 MOST_ROWS = 100
 FEWEST_ROWS = 10
+# The try of a job from which on its lists are read by REST.
+FAILING_ATTEMPT = 3
 
 
 def rows_a_page(attempt: int) -> int:
     """Return how many rows to ask for: half as many with each try that got no further."""
     return max(MOST_ROWS >> max(0, attempt - 1), FEWEST_ROWS)
+
+
+async def nothing() -> Set[int | str]:
+    """Return the ids of a list of which nothing is known."""
+    return frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,8 @@ class Reader:
     per_page: int = MOST_ROWS
     # What the gate lets pass of a row: a page that was read under another one is asked for anew.
     policy: str = ""
+    # The ids of what the dataset holds of the list.
+    known: Callable[[], Awaitable[Set[int | str]]] = nothing
 
     def path(self, resource: Resource, item: int | str | None = None) -> str:
         """Return where this area has the resource, or one item of its parent has."""

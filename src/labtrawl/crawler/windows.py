@@ -7,16 +7,25 @@ their pages are committed in whatever order they come.
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace as with_other
 from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
 from labtrawl.crawler.cursor import Cursor, Window
-from labtrawl.crawler.paging import BY_CREATION, PER_PAGE, Asked, ask, behind, repeats_last
+from labtrawl.crawler.paging import (
+    BY_CREATION,
+    PER_PAGE,
+    Asked,
+    Seen,
+    ask,
+    behind,
+    refuse_circle,
+    repeats_last,
+)
 from labtrawl.crawler.reader import Batch, Reader
 from labtrawl.crawler.records import instants, last_instant
-from labtrawl.errors import GitLabError
-from labtrawl.gitlab.pages import Page, place_of, with_parameter, without_parameter
+from labtrawl.gitlab.pages import Page, with_parameter, without_parameter
 
 UnderWay = dict[asyncio.Task[Asked], int]
 """Pages that were asked for, each with the number of its window."""
@@ -104,13 +113,15 @@ async def batches(
     page is given away: whoever takes it may be long about it.
     """
     under_way = {} if under_way is None else under_way
+    seen: dict[int, Seen] = {}
     try:
         ask_more(reader, cursor, under_way)
         while not cursor.ended:
             done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 number = under_way.pop(task)
-                batch = _past(reader, cursor, number, task.result())
+                asked = _followed(task.result(), seen.setdefault(number, set()))
+                batch = _past(reader, cursor, number, asked.page)
                 cursor = batch.cursor
                 ask_more(reader, cursor, under_way)
                 yield batch
@@ -139,13 +150,18 @@ def ask_more(reader: Reader, cursor: Cursor, under_way: UnderWay) -> None:
         under_way[asyncio.ensure_future(ask(reader, path, query))] = number
 
 
-def _past(reader: Reader, cursor: Cursor, number: int, asked: Asked) -> Batch:
-    window = cursor.windows[number]
-    records = reader.records(asked.page)
-    fresh = [one for one in records if one.id not in cursor.before and one.id not in window.before]
+def _followed(asked: Asked, seen: Seen) -> Asked:
+    """Return a page of a window with what follows it. Raises GitLabError where that was read before."""
     following = behind(asked, BY_CREATION)
-    if following is not None and place_of(following) == place_of(window.query):
-        raise GitLabError(f"GitLab's pages go in a circle: {asked.page.request} leads back")
+    found = Asked(asked.query, with_other(asked.page, next_query=following))
+    refuse_circle(seen, found)
+    return found
+
+
+def _past(reader: Reader, cursor: Cursor, number: int, page: Page) -> Batch:
+    window, following = cursor.windows[number], page.next_query
+    records = reader.records(page)
+    fresh = [one for one in records if one.id not in cursor.before and one.id not in window.before]
     past = replace(
         window,
         query=following or window.query,
@@ -157,7 +173,7 @@ def _past(reader: Reader, cursor: Cursor, number: int, asked: Asked) -> Batch:
     windows[number] = past
     is_room = sum(not one.ended for one in windows) < FIRST_WINDOWS
     if not past.ended and is_room and len(windows) < MOST_WINDOWS:
-        windows = _split(windows, cursor, number, asked.page)
+        windows = _split(windows, cursor, number, page)
     items = cursor.items + len(fresh)
     ended = all(one.ended for one in windows)
     return Batch(fresh, replace(cursor, windows=tuple(windows), items=items, ended=ended))

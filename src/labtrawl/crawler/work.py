@@ -4,7 +4,7 @@ Everything of a job is made here for that job alone: no token, cursor or tally i
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -201,8 +201,9 @@ class Worker:
         gate = policy_of(task)
         if isinstance(gate, Study):
             line.withheld = gate.counted
+        known = Known(lambda: load(self.ask, task.task_id, task.lease.epoch, tools.dataset_root))
         return JobRun(
-            reader=reader,
+            reader=replace(reader, known=known.ids),
             sink=self._sink(task, prefix),
             line=line,
             policy=gate,
@@ -210,7 +211,7 @@ class Worker:
             checkpoint_seconds=tools.segment.max_seconds,
             stopping=stopping,
             visit=visit,
-            known=Known(lambda: load(self.ask, task.task_id, task.lease.epoch, tools.dataset_root)),
+            known=known,
             cursor=decode_cursor(task.custom_parameters.resume_state),
         )
 

@@ -177,14 +177,14 @@ def seen_again(connection: Connection, area_id: int) -> None:
     """An area is there that nobody saw for a while: its lists are read whole."""
     jobs.resume_area(connection, area_id)
     for resource in ledger.forget_unseen(connection, area_id):
-        visits.sweep_now(connection, area_id, resource)
+        visits.sweep_now(connection, area_id, resource, anew=True)
 
 
 def seen_with(connection: Connection, area_id: int, role: int, schedule: Schedule) -> None:
     """An account sees an area with a role: what was read by a lower one is read whole again."""
     for resource in visits.read_by_less(connection, area_id, role):
         if schedule.has(resource):
-            visits.sweep_now(connection, area_id, resource)
+            visits.sweep_now(connection, area_id, resource, anew=True)
 
 
 def open_all(connection: Connection, schedule: Schedule) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from labtrawl.domain.ahead import Capped, Waiting
 from labtrawl.domain.learned import (
     AHEAD,
     LEAST_MS,
@@ -164,7 +165,12 @@ class Forecast:
         ]
         self._boost = self._find_boost()
         self._fast = {kind: fast * self._learned.ms_of(kind) for kind, fast in fastest(crawl.seen)}
-        self._work_left = sum(self._lefts) + sum(map(self._work, self._groups, self._requests))
+        works = list(map(self._work, self._groups, self._requests))
+        self._work_left = sum(self._lefts) + sum(works)
+        self._waiting_jobs = sum(group.jobs for group in self._groups)
+        due = zip(self._groups, works, strict=True)
+        self._waiting = Waiting(one for one in due if one[0].not_before <= crawl.now)
+        self._shared_lefts = Capped(self._lefts)
         self._rate = self._find_rate()
         # When all is done, were there always enough jobs to share it.
         self._all = self._work_left / self._rate if self._rate else 0.0
@@ -274,15 +280,7 @@ class Forecast:
 
     def ahead(self, priority: int, job_id: int) -> tuple[int, float]:
         """Return how many jobs are claimed before a job, and how much work they are."""
-        jobs, work = 0.0, 0.0
-        for group, requests in zip(self._groups, self._requests, strict=True):
-            if group.not_before > self._crawl.now or group.priority < priority:
-                continue
-            span = group.last_id - group.first_id + 1
-            before = min(max(job_id - group.first_id, 0), span) / span
-            share = 1.0 if group.priority > priority else before
-            jobs += group.jobs * share
-            work += self._work(group, requests) * share
+        jobs, work = self._waiting.ahead(priority, job_id)
         return round(jobs), work
 
     def _end(self, group: Queued, through: float, own: float) -> float:
@@ -298,13 +296,13 @@ class Forecast:
         """
         if not self._rate:
             return 0.0
-        jobs = sum(group.jobs for group in self._groups)
-        each = (self._work_left - sum(self._lefts)) / max(1, jobs)
+        lefts = self._shared_lefts.whole
+        each = (self._work_left - lefts) / max(1, self._waiting_jobs)
         work = max(0.0, work - each * max(0, len(self._lefts) - 1) / 2)
         share = self._rate / max(1, len(self._lefts))
-        time = (work + sum(self._lefts)) / self._rate
+        time = (work + lefts) / self._rate
         for _ in range(ROUNDS):
-            time = (work + sum(min(left, share * time) for left in self._lefts)) / self._rate
+            time = (work + self._shared_lefts.at_most(share * time)) / self._rate
         return time
 
     def _told(self, time: float, done: float, left: float) -> Told:

@@ -1,5 +1,6 @@
 """Why something is not there: the closed set of reasons, and when to try again."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,6 +18,15 @@ class GapReason(StrEnum):
     CHANGED = "changed"
     CANCELLED = "cancelled"
     ELSEWHERE = "elsewhere"
+
+
+# An address or a path with its query; and a number that is no status.
+_OWN = re.compile(r"(?<!\w)(?:https?:/)?/\S*?(?=:?(?:[\s)]|$))|\d{4,}")
+
+
+def cause_of(message: str) -> str:
+    """Return a message without what differs from one list to the next: addresses and long numbers."""
+    return _OWN.sub("\N{HORIZONTAL ELLIPSIS}", message)
 
 
 MOST_DOUBLINGS = 64

@@ -20,6 +20,7 @@ from labtrawl.errors import (
     UnexpectedReply,
 )
 from labtrawl.gitlab.client import GitLab, TooMuch, check_status
+from labtrawl.gitlab.pages import served_at
 from labtrawl.http import Answer
 
 PATH = "graphql"
@@ -44,7 +45,8 @@ class NotInSchema(GitLabError):
 class Reply:
     """A whole answer: `tree` is its `data`; `score` and `limit` the complexity, where asked for.
 
-    `fetched_at` is an instant in ISO 8601, `sha256` the hash of the answer as it came.
+    `fetched_at` is an instant in ISO 8601, `sha256` the hash of the answer as it came, `served_at`
+    GitLab's own time of it (ms) where it tells one.
     """
 
     tree: dict[str, Any]
@@ -52,6 +54,7 @@ class Reply:
     limit: int | None
     sha256: str
     fetched_at: str
+    served_at: int | None = None
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -121,6 +124,7 @@ async def query(gitlab: GitLab, document: str, variables: dict[str, Any]) -> Rep
         complexity.limit,
         hashlib.sha256(answer.body).hexdigest(),
         at.isoformat(timespec="milliseconds"),
+        served_at(answer),
     )
 
 

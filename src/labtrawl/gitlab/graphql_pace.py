@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from labtrawl.gitlab.graphql import Reply
+from labtrawl.gitlab.graphql_ids import Pool
 from labtrawl.gitlab.graphql_plans import Plan
 
 # So many answers in a row that came in time make the next block a little larger.
@@ -45,6 +46,8 @@ class Learnt:
     refused: set[str] = field(default_factory=set)
     # It limits requests: each is to bring as much as it can, also where others would wait for it.
     is_limited: bool = False
+    # Where the ids of lists are asked for, of many at once.
+    ids: Pool = field(default_factory=Pool)
     _paces: dict[str, Pace] = field(default_factory=dict)
 
     def is_refused(self, name: str) -> bool:

@@ -11,7 +11,7 @@ of an issue takes over the old events and gets a new date (app/services/issues/c
 a label set within a minute leaves `updated_at` alone (app/models/concerns/throttled_touch.rb).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,9 @@ from labtrawl.gitlab.graphql_shapes import Found, Node
 NEW: Final = (18, 5)
 # GitLab gives no more at once, of anything that is asked for here.
 PAGE: Final = 100
+# What is asked of a list and of its project in `ids`, a field each.
+_FIELDS_OF_IDS: Final = 6
+_FIELDS_OF_PROJECTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +252,18 @@ _PLANS: Final = (
 TIMELOGS: Final = Plan("timelogs", "timelogs", PAGE, 0, _timelogs, shapes.timelogs)
 
 
+IDS: Final = {
+    "milestones": "milestones",
+    "issues": "issues",
+    "merge_requests": "mergeRequests",
+    "pipelines": "pipelines",
+}
+"""The connections of a project whose nodes say, with REST's ids, what is there and since when."""
+# What changed last comes first, where GitLab has that order: it ends the question early.
+_SORTED: Final = dict.fromkeys(("issues", "mergeRequests"), "sort:UPDATED_DESC,")
+IDS_NAME: Final = "ids"
+"""What `Learnt` calls this way of asking."""
+
 NAMES: Final = tuple(dict.fromkeys(plan.name for plan in _PLANS))
 """The resources that GraphQL reads, in some edition."""
 
@@ -318,3 +333,25 @@ def rows(plan: Plan, edition: Edition) -> str:
     """Ask for the rows of a flat list, a page of them: `$first`, `$after`."""
     text = f"items:{plan.listing}(first:$first,after:$after){{{_INFO} nodes{{{plan.select(edition)}}}}}"
     return _document(plan, text, ",$first:Int,$after:String")
+
+
+def ids(connections: Sequence[str]) -> str:
+    """Ask for ids and instants of change of many lists at once, `PAGE` rows of each.
+
+    Each connection is asked of the projects `$p0`, of which there are `$n0`, from the cursor `$a0`
+    on; the next one of `$p1`, and so on. They come back as `g0`, `g1` and so on.
+    """
+    places = range(len(connections))
+    variables = ",".join(f"$p{at}:[ID!],$n{at}:Int,$a{at}:String" for at in places)
+    groups = " ".join(
+        f"g{at}:projects(ids:$p{at},first:$n{at}){{nodes{{id items:{name}"
+        f"({_SORTED.get(name, '')}first:{PAGE},after:$a{at}){{{_INFO} nodes{{id updatedAt}}}}}}}}"
+        for at, name in enumerate(connections)
+    )
+    return f"query {IDS_NAME}({variables}){{queryComplexity{{score limit}} {groups}}}"
+
+
+def cost_of_ids(projects: int) -> int:
+    """Return how much complexity one connection of so many projects has in `ids`, or a little more."""
+    children = (2 + _FIELDS_OF_IDS) * (100 + PAGE) // 100 + _FIELDS_OF_PROJECTS
+    return -(-children * (100 + projects) // 100)

@@ -1,4 +1,4 @@
--- revision 0009
+-- revision 0010
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -148,7 +148,7 @@ CREATE TABLE ledger (
 	reason TEXT,
 	detail TEXT DEFAULT '' NOT NULL,
 	completed_at BIGINT,
-	updated_at BIGINT NOT NULL,
+	updated_at BIGINT NOT NULL, stored_role INTEGER,
 	CONSTRAINT pk_ledger_rows PRIMARY KEY (area_id, resource),
 	CONSTRAINT ck_ledger_reason CHECK (reason IN ('feature_off', 'empty_repository', 'forbidden', 'tier', 'cap', 'deleted', 'failed', 'changed', 'cancelled', 'elsewhere')),
 	CONSTRAINT fk_ledger_area_id FOREIGN KEY(area_id) REFERENCES area (id),
@@ -541,4 +541,8 @@ CREATE TABLE stop_request (
 	answered_by TEXT DEFAULT '' NOT NULL,
 	CONSTRAINT pk_stop_request PRIMARY KEY (id)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0009');
+CREATE TRIGGER segment_has_a_role AFTER INSERT ON segment BEGIN UPDATE ledger SET stored_role = (SELECT COALESCE(x.role, j.read_role) FROM job AS j LEFT JOIN area_access AS x
+  ON x.area_id = j.area_id AND x.account_id = j.account_id WHERE j.id = NEW.job_id)
+  WHERE area_id = NEW.area_id AND resource = NEW.resource AND COALESCE(stored_role, -1) < (SELECT COALESCE(x.role, j.read_role) FROM job AS j LEFT JOIN area_access AS x
+  ON x.area_id = j.area_id AND x.account_id = j.account_id WHERE j.id = NEW.job_id); END;
+INSERT INTO alembic_version (version_num) VALUES ('0010');

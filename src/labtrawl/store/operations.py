@@ -24,6 +24,7 @@ BATCH = 200
 # How far the jobs of a filter are counted before they are met: in an index, and one by one.
 COUNTED = (1_000_000, 20_000)
 MOST_IDS = 1000
+TOO_MANY = f"at most {MOST_IDS} jobs can be picked one by one; use a filter for more"
 # What a 32-bit column holds; nobody needs as much.
 LARGEST_PRIORITY = 1000
 
@@ -88,7 +89,7 @@ def check(wish: Wish) -> None:
     if (wish.target.filter is None) == (not wish.target.ids):
         raise BadMessage("name the jobs by their numbers, or by a filter")
     if len(wish.target.ids) > MOST_IDS:
-        raise BadMessage(f"at most {MOST_IDS} jobs can be picked one by one; use a filter for more")
+        raise BadMessage(TOO_MANY)
     if not wish.because:
         raise BadMessage("say why: a reason is kept with what is done")
 

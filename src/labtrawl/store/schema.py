@@ -297,6 +297,8 @@ ledger = Table(
     # Set when the list was read to its end.
     Column("completed_at", BigInteger),
     Column("updated_at", BigInteger, nullable=False),
+    # The highest role that anything of it was stored with; a trigger of the segments keeps it.
+    Column("stored_role", Integer),
     PrimaryKeyConstraint("area_id", "resource"),
     CheckConstraint(
         "reason IN ('feature_off', 'empty_repository', 'forbidden', 'tier', 'cap', 'deleted',"

@@ -95,7 +95,7 @@ def finish(
         ),
     )
     if again is not None:
-        jobs.reopen(connection, place.area_id, place.resource, again)
+        jobs.reopen(connection, place.area_id, place.resource, again, anew=again is Mode.SWEEP)
     return Finished(changed, work.began_at, again)
 
 
@@ -298,9 +298,14 @@ def read_by_less(connection: Connection, area_id: int, role: int) -> list[str]:
     return [row[0] for row in rows]
 
 
-def sweep_now(connection: Connection, area_id: int, resource: str) -> bool:
-    """Open a list to be read whole, whatever its schedule says; say whether it was opened."""
-    is_opened = jobs.reopen(connection, area_id, resource, Mode.SWEEP, failed=True) is not None
+def sweep_now(connection: Connection, area_id: int, resource: str, *, anew: bool = False) -> bool:
+    """Open a list to be looked through, whatever its schedule says; say whether it was opened.
+
+    With `anew` it is read whole, whatever is known of it.
+    """
+    is_opened = (
+        jobs.reopen(connection, area_id, resource, Mode.SWEEP, failed=True, anew=anew) is not None
+    )
     if is_opened:
         _opened(connection, area_id, resource)
     return is_opened

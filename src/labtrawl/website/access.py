@@ -105,7 +105,7 @@ TWINNED: dict[tuple[str, str], Audience] = {
     ("GET", "/areas/{area_id}/records"): PAGES,
     ("GET", "/areas/{area_id}/records/{place}"): PAGES,
 }
-"""Pages and actions with a JSON twin (`website/twins.py`), and who may use both."""
+"""Pages and actions with a JSON twin (`website/answering/twins.py`), and who may use both."""
 
 ALONE: dict[tuple[str, str], Audience] = {
     ("GET", "/livez"): PUBLIC,

@@ -8,12 +8,15 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import Receive, Scope, Send
 
-from labtrawl.website import access, assets
+from labtrawl.website import access
+from labtrawl.website.answering.desk import Desk
 from labtrawl.website.api import doors
-from labtrawl.website.desk import Desk
-from labtrawl.website.failures import Failures
-from labtrawl.website.figures import Figures
-from labtrawl.website.live import Hub
+from labtrawl.website.door.failures import Failures
+from labtrawl.website.door.security import Guard
+from labtrawl.website.figures.sampling import Sampler
+from labtrawl.website.figures.sums import Figures
+from labtrawl.website.given.site import Site
+from labtrawl.website.live.hub import Hub
 from labtrawl.website.operations import Operations
 from labtrawl.website.pages import (
     about,
@@ -44,10 +47,8 @@ from labtrawl.website.pages import (
     statistics,
     supervisor,
 )
-from labtrawl.website.render import Renderer
-from labtrawl.website.sampling import Sampler
-from labtrawl.website.security import Guard
-from labtrawl.website.site import Site
+from labtrawl.website.parts import assets
+from labtrawl.website.parts.render import Renderer
 
 PARTS = (
     sign_in,
@@ -100,7 +101,7 @@ def build(site: Site) -> Website:
     """Build the website; LookupError where a route does not say who may use it."""
     shipped = assets.load()
     figures = Figures(site)
-    renderer = Renderer(shipped, site.contact, figures.outlooks.wait_of)
+    renderer = Renderer(shipped, site.contact, site.mode, figures.outlooks.wait_of)
     desk = Desk(site, renderer, figures, Hub(site, renderer, figures))
     failures = Failures(renderer)
     app = _app(desk, failures)
@@ -131,6 +132,7 @@ async def _running(desk: Desk) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as tasks:
         running = [
             tasks.create_task(desk.hub.run()),
+            tasks.create_task(desk.figures.outlooks.run()),
             tasks.create_task(Operations(desk.site).run()),
         ]
         if desk.site.is_sampled:

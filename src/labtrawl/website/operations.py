@@ -11,7 +11,7 @@ from labtrawl import logs
 from labtrawl.errors import LabtrawlError
 from labtrawl.store import operations
 from labtrawl.store.operations import Action, Progress
-from labtrawl.website.site import Site
+from labtrawl.website.given.site import Site
 
 log = logs.get("website")
 

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from labtrawl import logs
 from labtrawl.website.app import Website
-from labtrawl.website.callers import PEER, Peer
+from labtrawl.website.door.callers import PEER, Peer
 
 log = logs.get("auth.direct-socket")
 

@@ -23,14 +23,14 @@ from labtrawl.store.engine import Connection, Store, database_path, open_store
 from labtrawl.store.migrate import migrate
 from labtrawl.store.notices import Delivery, Notice, NoticeRow
 from labtrawl.store.secrets import create_key_file, key_path
-from labtrawl.website import noticing
-from labtrawl.website.care import BackupPlan, Care
-from labtrawl.website.channels import Channel, Mail, Unusable, Webhook
-from labtrawl.website.facts import GitLabFacts
-from labtrawl.website.looking import health_of
-from labtrawl.website.notifier import GONE, Notifier
-from labtrawl.website.programs import Alone
-from labtrawl.website.site import Site
+from labtrawl.website.care import noticing
+from labtrawl.website.care.channels import Channel, Mail, Unusable, Webhook
+from labtrawl.website.care.looking import health_of
+from labtrawl.website.care.notifier import GONE, Notifier
+from labtrawl.website.given.care import BackupPlan, Care
+from labtrawl.website.given.facts import GitLabFacts
+from labtrawl.website.given.programs import Alone
+from labtrawl.website.given.site import Site
 from tests.integration.care.receivers import hooked, posting
 from tests.integration.http.wire import make_certificate
 from tests.integration.store.table import account, area, claim, job

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 RECORDS, BODY_BYTES = 40_000, 10_000
 # 190 MB for DuckDB's buffers, the program itself, and what a writer and a chunk hold.
 LIMIT_MB = 330

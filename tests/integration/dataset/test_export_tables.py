@@ -33,6 +33,7 @@ def lines() -> list[Line]:
     return world_lines()
 
 
+@pytest.mark.long
 async def test_every_table_equals_a_plain_reading(tmp_path: Path, lines: list[Line]) -> None:
     await collected(tmp_path, lines)
     ran = labtrawl("export", "parquet", "--data-dir", tmp_path, "--out", tmp_path / "out")

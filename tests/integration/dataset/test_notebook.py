@@ -11,6 +11,8 @@ from tests.integration.dataset.exported import collected, labtrawl
 from tests.integration.dataset.test_export_tables import world_lines
 from tests.meta.tree import ROOT
 
+pytestmark = pytest.mark.long
+
 NOTEBOOK = ROOT / "docs" / "notebooks" / "first-look.ipynb"
 PLOTS = [
     "Activity by week",

@@ -29,6 +29,8 @@ from tests.integration.dispatch.signed_in import (
 from tests.rig.compare import collected_items, expected_items
 from tests.rig.crawl import Rig, rig
 
+pytestmark = pytest.mark.long
+
 LIFE_SECONDS = 1
 QUICK = Patience(first_refusal=0.1, first=0.1, tick=0.05)
 

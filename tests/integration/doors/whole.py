@@ -34,8 +34,8 @@ from labtrawl.store.migrate import migrate
 from labtrawl.store.secrets import create_key_file, key_path
 from labtrawl.supervisor.listeners import bind_unix
 from labtrawl.website.app import build
+from labtrawl.website.given.site import Site
 from labtrawl.website.serve import LocalDoor, serve
-from labtrawl.website.site import Site
 from tests.integration.protocol.wire import plant
 from tests.integration.website.keys import TestKeys
 from tests.integration.website.paper import no_file

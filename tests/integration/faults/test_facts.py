@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from labtrawl.crawler.by_ids import WHOLE_EVERY
 from labtrawl.dispatch import visiting
 from labtrawl.domain.visit import Schedule
+from labtrawl.gitlab.graphql_plans import IDS
 from labtrawl.sandbox import Add, Edit, Remove, build_world
 from labtrawl.sandbox.changes import Change
 from labtrawl.store.engine import Connection
@@ -47,6 +49,8 @@ COVERED: dict[str, tuple[str, ...]] = {
     ),
     "much moves no date at all": (
         "integration/faults/test_facts.py:test_change_that_moves_no_date_is_found_by_a_sweep",
+        "integration/faults/test_facts.py:"
+        "test_change_that_moves_no_date_is_found_where_ids_alone_are_swept",
     ),
     "a renewal ends the old pair at once": (
         "integration/dispatch/test_renewal.py:"
@@ -151,6 +155,7 @@ SILENT: dict[str, Change] = {
 @pytest.mark.parametrize("name", SILENT)
 async def test_change_that_moves_no_date_is_found_by_a_sweep(tmp_path: Path, name: str) -> None:
     async with crawl(tmp_path, world=WORLD, schedule=Schedule(resources=NAMES)) as one:
+        one.site.graphql = False
         await one.site.plan(WORLD)
         async with one.site.crawler():
             await one.site.finished(30)
@@ -160,3 +165,25 @@ async def test_change_that_moves_no_date_is_found_by_a_sweep(tmp_path: Path, nam
             assert _truth(one) != before
             await _visit(one, swept=True)
         assert await one.now() == _truth(one)
+
+
+@pytest.mark.parametrize("name", SILENT)
+async def test_change_that_moves_no_date_is_found_where_ids_alone_are_swept(
+    tmp_path: Path, name: str
+) -> None:
+    """At once in its own list; in what else shows it by the next whole reading."""
+    async with crawl(tmp_path, world=WORLD, schedule=Schedule(resources=NAMES)) as one:
+        await one.site.plan(WORLD)
+        async with one.site.crawler():
+            await one.site.finished(30)
+            one.server.change(SILENT[name])
+            await _visit(one, swept=True)
+            assert _own(await one.now()) == _own(_truth(one))
+            for _ in range(WHOLE_EVERY - 1):
+                await _visit(one, swept=True)
+        assert await one.now() == _truth(one)
+
+
+def _own(items: dict[Key, object]) -> dict[Key, object]:
+    """What is in no list of which ids are swept."""
+    return {key: body for key, body in items.items() if key[0] != "project" or key[2] not in IDS}

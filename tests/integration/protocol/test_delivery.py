@@ -56,6 +56,7 @@ def _holding(held: list[leases.ClaimedJob]) -> list[wire.Holding]:
 
 
 @pytest.mark.seed("S2.3", "S2.6", "S2.79")
+@pytest.mark.long
 async def test_five_hundred_events_of_twenty_jobs_through_ten_cuts_are_applied_once_in_order(
     tmp_path: Path,
 ) -> None:

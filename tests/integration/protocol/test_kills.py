@@ -23,6 +23,8 @@ from labtrawl.store.engine import Connection, Snapshots, database_path, open_eng
 from labtrawl.store.migrate import migrate
 from tests.integration.protocol.wire import plant
 
+pytestmark = pytest.mark.long
+
 CRAWLERS = ("crawler-1", "crawler-2")
 JOBS = 16
 PER_SECOND = 1000

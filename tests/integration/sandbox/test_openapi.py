@@ -16,7 +16,7 @@ from labtrawl.sandbox import World, build_world, import_trees, running, truth
 from tests.integration.sandbox.caller import Caller
 from tests.integration.sandbox.openapi import OpenApi
 
-pytestmark = pytest.mark.truth
+pytestmark = [pytest.mark.truth, pytest.mark.long]
 
 LISTS = {
     "group/group": "groups/{id}",

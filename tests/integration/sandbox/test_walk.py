@@ -19,6 +19,8 @@ from labtrawl.sandbox import (
 from tests.integration.sandbox.caller import Caller
 from tests.integration.sandbox.walk import Walk
 
+pytestmark = pytest.mark.long
+
 SMALLER = {
     "issues": 150,
     "merge_requests": 70,

@@ -344,6 +344,7 @@ def test_pages_of_areas_add_up_to_the_tree(connection: Connection, size: int) ->
 
 
 @pytest.mark.parametrize("at_once", [2, 3, 200])
+@pytest.mark.long
 def test_walk_over_records_meets_each_segment_once_from_any_place_in_either_direction(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:

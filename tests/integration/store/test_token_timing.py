@@ -13,21 +13,43 @@ from labtrawl.store.engine import Connection
 from labtrawl.store.tokens import TokenScope
 from tests.integration.store.table import store
 
-SECRET = re.compile(r"token|secret|mac|hash|proof|bearer|cookie", re.IGNORECASE)
-GUARDS = ("store/tokens.py", "store/audit.py", "website/callers.py", "protocol/proof.py")
+SECRET = re.compile(
+    r"token|secret|mac\b|hash|digest|sha256|proof|bearer|cookie|nonce|challenge|verifier|password",
+    re.IGNORECASE,
+)
+# What a caller cannot choose, or no secret at all: each of them with why.
+HARMLESS = {
+    "wish.token_file != Path('-')": "the name of a file",
+    "running.token != refused": "both are the crawler's own",
+    "kept.token_mark == mark_of(token)": "who runs the command gave the token and has the file",
+    "new != (pair.token, pair.refresh_token)": "both are the database's",
+    "hashlib.file_digest(file, 'sha256').hexdigest() != row.sha256": "of a file, which is no secret",
+}
 
 
-def test_secrets_are_never_compared_by_equality(repository: Path) -> None:
-    found = [
-        f"{name}:{node.lineno}"
-        for name in GUARDS
-        for node in ast.walk(ast.parse((repository / "src" / "labtrawl" / name).read_text()))
+def comparisons(source: str) -> list[str]:
+    """What a program compares by == or != that is named like a secret."""
+    return [
+        told
+        for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Compare)
         and isinstance(node.ops[0], ast.Eq | ast.NotEq)
         and not isinstance(node.comparators[0], ast.Constant)
-        and SECRET.search(ast.unparse(node))
+        and SECRET.search(told := ast.unparse(node))
     ]
-    assert found == []
+
+
+def test_secrets_are_never_compared_by_equality(repository: Path) -> None:
+    """F24; the sandbox is no part of what protects anybody."""
+    rooms = repository / "src" / "labtrawl"
+    found = {
+        told
+        for path in rooms.rglob("*.py")
+        if path.relative_to(rooms).parts[0] != "sandbox"
+        for told in comparisons(path.read_text())
+    }
+    assert found == set(HARMLESS)
+    assert comparisons("if given.token == known: pass") == ["given.token == known"]
 
 
 def durations(connection: Connection, text: str, count: int) -> list[float]:

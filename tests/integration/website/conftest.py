@@ -21,9 +21,9 @@ from labtrawl.store.sessions import Role, create_link, create_session
 from labtrawl.store.tokens import TokenScope
 from labtrawl.supervisor.listeners import bind_unix
 from labtrawl.website.app import build
-from labtrawl.website.care import Care
+from labtrawl.website.given.care import Care
+from labtrawl.website.given.sheet import SettingsDesk
 from labtrawl.website.serve import LocalDoor, serve
-from labtrawl.website.sheet import SettingsDesk
 from tests.integration.website.paper import no_file
 from tests.integration.website.running import Surroundings, site_of, tcp_socket
 
@@ -122,10 +122,13 @@ class Client:
     ) -> Reply:
         reader, writer = await self._sent(method, path, headers, body)
         reply = await self.read(reader)
-        # Thousands are asked in a row, more than a process may have connections.
+        self.end(writer)
+        return reply
+
+    def end(self, writer: asyncio.StreamWriter) -> None:
+        """Close a connection now: thousands are asked in a row, more than a process may have open."""
         self._writers.remove(writer)
         writer.close()
-        return reply
 
     async def read(self, reader: asyncio.StreamReader) -> Reply:
         """Read an answer to its end."""
@@ -139,9 +142,11 @@ class Client:
 
     async def status(self, method: str, path: str, headers: dict[str, str], body: str = "") -> int:
         """The status alone: a stream would not end."""
-        reader = await self.send(method, path, headers, body)
+        reader, writer = await self._sent(method, path, headers, body)
         async with asyncio.timeout(10):
-            return int((await reader.readline()).split()[1])
+            status = int((await reader.readline()).split()[1])
+        self.end(writer)
+        return status
 
     async def json(
         self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None

@@ -17,8 +17,8 @@ from labtrawl.dispatch.manager import DirectCommunicationManager
 from labtrawl.store.secrets import KeyRing, create_key_file, key_path
 from labtrawl.supervisor.listeners import bind_unix
 from labtrawl.website.app import build
+from labtrawl.website.given.site import Site
 from labtrawl.website.serve import LocalDoor, serve
-from labtrawl.website.site import Site
 from tests.integration.protocol.wire import TOKEN, Website, website
 from tests.integration.website.conftest import Client
 from tests.integration.website.paper import no_file

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from labtrawl.errors import Conflict, LabtrawlError
 from labtrawl.supervisor.output import Output
-from labtrawl.website.keeping import BudgetTold
-from labtrawl.website.programs import Program, Whole
+from labtrawl.website.given.keeping import BudgetTold
+from labtrawl.website.given.programs import Program, Whole
 
 SINCE = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 WEBSITE = Program(

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from labtrawl import config
 from labtrawl.cli.settings_desk import FileDesk
 from labtrawl.errors import Conflict
-from labtrawl.website.sheet import SettingsDesk
+from labtrawl.website.given.sheet import SettingsDesk
 
 TOKEN = "kWq7-3vXn_9TzRb2LmYc8HdJf5GsAeU4"
 TEXT = f"""\

@@ -21,11 +21,11 @@ from labtrawl.store.engine import Store, open_store
 from labtrawl.store.migrate import migrate
 from labtrawl.store.sessions import create_link, create_session
 from labtrawl.website.app import build
-from labtrawl.website.care import Care
-from labtrawl.website.entrance import Entrance
+from labtrawl.website.given.care import Care
+from labtrawl.website.given.entrance import Entrance
+from labtrawl.website.given.sheet import SettingsDesk
+from labtrawl.website.given.site import CrawlerView, Site
 from labtrawl.website.serve import serve
-from labtrawl.website.sheet import SettingsDesk
-from labtrawl.website.site import CrawlerView, Site
 from tests.integration.website.kept import Keeping, Kept
 from tests.integration.website.keys import TestKeys
 from tests.integration.website.paper import Paper, no_file

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from labtrawl.store.sessions import IDLE_SECONDS, SESSION_SECONDS
-from labtrawl.website.security import HEADERS
+from labtrawl.website.door.security import HEADERS
 from tests.integration.website import world
 from tests.integration.website.conftest import Client
 

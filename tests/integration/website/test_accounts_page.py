@@ -12,7 +12,7 @@ from labtrawl.store import accounts, audit
 from labtrawl.store.engine import Connection, database_path, open_engine
 from labtrawl.store.migrate import migrate
 from labtrawl.store.sessions import Role
-from labtrawl.website.keeping import BudgetTold
+from labtrawl.website.given.keeping import BudgetTold
 from tests.integration.website import world
 from tests.integration.website.conftest import Client
 

@@ -11,7 +11,7 @@ from labtrawl.store import audit
 from labtrawl.store.audit import Entry
 from labtrawl.store.engine import Connection
 from labtrawl.store.pages import audit as listed
-from labtrawl.website import chain
+from labtrawl.website.door import chain
 from tests.integration.website.conftest import Client
 
 FORMULA = '=HYPERLINK("http://evil.example";"x")'

@@ -177,7 +177,9 @@ async def ask(client: Client, asked: Try) -> Reply | None:
     length = {"Content-Length": str(len(asked.body)), "Connection": "close"}
     reader, writer = await client.begin(asked.method, asked.path, asked.headers | own | length)
     writer.write(asked.body)
-    return await client.read(reader)
+    reply = await client.read(reader)
+    client.end(writer)
+    return reply
 
 
 @pytest.fixture

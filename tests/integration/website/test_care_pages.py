@@ -8,7 +8,7 @@ import pytest
 from labtrawl.store import backup, notices
 from labtrawl.store.notices import Notice
 from labtrawl.store.sessions import Role
-from labtrawl.website.care import AboutCrawl, BackupPlan, Care
+from labtrawl.website.given.care import AboutCrawl, BackupPlan, Care
 from tests.integration.website.conftest import Client
 from tests.integration.website.world import HOSTILE
 

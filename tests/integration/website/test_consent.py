@@ -2,6 +2,7 @@
 
 import html
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,6 +15,7 @@ from labtrawl.store.people import Identified, record
 from labtrawl.store.sessions import Role
 from tests.integration.store import table
 from tests.integration.website.conftest import Client
+from tests.integration.website.entering import entered, people
 from tests.rig import consenting
 from tests.rig.consenting import TEXT
 
@@ -171,6 +173,16 @@ async def test_withheld_fields_are_told_to_operators(stranger: Client) -> None:
         ("new_field", 5),
     ]
     assert "new_field" in (await admin.get("/consents")).text
+
+
+@pytest.mark.parametrize(("mode", "links"), [("study", 1), ("team", 0)])
+async def test_operators_are_led_to_the_consent_texts_of_a_study_alone(
+    tmp_path: Path, mode: str, links: int
+) -> None:
+    async with entered(tmp_path, people(), mode) as site:
+        operator = site.client.by(cookie=await site.client.session(Role.OPERATOR))
+        page = (await operator.get("/jobs")).text
+        assert page.count('href="/consents"') == links
 
 
 async def test_team_asks_nobody(stranger: Client) -> None:

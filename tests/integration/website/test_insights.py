@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -13,9 +14,12 @@ from tests.integration.dataset.test_insights import ADA, BOB, lines
 from tests.integration.website.conftest import Client
 from tests.integration.website.running import RunningSite, running_site
 
+# What is sent as a file, one of each way to make it.
+RANGED = ("/static/app.css", "/insights/time-to-merge/parquet", "/audit/download", "/logs/download")
 
-def get(site: RunningSite, path: str, cookie: str) -> tuple[bytes, dict[str, str]]:
-    request = Request(site.url + path, headers={"Cookie": cookie})
+
+def get(site: RunningSite, path: str, cookie: str, **headers: str) -> tuple[bytes, dict[str, str]]:
+    request = Request(site.url + path, headers={"Cookie": cookie, **headers})
     with urlopen(request) as reply:
         return reply.read(), {name.lower(): value for name, value in reply.headers.items()}
 
@@ -50,6 +54,24 @@ def test_charts_are_made_from_the_dataset_shown_with_their_sql_and_kept(tmp_path
         kept_at = kept[0].stat().st_mtime_ns
         assert "Made from" in get(site, "/insights", cookie)[0].decode()
         assert [path.stat().st_mtime_ns for path in kept] == [kept_at]
+
+
+def test_ten_thousand_ranges_of_a_file_cost_nothing(tmp_path: Path) -> None:
+    """F28, Starlette CVE-2025-62727: time that grows with the square of the ranges."""
+    asyncio.run(collected(tmp_path, lines(ADA, BOB)))
+    with running_site(database_path(tmp_path)) as site:
+        site.around.data_dir = tmp_path
+        site.restart(lambda _connection: None)
+        cookie = site.cookie()
+        made(site, cookie)
+        told = {}
+        for path in RANGED:
+            whole = get(site, path, cookie)[0]
+            began = time.process_time()
+            ranges = "bytes=" + ",".join(f"{each}-{each}" for each in range(10_000))
+            body = get(site, path, cookie, Range=ranges)[0]
+            told[path] = (body == whole, time.process_time() - began < 0.05)
+    assert told == dict.fromkeys(RANGED, (True, True))
 
 
 def test_damaged_dataset_is_told_with_what_to_do(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from labtrawl.domain.job import HoldReason
 from labtrawl.store import jobs
 from labtrawl.store.sessions import Role
-from labtrawl.website import live
+from labtrawl.website.live import hub
 from tests.integration.website import world
 from tests.integration.website.conftest import Client
 
@@ -120,7 +120,7 @@ async def test_streams_of_a_burst_are_coalesced(admin: Client) -> None:
 async def test_stream_of_who_signed_out_shows_nothing_more(
     admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "RECOGNISE_SECONDS", 0.0)
+    monkeypatch.setattr(hub, "RECOGNISE_SECONDS", 0.0)
     job_id = await admin.write(world.one_job)
     stream = await open_stream(admin, f"view=jobs&since=1&ids={job_id}")
     await admin.write(lambda c: jobs.progress(c, job_id, jobs.Progress(3, 9)))
@@ -222,7 +222,7 @@ async def test_page_that_is_not_for_the_visitor_is_told_nothing(stranger: Client
 async def test_shared_stream_of_who_signed_out_shows_nothing_more(
     admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "RECOGNISE_SECONDS", 0.0)
+    monkeypatch.setattr(hub, "RECOGNISE_SECONDS", 0.0)
     job_id = await admin.write(world.one_job)
     stream = await open_shared(admin, f"7~~/live?view=jobs&since=1&ids={job_id}")
     await tell(admin, job_id, 3)

@@ -9,7 +9,7 @@ import pytest
 
 from labtrawl import logs
 from labtrawl.domain.credential import Secret
-from labtrawl.website import log_files
+from labtrawl.website.answering import log_files
 from tests.integration.website.conftest import Client, Reply
 from tests.integration.website.kept import Journal
 

@@ -99,6 +99,20 @@ async def test_ticks_stay_while_paging_and_only_those_are_done(admin: Client) ->
     assert paused == sorted([ids[1], other])
 
 
+@pytest.mark.parametrize("page", ["/jobs", "/operations/new"])
+async def test_more_ticks_than_can_be_picked_are_told_and_none_is_dropped(
+    admin: Client, page: str
+) -> None:
+    await admin.write(world.one_job)
+    kept = ",".join(map(str, range(2, 1001)))
+    sent = {"picked": kept, "shown": "1001,1002", "pick": "1001", "action": "pause"}
+    fits = await admin.get(f"{page}?{urlencode(sent)}")
+    assert fits.status in {200, 303}
+    beyond = await admin.get(f"{page}?{urlencode(sent)}&pick=1002")
+    assert beyond.status == 422
+    assert "at most 1000 jobs can be picked one by one; use a filter for more" in beyond.text
+
+
 async def test_nothing_is_asked_to_be_confirmed_for_no_job(admin: Client) -> None:
     await admin.write(world.one_job)
     assert "No job is ticked." in (await admin.get("/operations/new?action=cancel")).text

@@ -204,3 +204,52 @@ async def test_overview_says_which_crawlers_are_paused_and_why_nothing_begins(
     told = ("Paused</span>", "Every crawler is paused or drained")
     assert [words in before.text for words in told] == [False, False]
     assert [words in after.text for words in told] == [True, True]
+
+
+async def test_overview_groups_failures_by_cause_not_by_address(admin: Client) -> None:
+    """Of many failures one cause is told, with how often, and a way to one of them."""
+    failed = (
+        "GitLab failed (/api/v4/projects/{}/milestones?per_page=100: 500 Internal Server Error)"
+    )
+    said = [("failed", failed.format(area)) for area in (4711, 17, 2700)]
+    said += [("failed", "GitLab failed (/api/v4/groups/9/labels: 502 Bad Gateway)")]
+    said += [("forbidden", "GitLab's GraphQL shows no such <project>")]
+
+    def fail(connection: Connection) -> list[int]:
+        world.build(connection, projects=1)
+        connection.exec_driver_sql(
+            "UPDATE job SET state = 'cancelled', error_reason = NULL WHERE state = 'failed'"
+        )
+        open_ones = "SELECT id FROM job WHERE state IN ('queued', 'held', 'running') ORDER BY id"
+        numbers = connection.exec_driver_sql(open_ones).scalars().all()[: len(said)]
+        for number, (reason, message) in zip(numbers, said, strict=True):
+            jobs.fail(connection, number, reason, message)
+        return list(numbers)
+
+    numbers = await admin.write(fail)
+    _, told = await admin.json("GET", "/api/v1/overview")
+    groups = {each["reason"]: each for each in told["overview"]["now"]["failures"]}
+    assert {name: (each["number"], each["causes"]) for name, each in groups.items()} == {
+        "failed": (
+            4,
+            [
+                {
+                    "words": "GitLab failed (…: 500 Internal Server Error)",
+                    "number": 3,
+                    "newest_id": numbers[2],
+                },
+                {
+                    "words": "GitLab failed (…: 502 Bad Gateway)",
+                    "number": 1,
+                    "newest_id": numbers[3],
+                },
+            ],
+        ),
+        "forbidden": (1, [{"words": said[4][1], "number": 1, "newest_id": numbers[4]}]),
+    }
+    page = (await admin.get("/")).text
+    assert (
+        "3 \N{MULTIPLICATION SIGN} <bdi>GitLab failed (…: 500 Internal Server Error)</bdi>" in page
+    )
+    assert f'href="/jobs/{numbers[2]}"' in page
+    assert "shows no such &lt;project&gt;" in page

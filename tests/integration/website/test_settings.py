@@ -10,7 +10,7 @@ from labtrawl.config import SETTINGS
 from labtrawl.store import audit
 from labtrawl.store.audit import Entry
 from labtrawl.store.sessions import Role
-from labtrawl.website.sheet import SettingsDesk
+from labtrawl.website.given.sheet import SettingsDesk
 from tests.integration.website import world
 from tests.integration.website.conftest import Client, Reply
 from tests.integration.website.paper import TEXT, TOKEN, Paper, no_file

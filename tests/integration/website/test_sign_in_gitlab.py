@@ -9,7 +9,7 @@ import pytest
 from starlette.responses import Response
 
 from labtrawl.sandbox import World
-from labtrawl.website.entering import begin, finish, remember
+from labtrawl.website.door.entering import begin, finish, remember
 from tests.integration.website.entering import TEAM, Browser, entered, people
 from tests.integration.website.running import Surroundings, site_of
 

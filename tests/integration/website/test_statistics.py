@@ -16,8 +16,8 @@ from labtrawl.domain.traffic import Spent, Traffic
 from labtrawl.errors import StoreError
 from labtrawl.store import samples
 from labtrawl.store.engine import Connection
-from labtrawl.website.figures import Figures as Overviews
-from labtrawl.website.sampling import Sampler
+from labtrawl.website.figures.sampling import Sampler
+from labtrawl.website.figures.sums import Figures as Overviews
 from tests.integration.website.conftest import Client
 from tests.integration.website.running import site_of
 

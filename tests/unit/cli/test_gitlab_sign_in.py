@@ -8,7 +8,7 @@ import pytest
 from labtrawl import config
 from labtrawl.cli.gitlab_sign_in import IN_CLEAR, GitLabSignIn
 from labtrawl.config import Settings
-from labtrawl.website.entrance import Place
+from labtrawl.website.given.entrance import Place
 
 GITLABS = """
 [[instances]]

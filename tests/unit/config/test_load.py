@@ -142,7 +142,8 @@ def test_default_in_the_table_is_the_default_in_the_settings(folder: Path) -> No
         for part in setting.name.split("."):
             value = getattr(value, part)
         if "<" not in setting.default and setting.name != "data_dir":
-            assert setting.default == (str(value) if value not in ("", (), None) else "(none)")
+            words = ", ".join(value) if isinstance(value, tuple) else str(value)
+            assert setting.default == ("(none)" if value in ("", (), None) else words)
 
 
 def test_long_data_folder_moves_the_sockets_to_a_short_place(folder: Path) -> None:

@@ -57,6 +57,35 @@ def test_event_on_a_console_is_one_line_without_control_characters() -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        "\n",
+        "\r\n",
+        "\r",
+        "\x0b",
+        "\x0c",
+        "\x1c",
+        "\x85",
+        "\u2028",
+        "\u2029",
+        "\x1b[1A\x1b[2K",
+        "\x00",
+    ],
+)
+def test_name_that_forges_a_line_stays_in_its_own(form: str, end: str) -> None:
+    """F23: whatever ends a line for a terminal, a pager or a program, an event is one line."""
+    stream = written(form)
+    logs.get("crawler").warning(
+        "area_renamed", name=f"a{end}11:00:00 error  website: forged", **{f"k{end}": 1}
+    )
+    text = stream.getvalue()
+    assert text.endswith("\n")
+    assert text[:-1].splitlines() == [text[:-1]]
+    assert text[:-1].isprintable()
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
 def test_secrets_are_masked_in_every_value_and_exception(form: str) -> None:
     stream = written(form)
     logs.conceal(Secret("correct horse battery"))

@@ -10,6 +10,8 @@ from labtrawl.crawler.line import Line
 from labtrawl.errors import LeaseLost
 from labtrawl.protocol.messages import Record
 
+pytestmark = pytest.mark.long
+
 
 async def test_first_refusal_is_raised_when_all_events_are_answered() -> None:
     loop = asyncio.get_running_loop()

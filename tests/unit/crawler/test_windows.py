@@ -119,6 +119,7 @@ def bursts(count: int, seed: int = 1) -> list[Row]:
 
 
 @pytest.mark.parametrize("kind", [made, bursts])
+@pytest.mark.long
 async def test_list_of_known_length_is_cut_where_its_rows_are(kind: Any) -> None:
     """However unevenly they were made, windows are as long as each other, and cost no page each."""
     shelf = counting(kind(20_000))
@@ -168,6 +169,7 @@ def test_rows_that_come_and_go_while_a_list_is_cut_lose_and_double_no_other(
 
 
 @pytest.mark.parametrize("kind", [made, bursts])
+@pytest.mark.long
 async def test_cut_list_is_whole_from_each_of_its_places(kind: Any) -> None:
     """A place knows the windows of the marks before it, and of no later one."""
     rows = kind(3_000)
@@ -225,12 +227,40 @@ async def test_window_that_leads_back_is_refused() -> None:
     assert len(shelf.asked) < 40
 
 
+@pytest.mark.parametrize("name", ["merge_requests", "issues"])
+async def test_window_that_gives_the_same_rows_for_ever_is_refused(name: str) -> None:
+    """Each page is another by its number, or its cursor, and has the rows of the one before."""
+
+    class Stuck(Shelf):
+        """From its fourth page on it has one page alone, under ever new names."""
+
+        async def get(self, request: str, headers: dict[str, str]) -> Answer:
+            answer = await Shelf.get(self, request, headers)
+            if len(self.asked) <= 4:
+                return answer
+            number = len(self.asked)
+            query = (
+                f"cursor={number}"
+                if name == "issues"
+                else f"page={number}&{request.partition('?')[2]}"
+            )
+            link = f'<https://gitlab.example.org/x?{query}>; rel="next"'
+            return said(200, made(2)[-1:] * 2, {"link": link})
+
+    path = f"{PROJECT}/{name}"
+    shelf = Stuck({path: made(2_000)}, size=100, total=False)
+    with pytest.raises(GitLabError, match="circle"):
+        await read(reader_of(shelf, name, NEW))
+    assert len(shelf.asked) < 60
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     st.integers(1_200, 2_500),
     st.integers(0, 5),
     st.sampled_from(["issues", "merge_requests", "counted"]),
 )
+@pytest.mark.long
 def test_windows_resumed_at_every_cursor_give_the_rest(count: int, seed: int, name: str) -> None:
     async def check() -> None:
         rows = made(count, seed)

@@ -129,6 +129,7 @@ def test_crawlers_use_all_but_a_little_of_the_budget_and_never_more_than_the_lim
     assert 0.97 * budget <= rate <= 1.01 * budget
 
 
+@pytest.mark.long
 def test_crawlers_that_stall_now_and_then_still_use_the_budget() -> None:
     gitlab, rate = _run(16, Rules(reserved_share=0.2), minutes=6, stalls=True)
     assert max(gitlab.minutes.values()) <= LIMIT
@@ -147,6 +148,7 @@ def test_people_who_spend_more_than_their_reserve_are_never_in_the_way_of_the_li
     [(12, 1000, 4), (15, 3000, 1)],
     ids=["four can use it", "one can use it"],
 )
+@pytest.mark.long
 def test_crawlers_that_send_little_leave_the_budget_to_those_that_can_send_more(
     slow: int, latency_ms: int, fast: int
 ) -> None:

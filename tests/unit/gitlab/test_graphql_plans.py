@@ -20,7 +20,7 @@ from graphql import (
 )
 
 from labtrawl.gitlab import graphql_plans as plans
-from labtrawl.gitlab.graphql_plans import NAMES, TIMELOGS, Edition, Plan, edition_of, plan_of
+from labtrawl.gitlab.graphql_plans import IDS, NAMES, TIMELOGS, Edition, Plan, edition_of, plan_of
 
 EDITIONS = {
     "gitlab-16.2-ee": (Edition((16, 2), True), Edition((16, 2), False)),
@@ -30,6 +30,8 @@ EDITIONS = {
 MOST_COMPLEXITY = 250
 MOST_DEPTH = 20
 LONGEST = 10_000
+# `queryComplexity`.
+COST_BESIDE = 3
 # The older schema has no links, and of a commit neither who committed it nor when.
 _BY_REST_IN_OLD = {"merge_request_commits", "issue_links"}
 
@@ -78,6 +80,22 @@ def test_documents_are_valid_cheap_and_short(
 def test_time_logs_are_valid_cheap_and_short(schema: tuple[GraphQLSchema, Edition]) -> None:
     truth, edition = schema
     _hold(truth, plans.rows(TIMELOGS, edition), {"first": plans.PAGE})
+
+
+@pytest.mark.parametrize("connections", [*([name] for name in IDS.values()), list(IDS.values())])
+def test_ids_of_lists_are_valid_cheap_and_short(
+    connections: list[str], schema: tuple[GraphQLSchema, Edition]
+) -> None:
+    """Ten projects each; what a question is reckoned to cost is no less than it does."""
+    truth, _ = schema
+    document = plans.ids(connections)
+    variables = {f"n{at}": 10 for at in range(len(connections))}
+    _hold(truth, document, variables)
+    parsed = parse(document).definitions[0]
+    assert isinstance(parsed, OperationDefinitionNode)
+    cost, _ = _cost(truth, truth.query_type, parsed.selection_set, variables)
+    reckoned = len(connections) * plans.cost_of_ids(10)
+    assert reckoned * 0.8 < cost - COST_BESIDE <= reckoned
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -70,6 +70,7 @@ STREAMS = st.lists(
 
 @settings(max_examples=200)
 @given(STREAMS, st.lists(st.integers(0, 4000), max_size=5))
+@pytest.mark.long
 def test_whole_lines_and_the_same_bytes_one_by_one_give_the_same(
     parts: list[bytes], cuts: list[int]
 ) -> None:

@@ -93,6 +93,7 @@ def both(world: World, profile: Profile, text: str, path: str) -> tuple[Any, Any
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.version)
+@pytest.mark.long
 def test_every_field_of_a_project_is_answered_as_the_library_would(
     world: World, profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:

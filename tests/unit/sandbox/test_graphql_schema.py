@@ -16,6 +16,8 @@ from graphql import (
 from labtrawl.sandbox.call import Profile
 from labtrawl.sandbox.graphql.schema import schema_of
 
+pytestmark = pytest.mark.long
+
 PROFILES = {
     "18.5-ce": Profile("18.5.0-ce", enterprise=False),
     "16.2-ee": Profile("16.2.0-ee", enterprise=True),

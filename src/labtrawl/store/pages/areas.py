@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_colu
 
 from labtrawl.domain.area import AreaKind
 from labtrawl.errors import Missing
-from labtrawl.store.pages.jobs import COLUMNS, JOINED, JobRow, path_contains
+from labtrawl.store.pages.jobs import COLUMNS, JOINED, JobRow
 from labtrawl.store.pages.keyset import Page, Place, cut
 from labtrawl.store.schema import account, area, area_access, area_path, instance, job, ledger
 
@@ -138,7 +138,7 @@ def page_of_areas(
     """Return one page of the areas that match, in the order of the tree."""
     query = select(*AREA_COLUMNS).select_from(WITH_INSTANCE).limit(size + 1)
     if wanted.path:
-        query = query.where(path_contains(wanted.path))
+        query = query.where(area.c.full_path.contains(wanted.path, autoescape=True))
     if wanted.kind is not None:
         query = query.where(area.c.kind == wanted.kind.value)
     if place.before is not None:

@@ -1,10 +1,10 @@
 """The list of jobs: a page of its rows, facet counts, and what it may be filtered by."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select, text
+from sqlalchemy import ColumnElement, Connection, select, text
 
 from labtrawl.domain.job import HoldReason, JobState
 from labtrawl.store.pages.keyset import Page, Place
@@ -14,15 +14,15 @@ from labtrawl.store.pages.walks import (
     Key,
     Narrowing,
     Order,
+    Piece,
     Walk,
     implied_state,
     narrow,
-    path_contains,
     walk_of,
 )
 from labtrawl.store.schema import account, area, instance, job
 
-__all__ = ["JobFilter", "Key", "Order", "path_contains"]
+__all__ = ["JobFilter", "Key", "Order"]
 
 PAGE = 50
 START: Place[int] = Place()
@@ -107,17 +107,22 @@ COLUMNS: tuple[ColumnElement[Any], ...] = (
 JOINED = job.join(area, area.c.id == job.c.area_id).outerjoin(
     account, account.c.id == job.c.account_id
 )
-Found = tuple[JobRow, Key]
+# Of these jobs, by their numbers.
+ROWS = f"{select(*COLUMNS).select_from(JOINED)} WHERE job.id IN ({{marks}})"
 
 
 def list_jobs(
-    connection: Connection, wanted: JobFilter, place: Place[int] | Place[Key], size: int = PAGE
+    connection: Connection,
+    wanted: JobFilter,
+    place: Place[int] | Place[Key],
+    size: int = PAGE,
+    narrowing: Narrowing | None = None,
 ) -> JobsPage:
     """Return one page of the jobs that match, in the order of the filter.
 
     A place is a job's number where the newest come first, else a `Key`.
     """
-    walk = walk_of(wanted, narrow(connection, wanted))
+    walk = walk_of(wanted, narrowing or narrow(connection, wanted))
     is_back = place.before is not None
     at = place.before if is_back else place.after
     begin = walk.start if at is None else (0, at) if isinstance(at, int) else at
@@ -125,12 +130,11 @@ def list_jobs(
     more, kept = len(found) > size, found[:size]
     if is_back:
         kept = kept[::-1]
-    rows = tuple(row for row, _ in kept)
-    first, last = (kept[0][1], kept[-1][1]) if kept else (begin, begin)
+    first, last = (kept[0], kept[-1]) if kept else (begin, begin)
     goes_on = more or end is not None
     has_previous, has_next = (goes_on, True) if is_back else (at is not None, goes_on)
     return JobsPage(
-        rows,
+        _rows(connection, kept),
         has_previous,
         has_next,
         (end if is_back and not more and end else first) if has_previous else None,
@@ -141,83 +145,64 @@ def list_jobs(
 
 def _look(
     connection: Connection, walk: Walk, at: Key, is_back: bool, size: int
-) -> tuple[list[Found], Key | None]:
+) -> tuple[list[Key], Key | None]:
     """Return up to `size` matches from a key on, and where the look ended, None for the end."""
-    found: list[Found] = []
+    found: list[Key] = []
     looked, chunk = 0, size if not walk.aside else 4 * size
     while looked < LOOKED:
         chunk = min(chunk, LOOKED - looked)
-        for keys in walk.parts(at, is_back, chunk):
-            found += _matches(connection, walk, keys, is_back, size - len(found))
+        steps = walk.steps(at, is_back, chunk)
+        met = connection.exec_driver_sql(steps.text, steps.arguments).all()
+        for number, value, matches in met:
+            at = (value, number)
+            if matches:
+                found.append(at)
             if len(found) == size:
-                return found, found[-1][1]
-            passed = _last(connection, keys, chunk)
-            if passed is not None:
-                at = passed
-                break
-        else:
+                return found, at
+        if len(met) < chunk:
             return found, None
         looked, chunk = looked + chunk, 2 * chunk
     return found, at
 
 
-def _matches(
-    connection: Connection,
-    walk: Walk,
-    keys: Select[int, int],
-    is_back: bool,
-    size: int,
-) -> Iterator[Found]:
-    """Yield the first jobs of a part of the walk that match what the index does not answer."""
-    looked = keys.subquery("looked")
-    number, value = looked.c.id, looked.c.value
-    by_number = number if walk.rises is not is_back else number.desc()
-    order = (by_number,) if walk.value is None else (value if is_back else value.desc(), by_number)
-    query = (
-        select(*COLUMNS, value)
-        .select_from(looked.join(JOINED, job.c.id == number))
-        .where(*walk.aside)
-        .order_by(*order)
-        .limit(size)
-    )
-    for *told, kept in connection.execute(query).all():
-        row = JobRow(*told)
-        yield row, (kept, row.id)
-
-
-def _last(connection: Connection, keys: Select[int, int], size: int) -> Key | None:
-    """Return the key of the last job of a full part, None for a part that has fewer."""
-    last = connection.execute(keys.limit(1).offset(size - 1)).first()
-    return (last[1], last[0]) if last else None
+def _rows(connection: Connection, keys: Sequence[Key]) -> tuple[JobRow, ...]:
+    """Return the jobs with these keys, in their order."""
+    if not keys:
+        return ()
+    numbers = tuple(number for _, number in keys)
+    query = ROWS.format(marks=", ".join("?" * len(numbers)))
+    rows = {row[0]: JobRow(*row) for row in connection.exec_driver_sql(query, numbers).all()}
+    return tuple(rows[number] for number in numbers)
 
 
 def first_ids(connection: Connection, wanted: JobFilter, size: int = PAGE) -> tuple[int, ...]:
     """Return the ids of the first page as it would be now."""
-    return tuple(row.id for row in list_jobs(connection, wanted, START, size).rows)
+    walk = walk_of(wanted, narrow(connection, wanted))
+    found, _ = _look(connection, walk, walk.start, False, size + 1)
+    return tuple(number for _, number in found[:size])
 
 
-def _in_index(connection: Connection, walk: Walk, most: int) -> Count:
-    """Count what a walk finds where the index answers everything."""
-    looked = select(job.c.id).where(*walk.along, job.c.id > 0).limit(most + 1)
-    number = connection.execute(select(func.count()).select_from(looked.subquery())).scalar_one()
-    return Count(min(number, most), number > most)
+Limits = tuple[int, int]
 
 
-def _by_state(connection: Connection, walk: Walk, most: int) -> tuple[dict[str, int], bool]:
-    """Count what matches by state; say whether the look ended before the walk did."""
-    looked = select(job.c.id).where(*walk.along, job.c.id > 0).limit(most + 1).subquery("looked")
-    met = looked.join(job, job.c.id == looked.c.id).join(area, area.c.id == job.c.area_id)
-    matching = func.count().filter(*walk.aside) if walk.aside else func.count()
-    query = select(job.c.state, func.count(), matching).select_from(met).group_by(job.c.state)
-    rows = connection.execute(query).all()
-    return {state: found for state, _, found in rows}, sum(row[1] for row in rows) > most
+def _most(walk: Walk, narrowing: Narrowing, limits: Limits) -> int:
+    """Return at how many jobs a count stops: fewer where each of many has to be asked."""
+    return limits[1] if walk.aside and narrowing.ids is None else limits[0]
+
+
+def _count(connection: Connection, pieces: Sequence[Piece]) -> list[tuple[str, int, int]]:
+    """Return (state, looked at, matching) of each of these counts, in one statement."""
+    statement = " UNION ALL ".join(each.text for each in pieces)
+    arguments = tuple(value for each in pieces for value in each.arguments)
+    rows = connection.exec_driver_sql(statement, arguments).all()
+    return [(state, looked, found) for state, looked, found in rows]
 
 
 def count_jobs(
     connection: Connection,
     wanted: JobFilter,
     narrowing: Narrowing | None = None,
-    limits: tuple[int, int] = (COUNTED, ASKED),
+    limits: Limits = (COUNTED, ASKED),
 ) -> Count:
     """Count the jobs that match; a count stops at its limit and says so.
 
@@ -227,10 +212,13 @@ def count_jobs(
         return Count(0)
     known = narrowing or narrow(connection, wanted)
     walk = walk_of(replace(wanted, order=Order.NEWEST), known)
-    if not walk.aside:
-        return _in_index(connection, walk, limits[0])
-    counts, is_cut = _by_state(connection, walk, limits[1] if known.ids is None else limits[0])
-    return Count(sum(counts.values()), is_cut)
+    most = _most(walk, known, limits)
+    return _counted(_count(connection, [walk.count(most, "''")]), most)
+
+
+def _counted(rows: Sequence[tuple[str, int, int]], most: int) -> Count:
+    looked, found = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    return Count(min(found, most), looked > most)
 
 
 def next_matching(
@@ -242,25 +230,45 @@ def next_matching(
     """
     walk = walk_of(replace(wanted, order=Order.NEWEST), narrow(connection, wanted))
     found, end = _look(connection, walk, (0, after), True, size)
-    return [(row.id, row.state) for row, _ in found], end[1] if end else None
+    return [(row.id, row.state) for row in _rows(connection, found)], end[1] if end else None
 
 
-def facets(connection: Connection, wanted: JobFilter) -> dict[str, Count]:
+def facets(
+    connection: Connection, wanted: JobFilter, narrowing: Narrowing | None = None
+) -> dict[str, Count]:
     """Count by state what matches the rest of the filter; the key "" is all of them."""
-    narrowing = narrow(connection, wanted)
-    if narrowing.ids is not None:
-        # Few areas: all their jobs are met once, whatever their state.
-        walk = walk_of(replace(wanted, state=None, order=Order.NEWEST), narrowing)
-        counts, is_cut = _by_state(connection, walk, COUNTED)
-        found = {state.value: Count(counts.get(state, 0), is_cut) for state in JobState}
+    narrowing = narrowing or narrow(connection, wanted)
+    rest = replace(wanted, state=None, order=Order.NEWEST)
+    implied = implied_state(rest)
+    if implied is not None:
+        found = {implied.value: count_jobs(connection, rest, narrowing)}
+    elif narrowing.ids is not None or wanted.account is not None:
+        found = _by_state(connection, walk_of(rest, narrowing), narrowing)
     else:
-        found = {
-            state.value: count_jobs(connection, replace(wanted, state=state), narrowing)
-            for state in JobState
-        }
-    total = sum(count.number for count in found.values())
-    found[""] = Count(total, any(count.more for count in found.values()))
-    return found
+        found = _of_each_state(connection, rest, narrowing)
+    counts = {state.value: found.get(state.value, Count(0)) for state in JobState}
+    is_cut = any(count.more for count in counts.values())
+    return counts | {"": Count(sum(count.number for count in counts.values()), is_cut)}
+
+
+def _by_state(connection: Connection, walk: Walk, narrowing: Narrowing) -> dict[str, Count]:
+    """Count along an index that knows no states: its jobs are met once, whatever theirs is."""
+    most = COUNTED if narrowing.ids is not None else ASKED
+    rows = _count(connection, [walk.count(most)])
+    is_cut = sum(row[1] for row in rows) > most
+    found = {state: matching for state, _, matching in rows}
+    return {state.value: Count(found.get(state, 0), is_cut) for state in JobState}
+
+
+def _of_each_state(
+    connection: Connection, rest: JobFilter, narrowing: Narrowing
+) -> dict[str, Count]:
+    """Count along the index of each state."""
+    walks = {state: walk_of(replace(rest, state=state), narrowing) for state in JobState}
+    most = {state: _most(walk, narrowing, (COUNTED, ASKED)) for state, walk in walks.items()}
+    counts = [walk.count(most[state], f"'{state.value}'") for state, walk in walks.items()]
+    rows = {row[0]: row for row in _count(connection, counts)}
+    return {state.value: _counted([rows[state.value]], most[state]) for state in JobState}
 
 
 # Steps from one word to the next over an index: as many look-ups as there are words.

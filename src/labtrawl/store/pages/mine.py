@@ -36,7 +36,6 @@ from labtrawl.store.schema import (
     job,
     ledger,
     segment,
-    visit,
 )
 
 OTHER = area_access.alias("other_access")
@@ -61,22 +60,22 @@ def seen(account_id: int) -> Subquery:
 
 
 def lists_of(mine: Subquery) -> Any:
-    """Return the lists of an account's areas, each with its job and its last visit, if any."""
-    same = and_(visit.c.area_id == ledger.c.area_id, visit.c.resource == ledger.c.resource)
+    """Return the lists of an account's areas, each with its job, if any."""
     lists = mine.join(ledger, ledger.c.area_id == mine.c.area_id)
-    return lists.outerjoin(visit, same).outerjoin(job, job.c.id == ledger.c.job_id)
+    return lists.outerjoin(job, job.c.id == ledger.c.job_id)
 
 
 def is_shown(mine: Subquery, account_id: int) -> ColumnElement[bool]:
     """Say whether a list's records are shown to an account.
 
-    Not where somebody with more rights read it: it may hold what this account must not see. And of
-    an area that it reads no more, only what nobody else read since.
+    Not where anything of it was ever stored with more rights, be it by its owner, who has fewer now:
+    it may hold what GitLab does not show this account. And of an area that it reads no more, only
+    what nobody else read since.
     """
     highest = select(func.max(OTHER.c.role)).where(OTHER.c.area_id == mine.c.area_id)
     by_role = and_(
         mine.c.role >= func.coalesce(highest.correlate(mine).scalar_subquery(), mine.c.role),
-        mine.c.role >= func.coalesce(visit.c.role, mine.c.role),
+        mine.c.role >= func.coalesce(ledger.c.stored_role, mine.c.role),
     )
     return and_(
         or_(by_role, _is_left(mine, account_id)),
@@ -94,7 +93,7 @@ def _is_left(mine: Subquery, account_id: int) -> ColumnElement[bool]:
     is_others = exists().where(
         OTHERS.c.area_id == mine.c.area_id, OTHERS.c.account_id != account_id
     )
-    had = func.coalesce(job.c.read_role, NOT_SEEN) >= func.coalesce(visit.c.role, NOT_SEEN)
+    had = func.coalesce(job.c.read_role, NOT_SEEN) >= func.coalesce(ledger.c.stored_role, NOT_SEEN)
     return and_(mine.c.role == NOT_SEEN, ~is_read, or_(had, ~is_others))
 
 

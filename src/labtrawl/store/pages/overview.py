@@ -1,10 +1,11 @@
 """The figures of the overview."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, func, select
 
+from labtrawl.domain.failure import cause_of
 from labtrawl.domain.job import OPEN_STATES, JobState
 from labtrawl.store.pages.jobs import COLUMNS, COUNTED, JOINED, JobRow
 from labtrawl.store.schema import area, job, ledger, segment
@@ -13,6 +14,8 @@ AT_WORK = 8
 MINUTE_MS = 60_000
 # Files of the last minute that the throughput looks at.
 RECENT = 5_000
+# Failed jobs whose messages are read, the newest; and how many causes of a reason are told.
+READ, TOLD = 500, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +39,27 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """Failed jobs whose messages differ in addresses and numbers only, and the newest of them."""
+
+    words: str
+    number: int
+    newest_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class FailureGroup:
-    """Failed jobs with the same reason, and the newest of them."""
+    """Failed jobs with the same reason, and the newest of them.
+
+    `causes` are those of the newest 500 failed jobs, the most frequent ones.
+    """
 
     reason: str
     number: int
     newest_id: int
     newest_at: int
     message: str
+    causes: Sequence[Cause] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +127,39 @@ def _failures(connection: Connection) -> list[FailureGroup]:
     )
     query = select(failed.c.error_reason, func.count(), func.max(failed.c.id))
     groups = connection.execute(query.group_by(failed.c.error_reason)).all()
-    found = [_group(connection, *row) for row in groups]
+    causes = _causes(connection) if groups else {}
+    found = [
+        _group(connection, reason, (number, newest_id), causes.get(reason, {}))
+        for reason, number, newest_id in groups
+    ]
     return sorted(found, key=lambda group: (-group.newest_at, group.reason))
 
 
-def _group(connection: Connection, reason: str, number: int, newest_id: int) -> FailureGroup:
+def _causes(connection: Connection) -> Mapping[str, Mapping[str, Cause]]:
+    """Return the causes of the newest failed jobs, by reason and words."""
+    query = (
+        select(job.c.id, job.c.error_reason, job.c.error_message)
+        .where(job.c.state == JobState.FAILED)
+        .order_by(job.c.id.desc())
+        .limit(READ)
+    )
+    found: dict[str, dict[str, Cause]] = {}
+    for number, reason, message in connection.execute(query).all():
+        words, same = cause_of(message or ""), found.setdefault(reason, {})
+        newest = same.get(words, Cause(words, 0, number))
+        same[words] = replace(newest, number=newest.number + 1)
+    return found
+
+
+def _group(
+    connection: Connection, reason: str, counted: tuple[int, int], causes: Mapping[str, Cause]
+) -> FailureGroup:
+    number, newest_id = counted
     query = select(job.c.finished_at, job.c.updated_at, job.c.error_message)
     finished_at, updated_at, message = connection.execute(query.where(job.c.id == newest_id)).one()
-    return FailureGroup(reason, number, newest_id, finished_at or updated_at, message or "")
+    frequent = sorted(causes.values(), key=lambda cause: (-cause.number, -cause.newest_id))
+    newest_at = finished_at or updated_at
+    return FailureGroup(reason, number, newest_id, newest_at, message or "", frequent[:TOLD])
 
 
 def _discovering(connection: Connection) -> bool:

@@ -2,28 +2,20 @@
 
 An order is offered only where an index has it. What the index cannot answer is asked of each job on
 the way; a page looks at `LOOKED` jobs at most, says so, and goes on from there when it is asked to.
+
+The statements are written out: to have SQLAlchemy build them took longer than to answer them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
-    Connection,
-    Select,
-    and_,
-    literal,
-    select,
-)
+from sqlalchemy import Connection
 
 from labtrawl.domain.area import AreaKind
 from labtrawl.domain.job import OPEN_STATES, HoldReason, JobState
-from labtrawl.store.schema import area, job
 
 # Up to here the areas of a filter are looked up first; more are so many that a walk finds rows soon.
 AREAS = 200
@@ -108,14 +100,27 @@ def order_of(wanted: JobFilter) -> Order:
     return wanted.order if wanted.order in offered(wanted) else Order.NEWEST
 
 
-def path_contains(part: str) -> ColumnElement[bool]:
-    """Match a part of an area's path in any case; no character of it is a wildcard."""
-    return area.c.full_path.contains(part, autoescape=True)
+class Piece(NamedTuple):
+    """A part of a statement, and what stands for its question marks."""
+
+    text: str
+    arguments: tuple[Any, ...] = ()
 
 
-def aside(column: Column[Any]) -> ColumnElement[Any]:
-    """Compare a column without an index: the planner shall go along another one."""
-    return column.concat(literal(""))
+def both(pieces: Iterable[Piece]) -> Piece:
+    """Return the condition that all of these hold."""
+    all_of = tuple(pieces)
+    return Piece(
+        " AND ".join(each.text for each in all_of) or "1 = 1",
+        tuple(value for each in all_of for value in each.arguments),
+    )
+
+
+def _contains(part: str) -> str:
+    """Return the pattern of texts with this part; no character of it is a wildcard."""
+    for wild in "/%_":
+        part = part.replace(wild, f"/{wild}")
+    return f"%{part}%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,57 +128,102 @@ class Narrowing:
     """The areas of a filter: None for all, a list for few, a condition for many."""
 
     ids: tuple[int, ...] | None = None
-    condition: ColumnElement[bool] | None = None
+    condition: Piece | None = None
 
 
 def narrow(connection: Connection, wanted: JobFilter) -> Narrowing:
     """Look up the areas that a filter is about."""
     conditions = []
     if wanted.area:
-        conditions.append(path_contains(wanted.area))
+        conditions.append(Piece("area.full_path LIKE ? ESCAPE '/'", (_contains(wanted.area),)))
     if wanted.kind is not None:
-        conditions.append(area.c.kind == wanted.kind.value)
+        conditions.append(Piece("area.kind = ?", (wanted.kind.value,)))
     if not conditions:
         return Narrowing()
-    found = connection.execute(select(area.c.id).where(*conditions).limit(AREAS + 1)).scalars()
-    ids = tuple(found)
-    return Narrowing(ids) if len(ids) <= AREAS else Narrowing(None, and_(*conditions))
+    condition = both(conditions)
+    found = connection.exec_driver_sql(
+        f"SELECT area.id FROM area WHERE {condition.text} LIMIT ?",
+        (*condition.arguments, AREAS + 1),
+    )
+    ids = tuple(found.scalars())
+    return Narrowing(ids) if len(ids) <= AREAS else Narrowing(None, condition)
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
     """A way along one index: what it answers, what is asked of each job, and the order.
 
-    `value` is None where the job's number is the order; `rises` says that numbers grow among equals.
+    `value` is "" where the job's number is the order; `rises` says that numbers grow among equals.
     `sorts` says that the index has another order: what it finds is sorted, and is not much.
     """
 
-    along: tuple[ColumnElement[bool], ...]
-    aside: tuple[ColumnElement[bool], ...] = ()
-    value: ColumnElement[int] | None = None
+    along: tuple[Piece, ...]
+    aside: tuple[Piece, ...] = ()
+    value: str = ""
     rises: bool = False
     sorts: bool = False
     start: Key = field(default=(LARGEST, LARGEST))
 
-    def parts(self, at: Key, backwards: bool, size: int) -> Iterator[Select[int, int]]:
-        """Yield the statements that go on from a key, each by one search: equals, then the rest."""
-        value = literal(0, BigInteger) if self.value is None else self.value
-        keys = select(job.c.id.label("id"), value.label("value")).where(*self.along).limit(size)
+    def keys(self, at: Key, backwards: bool, size: int) -> Piece:
+        """Return the statement for (id, value) of the jobs that follow a key: equals, then the rest."""
         is_up = self.rises is not backwards
-        number = literal(at[1], BigInteger)
         # No index has it so: a planner would rather walk all jobs in their order than sort a few.
-        own: ColumnElement[int] = job.c.id + 0 if self.sorts else job.c.id.expression
-        beyond = own > number if is_up else own < number
-        by_number = own if is_up else own.desc()
-        if self.value is None:
-            yield keys.where(beyond).order_by(by_number)
-            return
-        if abs(at[0]) < LARGEST:
-            yield keys.where(self.value == literal(at[0], BigInteger), beyond).order_by(by_number)
-        bound = literal(at[0], BigInteger)
-        further = self.value > bound if backwards else self.value < bound
-        by_value = self.value if backwards else self.value.desc()
-        yield keys.where(further).order_by(by_value, by_number)
+        number = "job.id + 0" if self.sorts else "job.id"
+        beyond = Piece(f"{number} {'>' if is_up else '<'} ?", (at[1],))
+        by_number = f"{number} {'ASC' if is_up else 'DESC'}"
+        if not self.value:
+            return self._part("0", (beyond,), by_number, size)
+        bound = Piece(f"{self.value} {'>' if backwards else '<'} ?", (at[0],))
+        by_value = f"{self.value} {'ASC' if backwards else 'DESC'}, {by_number}"
+        further = self._part(self.value, (bound,), by_value, size)
+        if abs(at[0]) >= LARGEST:
+            return further
+        is_same = Piece(f"{self.value} = ?", (at[0],))
+        same = self._part(self.value, (is_same, beyond), by_number, size)
+        return Piece(
+            f"SELECT * FROM ({same.text}) AS same"
+            f" UNION ALL SELECT * FROM ({further.text}) AS further LIMIT ?",
+            (*same.arguments, *further.arguments, size),
+        )
+
+    def _part(self, value: str, only: tuple[Piece, ...], order: str, size: int) -> Piece:
+        condition = both((*self.along, *only))
+        return Piece(
+            f"SELECT job.id AS id, {value} AS value FROM job WHERE {condition.text}"
+            f" ORDER BY {order} LIMIT ?",
+            (*condition.arguments, size),
+        )
+
+    def steps(self, at: Key, backwards: bool, size: int) -> Piece:
+        """Return the statement for (id, value, whether it matches) of the jobs that follow a key."""
+        keys, asked = self.keys(at, backwards, size), both(self.aside)
+        by_number = "ASC" if self.rises is not backwards else "DESC"
+        order = f"looked.value {'ASC' if backwards else 'DESC'}, looked.id {by_number}"
+        return Piece(
+            f"SELECT looked.id, looked.value, CASE WHEN {asked.text} THEN 1 ELSE 0 END"
+            f" FROM ({keys.text}) AS looked {ASKED_OF if self.aside else ''} ORDER BY {order}",
+            (*asked.arguments, *keys.arguments),
+        )
+
+    def count(self, most: int, state: str = "job.state") -> Piece:
+        """Return the statement for (state, looked at, matching) of up to `most` jobs and one.
+
+        `state` names the only one that there is, or is the column to tell them apart by.
+        """
+        condition, asked = both((*self.along, Piece("job.id > 0"))), both(self.aside)
+        has_states = state == "job.state"
+        return Piece(
+            f"SELECT {state} AS state, COUNT(*) AS looked,"
+            f" COUNT(CASE WHEN {asked.text} THEN 1 END) AS found"
+            f" FROM (SELECT job.id AS id FROM job WHERE {condition.text} LIMIT ?) AS looked"
+            f" {ASKED_OF if self.aside or has_states else ''}"
+            f" {'GROUP BY job.state' if has_states else ''}",
+            (*asked.arguments, *condition.arguments, most + 1),
+        )
+
+
+# Of each job on the way, by its number.
+ASKED_OF = "JOIN job ON job.id = looked.id JOIN area ON area.id = job.area_id"
 
 
 def walk_of(wanted: JobFilter, narrowing: Narrowing) -> Walk:
@@ -185,21 +235,24 @@ def walk_of(wanted: JobFilter, narrowing: Narrowing) -> Walk:
     if order is Order.CHANGED:
         return _by_change(wanted, narrowing)
     if order is Order.PRIORITY:
-        states = [state.value for state in OPEN_STATES]
-        asked = (*_all_but(wanted, narrowing), aside(job.c.state).in_(states))
-        open_ones = (job.c.finished_at.is_(None),)
-        return Walk(open_ones, asked, job.c.priority, True, start=_start(rises=True))
+        asked = (*_all_but(wanted, narrowing), STILL_OPEN)
+        open_ones = (Piece("job.finished_at IS NULL"),)
+        return Walk(open_ones, asked, "job.priority", True, start=_start(rises=True))
     if order is Order.DURATION:
-        spent = job.c.finished_at - job.c.started_at
-        return Walk((job.c.finished_at.is_not(None),), _all_but(wanted, narrowing), spent)
+        ended = (Piece("job.finished_at IS NOT NULL"),)
+        return Walk(ended, _all_but(wanted, narrowing), SPENT)
     return _by_number(wanted, narrowing)
 
 
-VALUES: dict[Order, ColumnElement[int]] = {
-    Order.CHANGED: job.c.change + 0,
-    Order.PRIORITY: job.c.priority + 0,
-    Order.DURATION: (job.c.finished_at - job.c.started_at) + 0,
+SPENT = "(job.finished_at - job.started_at)"
+# Compared without an index: the planner shall go along another one.
+VALUES = {
+    Order.CHANGED: "(job.change + 0)",
+    Order.PRIORITY: "(job.priority + 0)",
+    Order.DURATION: f"({SPENT} + 0)",
 }
+_OPEN = ", ".join(f"'{state.value}'" for state in OPEN_STATES)
+STILL_OPEN = Piece(f"job.state || '' IN ({_OPEN})")
 
 
 def _sorted(wanted: JobFilter, narrowing: Narrowing, name: str) -> Walk:
@@ -208,9 +261,9 @@ def _sorted(wanted: JobFilter, narrowing: Narrowing, name: str) -> Walk:
     rises = order is Order.PRIORITY
     asked = _all_but(wanted, narrowing, name)
     if order is Order.PRIORITY:
-        asked += (aside(job.c.state).in_([state.value for state in OPEN_STATES]),)
+        asked += (STILL_OPEN,)
     if order is Order.DURATION:
-        asked += (job.c.finished_at.is_not(None),)
+        asked += (Piece(f"{SPENT} IS NOT NULL"),)
     return Walk((answers[name][0],), asked, VALUES[order], rises, True, _start(rises))
 
 
@@ -220,12 +273,12 @@ def _start(rises: bool) -> Key:
 
 def _by_change(wanted: JobFilter, narrowing: Narrowing) -> Walk:
     state = implied_state(wanted)
-    along: tuple[ColumnElement[bool], ...] = ()
+    along: tuple[Piece, ...] = ()
     if state is JobState.FAILED:
-        along = (job.c.error_reason.is_not(None),)
+        along = (Piece("job.error_reason IS NOT NULL"),)
     elif state is JobState.HELD:
-        along = (job.c.hold_reason.is_not(None),)
-    return Walk(along, _all_but(wanted, narrowing), job.c.change)
+        along = (Piece("job.hold_reason IS NOT NULL"),)
+    return Walk(along, _all_but(wanted, narrowing), "job.change")
 
 
 def _by_number(wanted: JobFilter, narrowing: Narrowing) -> Walk:
@@ -239,35 +292,35 @@ def _by_number(wanted: JobFilter, narrowing: Narrowing) -> Walk:
     return Walk((), _all_but(wanted, narrowing))
 
 
-def _answers(
-    wanted: JobFilter, narrowing: Narrowing
-) -> dict[str, tuple[ColumnElement[bool], ColumnElement[bool]]]:
+def _answers(wanted: JobFilter, narrowing: Narrowing) -> dict[str, tuple[Piece, Piece]]:
     """Return for each part of a filter its condition along an index, and the same aside."""
-    found: dict[str, tuple[ColumnElement[bool], ColumnElement[bool]]] = {}
+    found: dict[str, tuple[Piece, Piece]] = {}
     if narrowing.ids is not None:
-        few = job.c.area_id.in_(narrowing.ids)
+        marks = ", ".join("?" * len(narrowing.ids)) or "NULL"
+        few = Piece(f"job.area_id IN ({marks})", narrowing.ids)
         found["areas"] = (few, few)
     if wanted.error:
-        found["error"] = _both(job.c.error_reason, wanted.error)
+        found["error"] = _is("error_reason", wanted.error)
     if wanted.hold is not None:
-        found["hold"] = _both(job.c.hold_reason, wanted.hold.value)
+        found["hold"] = _is("hold_reason", wanted.hold.value)
     if wanted.account is not None:
-        account = literal(wanted.account, BigInteger)
-        found["account"] = (job.c.account_id == account, job.c.account_id + 0 == account)
+        given = (wanted.account,)
+        found["account"] = (
+            Piece("job.account_id = ?", given),
+            Piece("job.account_id + 0 = ?", given),
+        )
     if wanted.resource:
-        found["resource"] = _both(job.c.resource, wanted.resource)
+        found["resource"] = _is("resource", wanted.resource)
     if wanted.state is not None:
-        found["state"] = _both(job.c.state, wanted.state.value)
+        found["state"] = _is("state", wanted.state.value)
     return found
 
 
-def _both(column: Column[Any], value: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return column == value, aside(column) == value
+def _is(column: str, value: str) -> tuple[Piece, Piece]:
+    return Piece(f"job.{column} = ?", (value,)), Piece(f"job.{column} || '' = ?", (value,))
 
 
-def _all_but(
-    wanted: JobFilter, narrowing: Narrowing, *names: str
-) -> tuple[ColumnElement[bool], ...]:
+def _all_but(wanted: JobFilter, narrowing: Narrowing, *names: str) -> tuple[Piece, ...]:
     """Return what is asked of each job on the way: all that the index does not answer."""
     answers = _answers(wanted, narrowing)
     asked = [each[1] for name, each in answers.items() if name not in names]

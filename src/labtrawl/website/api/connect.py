@@ -13,10 +13,8 @@ from labtrawl.protocol.messages import (
     RequestBudget,
 )
 from labtrawl.store import leases, tokens
-from labtrawl.website.api.shapes import Alive
-from labtrawl.website.callers import NotYours, Visitor, bearer_of, visitor_of
-from labtrawl.website.desk import Desk
-from labtrawl.website.speaking import (
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.speaking import (
     answer,
     asked,
     body_of,
@@ -25,7 +23,9 @@ from labtrawl.website.speaking import (
     read,
     task_number,
 )
-from labtrawl.website.trail import note_detail
+from labtrawl.website.api.shapes import Alive
+from labtrawl.website.door.callers import NotYours, Visitor, bearer_of, visitor_of
+from labtrawl.website.door.trail import note_detail
 
 
 def add(app: FastAPI, desk: Desk) -> None:

@@ -7,11 +7,11 @@ from starlette.responses import Response
 
 from labtrawl.protocol.exchange import Tier
 from labtrawl.protocol.messages import PROTOCOL
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.speaking import answer, asked, task_number
 from labtrawl.website.api.health import whole_health
 from labtrawl.website.api.shapes import Commanded, CrawlerCommand, CrawlerStatus
-from labtrawl.website.desk import Desk
-from labtrawl.website.speaking import answer, asked, task_number
-from labtrawl.website.trail import note_detail
+from labtrawl.website.door.trail import note_detail
 
 
 def add(app: FastAPI, desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI
 
+from labtrawl.website.answering.desk import Desk
 from labtrawl.website.api import (
     connect,
     crawler,
@@ -14,7 +15,6 @@ from labtrawl.website.api import (
     tasks,
     watching,
 )
-from labtrawl.website.desk import Desk
 
 
 def add(app: FastAPI, desk: Desk) -> None:

@@ -4,11 +4,11 @@ from fastapi import FastAPI
 from starlette.responses import Response
 
 from labtrawl.protocol.messages import PROTOCOL
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.speaking import answer
 from labtrawl.website.api.shapes import DoorHealth, Health, check_told
-from labtrawl.website.desk import Desk
-from labtrawl.website.looking import database_answers, health_of
-from labtrawl.website.speaking import answer
-from labtrawl.website.verdicts import State
+from labtrawl.website.care.looking import database_answers, health_of
+from labtrawl.website.care.verdicts import State
 
 
 def add(app: FastAPI, desk: Desk) -> None:

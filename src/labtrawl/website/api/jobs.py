@@ -7,10 +7,10 @@ from starlette.responses import Response
 from labtrawl.protocol.exchange import Tier
 from labtrawl.protocol.messages import ProgressUpdate, RequestJobs
 from labtrawl.store import tasks
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.speaking import answer, body_of, exchanged, read
 from labtrawl.website.api.shapes import task_told
-from labtrawl.website.callers import visitor_of
-from labtrawl.website.desk import Desk
-from labtrawl.website.speaking import answer, body_of, exchanged, read
+from labtrawl.website.door.callers import visitor_of
 
 LEGACY_JOBS = 10
 # Peers of dialect 1 claim by asking; the same one gets the same jobs until they end.

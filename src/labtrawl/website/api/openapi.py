@@ -12,9 +12,9 @@ from starlette.routing import BaseRoute
 from labtrawl import __version__
 from labtrawl.protocol import messages as wire
 from labtrawl.website.access import API, AUDIENCE, PUBLIC, WEBSOCKET, Who
+from labtrawl.website.answering.speaking import answer
+from labtrawl.website.answering.twins import described
 from labtrawl.website.api import shapes
-from labtrawl.website.speaking import answer
-from labtrawl.website.twins import described
 
 TASK = "/api/internal2/tasks/{task_id}"
 REFS = "#/components/schemas/{name}"

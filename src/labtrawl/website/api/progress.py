@@ -8,9 +8,8 @@ from starlette.responses import Response
 from labtrawl.errors import BadMessage
 from labtrawl.protocol.messages import RequestManifest
 from labtrawl.store import tasks
-from labtrawl.website.api.shapes import progress_told
-from labtrawl.website.desk import Desk
-from labtrawl.website.speaking import (
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.speaking import (
     answer,
     body_of,
     crawler_of,
@@ -18,6 +17,7 @@ from labtrawl.website.speaking import (
     read,
     task_number,
 )
+from labtrawl.website.api.shapes import progress_told
 
 TASK = "/api/internal2/tasks/{task_id}"
 

@@ -5,10 +5,10 @@ from starlette.responses import Response
 
 from labtrawl.protocol.exchange import Tier
 from labtrawl.protocol.messages import TokenRefreshRequest
-from labtrawl.website.callers import visitor_of
-from labtrawl.website.desk import Desk
-from labtrawl.website.speaking import body_of, crawler_of, exchanged, read
-from labtrawl.website.trail import note_detail
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.speaking import body_of, crawler_of, exchanged, read
+from labtrawl.website.door.callers import visitor_of
+from labtrawl.website.door.trail import note_detail
 
 
 def add(app: FastAPI, desk: Desk) -> None:

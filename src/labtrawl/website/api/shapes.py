@@ -8,8 +8,8 @@ import msgspec
 
 from labtrawl.domain.waits import Wait
 from labtrawl.store.tasks import TaskRow
-from labtrawl.website import verdicts
-from labtrawl.website.charts import OverTime
+from labtrawl.website.care import verdicts
+from labtrawl.website.figures.charts import OverTime
 
 
 class Shape(msgspec.Struct, frozen=True, rename="camel", kw_only=True):

@@ -4,11 +4,11 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from labtrawl.store import gaps
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.speaking import answer, asked
 from labtrawl.website.api.shapes import Refilled, RefillWanted, StatisticsTold
-from labtrawl.website.charts import Span
-from labtrawl.website.desk import Desk
-from labtrawl.website.speaking import answer, asked
-from labtrawl.website.trail import note_detail
+from labtrawl.website.door.trail import note_detail
+from labtrawl.website.figures.charts import Span
 
 
 def add(app: FastAPI, desk: Desk) -> None:

@@ -12,18 +12,8 @@ from labtrawl.gitlab import catalog
 from labtrawl.protocol import messages as wire
 from labtrawl.store import tasks
 from labtrawl.store.jobs import PlannedJob
-from labtrawl.website.api.progress import check_id
-from labtrawl.website.api.shapes import (
-    TaskChange,
-    TaskList,
-    TaskReturn,
-    TaskWanted,
-    task_told,
-)
-from labtrawl.website.asking import LARGEST
-from labtrawl.website.callers import visitor_of
-from labtrawl.website.desk import Desk
-from labtrawl.website.speaking import (
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.speaking import (
     answer,
     asked,
     body_of,
@@ -33,7 +23,17 @@ from labtrawl.website.speaking import (
     read,
     task_number,
 )
-from labtrawl.website.trail import note_detail
+from labtrawl.website.api.progress import check_id
+from labtrawl.website.api.shapes import (
+    TaskChange,
+    TaskList,
+    TaskReturn,
+    TaskWanted,
+    task_told,
+)
+from labtrawl.website.door.callers import visitor_of
+from labtrawl.website.door.trail import note_detail
+from labtrawl.website.parts.asking import LARGEST
 
 Wish = Literal["run", "pause", "cancel"]
 ACTIONS: dict[Wish, str] = {"run": "resume", "pause": "pause", "cancel": "cancel"}

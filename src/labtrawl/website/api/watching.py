@@ -12,11 +12,11 @@ from labtrawl.protocol import messages as wire
 from labtrawl.protocol.messages import PROTOCOL, Envelope
 from labtrawl.store import tasks
 from labtrawl.store.tasks import TaskRow
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.speaking import envelope_of, is_too_deep, read, task_number
 from labtrawl.website.api.shapes import progress_told
-from labtrawl.website.callers import Reception, Visitor, visitor_of
-from labtrawl.website.desk import Desk
-from labtrawl.website.live import STILL_SECONDS, TICK_SECONDS
-from labtrawl.website.speaking import envelope_of, is_too_deep, read, task_number
+from labtrawl.website.door.callers import Reception, Visitor, visitor_of
+from labtrawl.website.live.hub import STILL_SECONDS, TICK_SECONDS
 
 # RFC 6455, 7.4.1; 4404 and 4401 are of the range that is left to programs.
 NOT_TEXT, GOING_AWAY, NO_SUCH_TASK, SIGNED_OUT = 1003, 1001, 4404, 4401

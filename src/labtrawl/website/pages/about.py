@@ -8,10 +8,11 @@ from starlette.responses import RedirectResponse, Response
 
 from labtrawl.store import notices
 from labtrawl.store.engine import Connection
-from labtrawl.website import noticing, twins
-from labtrawl.website.asking import form_fields
-from labtrawl.website.desk import Desk
-from labtrawl.website.twins import Shown
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.twins import Shown
+from labtrawl.website.care import noticing
+from labtrawl.website.parts.asking import form_fields
 
 MOST_AN_HOUR = 10
 LONGEST_CONTACT, LONGEST_WORDS = 200, 2000

@@ -15,15 +15,15 @@ from labtrawl.store.commands import Worked
 from labtrawl.store.engine import Connection
 from labtrawl.store.pages.accounts import AccountRow, list_accounts, waiting_jobs
 from labtrawl.store.pages.keyset import Page, Place
-from labtrawl.website import twins
-from labtrawl.website.addresses import Pager
-from labtrawl.website.asking import Id, MaybeId
-from labtrawl.website.checks_gitlab import days_left, threshold
-from labtrawl.website.desk import Desk
-from labtrawl.website.keeping import BudgetTold
-from labtrawl.website.reasons import LONGEST_REASON, reason_of
-from labtrawl.website.trail import note_detail
-from labtrawl.website.twins import Done, Shown
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.twins import Done, Shown
+from labtrawl.website.care.checks_gitlab import days_left, threshold
+from labtrawl.website.door.trail import note_detail
+from labtrawl.website.given.keeping import BudgetTold
+from labtrawl.website.parts.addresses import Pager
+from labtrawl.website.parts.asking import Id, MaybeId
+from labtrawl.website.parts.reasons import LONGEST_REASON, reason_of
 
 State = Literal["works", "off", "removed", "consent", "refused"]
 Did = Literal["verified", "refused", "on", "still_off", "off", "removed"]

@@ -7,12 +7,12 @@ from fastapi import FastAPI
 
 from labtrawl.domain.eta import Told
 from labtrawl.store.pages.areas import AreaDetail, AreaFilter, AreaSum, area_detail, list_areas
-from labtrawl.website import twins
-from labtrawl.website.addresses import Pager, around
-from labtrawl.website.asking import Id, InTree, MaybeKind, PathPart, place_in_tree
-from labtrawl.website.desk import Desk
-from labtrawl.website.twins import Shown
-from labtrawl.website.words import in_order
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.twins import Shown
+from labtrawl.website.parts.addresses import Pager, around
+from labtrawl.website.parts.asking import Id, InTree, MaybeKind, PathPart, place_in_tree
+from labtrawl.website.parts.words import in_order
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,13 @@ from labtrawl.dataset.formulas import harmless
 from labtrawl.store.audit import AuditRow
 from labtrawl.store.pages.audit import AuditFilter, AuditPage, Outcome, block_after, list_rows
 from labtrawl.store.pages.keyset import Place
-from labtrawl.website import twins
-from labtrawl.website.addresses import Pager
-from labtrawl.website.asking import Blank, MaybeId, PathPart
-from labtrawl.website.chain import Chain, ChainTold
-from labtrawl.website.deeds import ending, meaning, way
-from labtrawl.website.desk import Desk
-from labtrawl.website.twins import Done, Shown
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.twins import Done, Shown
+from labtrawl.website.door.chain import Chain, ChainTold
+from labtrawl.website.door.deeds import ending, meaning, way
+from labtrawl.website.parts.addresses import Pager
+from labtrawl.website.parts.asking import Blank, MaybeId, PathPart
 
 MaybeOutcome = Annotated[Outcome | None, Blank]
 MaybeDay = Annotated[date | None, Blank]

@@ -7,10 +7,10 @@ from fastapi import FastAPI, Request
 from labtrawl.errors import Conflict
 from labtrawl.store import backup
 from labtrawl.store.backup import BackupRow
-from labtrawl.website import twins
-from labtrawl.website.desk import Desk
-from labtrawl.website.trail import note_detail
-from labtrawl.website.twins import Done, Shown
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.twins import Done, Shown
+from labtrawl.website.door.trail import note_detail
 
 SHOWN = 30
 

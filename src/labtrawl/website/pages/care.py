@@ -2,10 +2,10 @@
 
 from fastapi import FastAPI
 
-from labtrawl.website import twins
-from labtrawl.website.desk import Desk
-from labtrawl.website.looking import HealthTold, health_of
-from labtrawl.website.twins import Shown
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.twins import Shown
+from labtrawl.website.care.looking import HealthTold, health_of
 
 
 def add(app: FastAPI, desk: Desk) -> None:

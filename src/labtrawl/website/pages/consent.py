@@ -23,14 +23,14 @@ from labtrawl.gitlab import catalog
 from labtrawl.store import consents
 from labtrawl.store.consents import Asked, Consent, Given, Text, Withheld
 from labtrawl.store.engine import Connection
-from labtrawl.website import twins
-from labtrawl.website.asking import LARGEST, Blank
-from labtrawl.website.callers import visitor_of
-from labtrawl.website.desk import Desk
-from labtrawl.website.mine import account_of
-from labtrawl.website.trail import note_detail
-from labtrawl.website.twins import Done, Shown
-from labtrawl.website.words import in_order
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.mine import account_of
+from labtrawl.website.answering.twins import Done, Shown
+from labtrawl.website.door.callers import visitor_of
+from labtrawl.website.door.trail import note_detail
+from labtrawl.website.parts.asking import LARGEST, Blank
+from labtrawl.website.parts.words import in_order
 
 MOST_FIELDS = 500
 Version = Annotated[Annotated[int, Field(ge=1, le=LARGEST)] | None, Blank]

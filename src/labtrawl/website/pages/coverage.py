@@ -8,12 +8,12 @@ from fastapi import FastAPI
 from labtrawl.store import gaps
 from labtrawl.store.pages.areas import AreaFilter
 from labtrawl.store.pages.coverage import CoverageLine, coverage
-from labtrawl.website import twins
-from labtrawl.website.addresses import Pager, around
-from labtrawl.website.asking import Id, InTree, MaybeKind, PathPart, place_in_tree
-from labtrawl.website.cells import lines_of
-from labtrawl.website.desk import Desk
-from labtrawl.website.twins import Done, Shown
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.twins import Done, Shown
+from labtrawl.website.parts.addresses import Pager, around
+from labtrawl.website.parts.asking import Id, InTree, MaybeKind, PathPart, place_in_tree
+from labtrawl.website.parts.cells import lines_of
 
 
 @dataclass(frozen=True, slots=True)

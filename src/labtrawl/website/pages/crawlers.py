@@ -11,12 +11,12 @@ from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
 from labtrawl.store.pages.crawlers import Crew, HeldJob, crew
-from labtrawl.website import twins
-from labtrawl.website.asking import Change, ProgramName
-from labtrawl.website.desk import Desk
-from labtrawl.website.follow import changed, follow
-from labtrawl.website.trail import note_detail
-from labtrawl.website.twins import Done, Shown
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.follow import changed, follow
+from labtrawl.website.answering.twins import Done, Shown
+from labtrawl.website.door.trail import note_detail
+from labtrawl.website.parts.asking import Change, ProgramName
 
 MOST_JOBS = 8
 # A crawler's own signs of life come at a pace; one that is late by more is not well.

@@ -6,9 +6,9 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from labtrawl.website.assets import Asset
-from labtrawl.website.desk import Desk
-from labtrawl.website.looking import database_answers
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.care.looking import database_answers
+from labtrawl.website.parts.assets import Asset
 
 
 def add(app: FastAPI, desk: Desk, assets: Mapping[str, Asset]) -> None:

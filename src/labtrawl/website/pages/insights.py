@@ -8,11 +8,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
 from labtrawl.dataset.insights import INSIGHTS, Insight, Table
-from labtrawl.website import twins
-from labtrawl.website.charts import Chart, Series
-from labtrawl.website.desk import Desk
-from labtrawl.website.reckoning import Reckoned
-from labtrawl.website.twins import Shown
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.twins import Shown
+from labtrawl.website.figures.charts import Chart, Series
+from labtrawl.website.figures.reckoning import Reckoned
 
 
 class InsightTold(msgspec.Struct, frozen=True):

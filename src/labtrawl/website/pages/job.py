@@ -11,12 +11,12 @@ from labtrawl.store.pages.job import JobDetail, job_detail, retry
 from labtrawl.store.pages.keyset import Place
 from labtrawl.store.pages.live import newest_change
 from labtrawl.store.tasks import TaskRow
-from labtrawl.website import twins
-from labtrawl.website.addresses import live_job_address
-from labtrawl.website.asking import Id, MaybeId
-from labtrawl.website.desk import Desk
-from labtrawl.website.trail import note_detail
-from labtrawl.website.twins import Done, Shown
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.twins import Done, Shown
+from labtrawl.website.door.trail import note_detail
+from labtrawl.website.parts.addresses import live_job_address
+from labtrawl.website.parts.asking import Id, MaybeId
 
 
 class PriorityWanted(msgspec.Struct, frozen=True):

@@ -8,17 +8,18 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
+from labtrawl.store.engine import Connection
 from labtrawl.store.pages.jobs import Choices, Count, JobRow, JobsPage, facets, list_jobs
 from labtrawl.store.pages.keyset import Place
 from labtrawl.store.pages.live import any_state, newest_change
-from labtrawl.store.pages.walks import LOOKED, JobFilter, Order, offered, order_of
-from labtrawl.website import twins
+from labtrawl.store.pages.walks import LOOKED, JobFilter, Order, narrow, offered, order_of
 from labtrawl.website.access import API
-from labtrawl.website.addresses import Pager, given, jobs_address, live_jobs_address
-from labtrawl.website.desk import Desk
-from labtrawl.website.picking import SIZES, AskedPage, Menu
-from labtrawl.website.twins import Shown
-from labtrawl.website.words import ACTIONS, in_order
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.picking import SIZES, AskedPage, Menu
+from labtrawl.website.answering.twins import Shown
+from labtrawl.website.parts.addresses import Pager, given, jobs_address, live_jobs_address
+from labtrawl.website.parts.words import ACTIONS, in_order
 
 FIRST_WORDS = {
     Order.NEWEST: ("Newest", "Newer", "Older"),
@@ -55,37 +56,63 @@ def add(app: FastAPI, desk: Desk) -> None:
 
     @twins.page(app, desk, "/jobs", JobsTold, "The jobs that match, those to come too")
     async def show(request: Request, asked: Annotated[AskedPage, Query()]) -> Shown | Response:
+        if request.url.path.startswith(API):
+            return await _told(desk, asked)
         # The address of a form's fields is made short for people; a program gets what it asked for.
-        if asked.is_form and not request.url.path.startswith(API):
+        if asked.is_form:
             address = jobs_address(asked.filter(), asked.place(), asked.size, asked.ticked())
             return RedirectResponse(address, 303)
         return await _page(desk, menu, asked)
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    page: JobsPage
+    counts: Mapping[str, Count]
+    change: int
+
+
+def _find(connection: Connection, asked: AskedPage, wanted: JobFilter) -> _Found:
+    narrowing = narrow(connection, wanted)
+    return _Found(
+        list_jobs(connection, wanted, asked.place(), asked.size, narrowing),
+        facets(connection, any_state(wanted), narrowing),
+        newest_change(connection),
+    )
+
+
+def _tell(found: _Found, pages: Pager, order: Order) -> JobsTold:
+    page = found.page
+    return JobsTold(page.rows, found.counts, pages.for_programs(), order, page.is_cut)
+
+
+async def _told(desk: Desk, asked: AskedPage) -> Shown:
+    """Return what programs get: the rows and how many there are, nothing for people."""
+    wanted = asked.filter()
+    found = await desk.site.store.read(lambda connection: _find(connection, asked, wanted))
+    pages = _pager(wanted, found.page, asked.size, asked.ticked())
+    return Shown("jobs.html", _tell(found, pages, order_of(wanted)))
+
+
 async def _page(desk: Desk, menu: Menu, asked: AskedPage) -> Shown:
     wanted = asked.filter()
     await desk.figures.outlooks.refresh()
-    page, counts, change = await desk.site.store.read(
-        lambda connection: (
-            list_jobs(connection, wanted, asked.place(), asked.size),
-            facets(connection, any_state(wanted)),
-            newest_change(connection),
-        )
+    found, choices = await desk.site.store.read(
+        lambda connection: (_find(connection, asked, wanted), menu.read(connection))
     )
-    order, picked = order_of(wanted), asked.ticked()
+    order, picked, page = order_of(wanted), asked.ticked(), found.page
     pages = _pager(wanted, page, asked.size, picked)
     ids = [row.id for row in page.rows]
     is_first = not page.has_previous and order is Order.NEWEST
-    values = _asked(asked, wanted, await menu.read()) | {
+    values = _asked(asked, wanted, choices) | {
         "page": page,
         "pages": pages,
-        "counts": counts,
+        "counts": found.counts,
         "elsewhere": [each for each in picked if each not in ids],
         "words": FIRST_WORDS[order],
     }
-    told = JobsTold(page.rows, counts, pages.for_programs(), order, page.is_cut)
-    live = live_jobs_address(wanted, ids, is_first, change)
-    return Shown("jobs.html", told, live, values=values)
+    live = live_jobs_address(wanted, ids, is_first, found.change)
+    return Shown("jobs.html", _tell(found, pages, order), live, values=values)
 
 
 def _asked(asked: AskedPage, wanted: JobFilter, menu: Choices) -> dict[str, Any]:

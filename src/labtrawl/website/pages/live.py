@@ -9,18 +9,18 @@ from fastapi.responses import StreamingResponse
 from labtrawl.store.pages.keyset import Place
 from labtrawl.store.pages.live import JobsView, JobView, OverviewView, PageView, View
 from labtrawl.website.access import PAGES
-from labtrawl.website.asking import (
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.picking import AskedFilter
+from labtrawl.website.door.callers import visitor_of
+from labtrawl.website.live.hub import TICK_SECONDS, Viewer
+from labtrawl.website.live.screens import message
+from labtrawl.website.live.shared import Shared, Watch, watched
+from labtrawl.website.parts.asking import (
     Change,
     Ids,
     MaybeId,
     ids_of,
 )
-from labtrawl.website.callers import visitor_of
-from labtrawl.website.desk import Desk
-from labtrawl.website.live import TICK_SECONDS, Viewer
-from labtrawl.website.picking import AskedFilter
-from labtrawl.website.screens import message
-from labtrawl.website.shared import Shared, Watch, watched
 
 # Shorter than the shortest idle limit that proxies are known for.
 HEARTBEAT_SECONDS = 15.0

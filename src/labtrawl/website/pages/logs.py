@@ -9,12 +9,12 @@ from fastapi import FastAPI, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from labtrawl.website import log_files, twins
-from labtrawl.website.asking import MaybeId, ProgramName
-from labtrawl.website.desk import Desk
-from labtrawl.website.follow import Look, News, follow, partial
-from labtrawl.website.log_files import LEVELS, MOST_LINES, LogFilter, LogLine
-from labtrawl.website.twins import Shown
+from labtrawl.website.answering import log_files, twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.follow import Look, News, follow, partial
+from labtrawl.website.answering.log_files import LEVELS, MOST_LINES, LogFilter, LogLine
+from labtrawl.website.answering.twins import Shown
+from labtrawl.website.parts.asking import MaybeId, ProgramName
 
 Place = Annotated[str, Field(max_length=4096, pattern=r"^[A-Za-z0-9_.=;-]*$")]
 Level = Literal["", "debug", "info", "warning", "error", "critical"]

@@ -23,13 +23,10 @@ from labtrawl.store.pages.mine import (
     my_place,
     my_sum,
 )
-from labtrawl.website import twins
-from labtrawl.website.addresses import live_page_address
-from labtrawl.website.asking import Id, Ids, MaybeId, ids_of
-from labtrawl.website.callers import visitor_of
-from labtrawl.website.desk import Desk
-from labtrawl.website.forest import Forest, Row
-from labtrawl.website.mine import (
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.forest import Forest, Row
+from labtrawl.website.answering.mine import (
     Mine,
     TreeRow,
     Trouble,
@@ -39,9 +36,12 @@ from labtrawl.website.mine import (
     hold_words,
     troubles,
 )
-from labtrawl.website.trail import note_detail
-from labtrawl.website.twins import Done, Shown
-from labtrawl.website.words import in_order
+from labtrawl.website.answering.twins import Done, Shown
+from labtrawl.website.door.callers import visitor_of
+from labtrawl.website.door.trail import note_detail
+from labtrawl.website.parts.addresses import live_page_address
+from labtrawl.website.parts.asking import Id, Ids, MaybeId, ids_of
+from labtrawl.website.parts.words import in_order
 
 DAY_MS = 86_400_000
 SOON_DAYS = 7

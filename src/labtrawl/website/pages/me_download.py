@@ -17,14 +17,14 @@ from labtrawl.dataset.layout import dataset_root
 from labtrawl.errors import Conflict
 from labtrawl.store.pages.mine import MyAccount, MySum, my_account, my_sum
 from labtrawl.store.pages.records import ListKey, ListRow, Piece, Reach, lists, pieces
-from labtrawl.website import twins
 from labtrawl.website.access import twin_of
-from labtrawl.website.callers import visitor_of
-from labtrawl.website.desk import Desk
-from labtrawl.website.mine import account_of
-from labtrawl.website.site import Site
-from labtrawl.website.trail import note_detail
-from labtrawl.website.twins import Described, Shown, described
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.mine import account_of
+from labtrawl.website.answering.twins import Described, Shown, described
+from labtrawl.website.door.callers import visitor_of
+from labtrawl.website.door.trail import note_detail
+from labtrawl.website.given.site import Site
 
 # Each takes a part of a processor for as long as it lasts.
 AT_ONCE = 4

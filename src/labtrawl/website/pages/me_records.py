@@ -12,14 +12,22 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from labtrawl.gitlab import catalog
 from labtrawl.store.pages.records import Reach
-from labtrawl.website import twins
-from labtrawl.website.asking import Blank, Id, MaybeId, Word
-from labtrawl.website.browsing import PLACE, Browsing, Place, RecordRow, RecordsTold, Wanted, pretty
-from labtrawl.website.callers import visitor_of
-from labtrawl.website.desk import Desk
-from labtrawl.website.mine import account_of
-from labtrawl.website.twins import Shown
-from labtrawl.website.words import in_order
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.browsing import (
+    PLACE,
+    Browsing,
+    Place,
+    RecordRow,
+    RecordsTold,
+    Wanted,
+    pretty,
+)
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.mine import account_of
+from labtrawl.website.answering.twins import Shown
+from labtrawl.website.door.callers import visitor_of
+from labtrawl.website.parts.asking import Blank, Id, MaybeId, Word
+from labtrawl.website.parts.words import in_order
 
 # Nobody: an account that there is none of.
 NOBODY = -1

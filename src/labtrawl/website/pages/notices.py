@@ -9,12 +9,12 @@ from labtrawl.errors import Conflict
 from labtrawl.store import notices
 from labtrawl.store.engine import Connection
 from labtrawl.store.notices import Notice, NoticeRow, StopRequest
-from labtrawl.website import twins
-from labtrawl.website.asking import Id, MaybeId
-from labtrawl.website.callers import visitor_of
-from labtrawl.website.desk import Desk
-from labtrawl.website.trail import note_detail
-from labtrawl.website.twins import Done, Shown
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.twins import Done, Shown
+from labtrawl.website.door.callers import visitor_of
+from labtrawl.website.door.trail import note_detail
+from labtrawl.website.parts.asking import Id, MaybeId
 
 SHOWN = 50
 TEST = Notice(

@@ -16,15 +16,15 @@ from labtrawl.store.pages.jobs import Count
 from labtrawl.store.pages.keyset import Page, Place
 from labtrawl.store.pages.operations import OperationRow, list_operations, one_operation
 from labtrawl.store.pages.walks import JobFilter, Target
-from labtrawl.website import twins
-from labtrawl.website.addresses import Pager, given, jobs_address, live_page_address
-from labtrawl.website.asking import Id, MaybeId
-from labtrawl.website.callers import visitor_of
-from labtrawl.website.desk import Desk
-from labtrawl.website.picking import AskedTicks
-from labtrawl.website.trail import note_detail
-from labtrawl.website.twins import Done, Shown
-from labtrawl.website.words import ACTIONS, EFFECTS, SKIPPED
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.picking import AskedTicks
+from labtrawl.website.answering.twins import Done, Shown
+from labtrawl.website.door.callers import visitor_of
+from labtrawl.website.door.trail import note_detail
+from labtrawl.website.parts.addresses import Pager, given, jobs_address, live_page_address
+from labtrawl.website.parts.asking import Id, MaybeId
+from labtrawl.website.parts.words import ACTIONS, EFFECTS, SKIPPED
 
 LONGEST_REASON = 200
 LONGEST_PART = 255

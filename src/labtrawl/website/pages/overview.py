@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-from labtrawl.website import twins
-from labtrawl.website.addresses import live_overview_address
-from labtrawl.website.charts import Chart, Span
-from labtrawl.website.desk import Desk
-from labtrawl.website.figures import Overview
-from labtrawl.website.twins import Shown
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.twins import Shown
+from labtrawl.website.figures.charts import Chart, Span
+from labtrawl.website.figures.sums import Overview
+from labtrawl.website.parts.addresses import live_overview_address
 
 # Those of the statistics that say whether it goes well.
 CHARTS = ("requests", "records", "jobs", "disk")

@@ -10,12 +10,12 @@ from labtrawl.store import connections, sessions
 from labtrawl.store.connections import Link
 from labtrawl.store.engine import Connection
 from labtrawl.store.pages.sessions import SessionRow, own_sessions
-from labtrawl.website import twins
-from labtrawl.website.asking import Id
-from labtrawl.website.callers import Visitor, visitor_of
-from labtrawl.website.desk import Desk
-from labtrawl.website.trail import note_detail
-from labtrawl.website.twins import Done, Shown
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.twins import Done, Shown
+from labtrawl.website.door.callers import Visitor, visitor_of
+from labtrawl.website.door.trail import note_detail
+from labtrawl.website.parts.asking import Id
 
 HERE = "/me/account"
 

@@ -10,13 +10,13 @@ from labtrawl.errors import Missing
 from labtrawl.store import sessions
 from labtrawl.store.pages.keyset import Page, Place
 from labtrawl.store.pages.sessions import SessionRow, list_sessions
-from labtrawl.website import twins
 from labtrawl.website.access import VERSION
-from labtrawl.website.asking import Id, MaybeId
-from labtrawl.website.callers import visitor_of
-from labtrawl.website.desk import Desk
-from labtrawl.website.trail import note_detail
-from labtrawl.website.twins import Done, Shown
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.twins import Done, Shown
+from labtrawl.website.door.callers import visitor_of
+from labtrawl.website.door.trail import note_detail
+from labtrawl.website.parts.asking import Id, MaybeId
 
 HERE = "/sessions"
 

@@ -14,15 +14,15 @@ from labtrawl.errors import BadMessage, ConfigError, Conflict, LabtrawlError
 from labtrawl.store import audit
 from labtrawl.store.audit import AuditRow, Entry
 from labtrawl.store.engine import Connection
-from labtrawl.website import twins
 from labtrawl.website.access import twin_of
-from labtrawl.website.asking import SettingName, form_fields
-from labtrawl.website.callers import visitor_of
-from labtrawl.website.desk import Desk
-from labtrawl.website.reasons import LONGEST_REASON
-from labtrawl.website.sheet import Change, SettingRow, Sheet
-from labtrawl.website.speaking import answer, asked
-from labtrawl.website.twins import Described, Shown
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.speaking import answer, asked
+from labtrawl.website.answering.twins import Described, Shown
+from labtrawl.website.door.callers import visitor_of
+from labtrawl.website.given.sheet import Change, SettingRow, Sheet
+from labtrawl.website.parts.asking import SettingName, form_fields
+from labtrawl.website.parts.reasons import LONGEST_REASON
 
 CHANGED, APPLIED = "settings change", "settings apply"
 HISTORY = 20

@@ -11,12 +11,12 @@ from pydantic import Field
 from starlette.responses import Response
 
 from labtrawl.store.sessions import LinkState, find_session, link_state, revoke, sign_in
-from labtrawl.website.asking import form_field
-from labtrawl.website.callers import name_of
-from labtrawl.website.desk import Desk
-from labtrawl.website.entering import Gate, forget, own_path, remember
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.door.callers import name_of
+from labtrawl.website.door.entering import Gate, forget, own_path, remember
+from labtrawl.website.door.trail import note_detail
 from labtrawl.website.pages import sign_in_gitlab
-from labtrawl.website.trail import note_detail
+from labtrawl.website.parts.asking import form_field
 
 ReturnTo = Annotated[str, Field(max_length=2000)]
 Said = Annotated[str, Field(max_length=32)]

@@ -25,13 +25,13 @@ from labtrawl.store import people, sessions, sign_in_attempts
 from labtrawl.store.engine import Connection
 from labtrawl.store.sessions import Role
 from labtrawl.store.sign_in_attempts import Attempt, Wish, keys_of, new_browser
-from labtrawl.website import entering
-from labtrawl.website.asking import form_fields
-from labtrawl.website.desk import Desk
-from labtrawl.website.entering import Gate, own_path
-from labtrawl.website.entrance import Arrival, Entrance, Place
-from labtrawl.website.roles import STUDY, role_of
-from labtrawl.website.trail import note_detail
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.door import entering
+from labtrawl.website.door.entering import Gate, own_path
+from labtrawl.website.door.roles import STUDY, role_of
+from labtrawl.website.door.trail import note_detail
+from labtrawl.website.given.entrance import Arrival, Entrance, Place
+from labtrawl.website.parts.asking import form_fields
 
 log = logs.get("website")
 

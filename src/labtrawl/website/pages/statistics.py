@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 
-from labtrawl.website import twins
-from labtrawl.website.charts import OverTime, Span
-from labtrawl.website.desk import Desk
-from labtrawl.website.twins import Shown
+from labtrawl.website.answering import twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.twins import Shown
+from labtrawl.website.figures.charts import OverTime, Span
 
 # How an instant is written in the tables of a span.
 FORMS = {Span.HOUR: "%H:%M", Span.DAY: "%d %b, %H:%M", Span.WEEK: "%d %b, %H:%M"}

@@ -8,15 +8,15 @@ from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
 from labtrawl.errors import PeerGone
-from labtrawl.website import log_files, twins
-from labtrawl.website.asking import ProgramName
-from labtrawl.website.desk import Desk
-from labtrawl.website.follow import changed, follow
-from labtrawl.website.log_files import LogFilter, LogLine
-from labtrawl.website.programs import Program
-from labtrawl.website.reasons import LONGEST_REASON, reason_of
-from labtrawl.website.trail import note_detail
-from labtrawl.website.twins import Done, Shown
+from labtrawl.website.answering import log_files, twins
+from labtrawl.website.answering.desk import Desk
+from labtrawl.website.answering.follow import changed, follow
+from labtrawl.website.answering.log_files import LogFilter, LogLine
+from labtrawl.website.answering.twins import Done, Shown
+from labtrawl.website.door.trail import note_detail
+from labtrawl.website.given.programs import Program
+from labtrawl.website.parts.asking import ProgramName
+from labtrawl.website.parts.reasons import LONGEST_REASON, reason_of
 
 LAST_LINES = 4
 

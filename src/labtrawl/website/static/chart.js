@@ -8,6 +8,23 @@
   const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3], [4, 2], [12, 4], [1, 2]];
   const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
   const drawn = new Map();
+  const sizes = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      const figure = target.closest("figure"), plotted = drawn.get(figure);
+      if (!plotted) draw(figure);
+      else if (plotted.width !== target.clientWidth)
+        plotted.setSize({ width: target.clientWidth, height: HEIGHT });
+    }
+  });
+  // A phone is not busy with what is far below: a chart is drawn as it comes near.
+  const near = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting) continue;
+      near.unobserve(target);
+      draw(target.closest("figure"));
+      sizes.observe(target);
+    }
+  }, { rootMargin: `${HEIGHT}px` });
 
   const number = (text) => {
     const value = Number(text.replace(/,/g, ""));
@@ -28,6 +45,9 @@
     if (value >= 1e4) return `${value / 1e3} k`;
     return value.toLocaleString("en");
   };
+
+  // Steps below a minute would name one minute twice.
+  const once = (texts) => texts.map((text, at) => (text === texts[at - 1] ? "" : text));
 
   const read = (figure) => {
     const rows = [...figure.querySelectorAll("tbody tr")];
@@ -51,6 +71,12 @@
     when.textContent = cells.length ? cells[0].textContent : "";
   };
 
+  // One figure alone has no width of its own: it stands at the end of one step.
+  const span = (figure, times) => {
+    const last = times.at(-1);
+    return times.length > 1 ? [times[0], last] : [last - Number(figure.dataset.aloneSeconds), last];
+  };
+
   const options = (figure, plot, lines) => ({
     width: plot.clientWidth,
     height: HEIGHT,
@@ -58,8 +84,8 @@
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     cursor: { drag: { x: false, y: false }, y: false, sync: { key: "labtrawl" } },
     scales: {
-      // One figure alone has no width of its own: an hour, with it at the end.
-      x: { range: (_plot, least, most) => [least < most ? least : most - 3600, most] },
+      // By the figures: uPlot has years in mind for one of them alone.
+      x: { range: (plotted) => span(figure, plotted.data[0]) },
       y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.08 : 1] },
     },
     series: [{}, ...lines.map((line, at) => ({
@@ -76,7 +102,7 @@
       grid: { stroke: colour(plot, "borderTopColor"), width: 1 },
       ticks: { stroke: colour(plot, "borderTopColor"), width: 1, size: 4 },
       values: (_plot, splits, _axis, _space, step) =>
-        splits.map((value) => (axis === "x" ? label(value, step) : short(value))),
+        once(splits.map((value) => (axis === "x" ? label(value, step) : short(value)))),
     })),
     hooks: { setCursor: [(plotted) => tell(figure, plotted.cursor.idx)] },
   });
@@ -91,6 +117,11 @@
     drawn.set(figure, new uPlot(options(figure, plot, lines), figures, plot));
   };
 
+  const change = (here, page, part, into = part) => {
+    const there = here.querySelector(part), coming = page.querySelector(into);
+    if (there && coming) there.replaceWith(coming);
+  };
+
   const refresh = async () => {
     const answer = await fetch(location.href);
     // Signed out, or moved: the next click says so.
@@ -99,12 +130,16 @@
     for (const figure of document.querySelectorAll("figure.chart")) {
       const newer = page.getElementById(figure.id);
       if (!newer) continue;
-      for (const part of ["thead", "tbody", ".keys"]) {
-        const there = figure.querySelector(part), coming = newer.querySelector(part);
-        if (there && coming) there.replaceWith(coming);
+      for (const part of ["thead", "tbody", ".keys"]) change(figure, newer, part);
+      if (figure.querySelector(".unplotted") && newer.querySelector(".plot")) {
+        // The first figures: a sentence stood there.
+        change(figure, newer, ".unplotted", ".plot");
+        near.observe(figure.querySelector(".plot"));
       }
-      draw(figure);
+      if (drawn.has(figure)) draw(figure);
     }
+    for (const part of document.querySelectorAll("[data-fresh]"))
+      if (!part.contains(document.activeElement)) change(document, page, `#${part.id}`);
   };
 
   const offerCopies = () => {
@@ -138,22 +173,11 @@
   };
 
   const begin = () => {
-    const figures = [...document.querySelectorAll("figure.chart")];
-    const sizes = new ResizeObserver((entries) => {
-      for (const { target } of entries) {
-        const figure = target.closest("figure"), plotted = drawn.get(figure);
-        if (!plotted) draw(figure);
-        else if (plotted.width !== target.clientWidth)
-          plotted.setSize({ width: target.clientWidth, height: HEIGHT });
-      }
-    });
-    for (const figure of figures) {
-      draw(figure);
-      // A chart without figures has a sentence there.
-      const plot = figure.querySelector(".plot");
-      if (plot) sizes.observe(plot);
-    }
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => figures.forEach(draw));
+    // A chart without figures has a sentence there.
+    for (const plot of document.querySelectorAll("figure.chart .plot")) near.observe(plot);
+    const again = () => [...drawn.keys()].forEach(draw);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+    addEventListener("beforeprint", () => document.querySelectorAll("figure.chart").forEach(draw));
     offerCopies();
     lookAgain();
     const every = Number(document.querySelector("[data-refresh-seconds]")?.dataset.refreshSeconds);

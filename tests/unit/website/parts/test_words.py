@@ -1,0 +1,26 @@
+"""Plain words: every resource has a title of its own and a place among the columns."""
+
+from labtrawl.domain.job import HoldReason
+from labtrawl.gitlab.catalog import DISCOVERY, RESOURCES
+from labtrawl.website.parts.words import HOLDS, REASONS, in_order, resource_title
+from labtrawl.website.parts.words import RESOURCES as TITLES
+
+
+def test_every_resource_of_the_catalog_has_a_title_and_no_other_has() -> None:
+    assert set(TITLES) == {DISCOVERY} | {row.name for row in RESOURCES}
+
+
+def test_every_reason_to_hold_a_job_is_told_in_words() -> None:
+    for reason in HoldReason:
+        assert reason in HOLDS
+        assert reason in REASONS
+
+
+def test_titles_differ_but_for_the_details_of_groups_and_projects() -> None:
+    titles = [title for name, title in TITLES.items() if name != "group"]
+    assert sorted(set(titles)) == sorted(titles)
+
+
+def test_resource_nobody_knows_stands_last_and_reads_as_it_is_called() -> None:
+    assert in_order({"some_thing", "events", "issues"}) == ["issues", "events", "some_thing"]
+    assert resource_title("some_thing") == "Some thing"
