@@ -25,8 +25,10 @@ from email.message import Message
 from pathlib import Path
 from typing import Any, cast
 
+import psycopg
+
 from bench.web_world import fill
-from labtrawl.store.engine import Connection, Database, open_engine
+from labtrawl.store.engine import Database, open_engine
 from labtrawl.store.migrate import migrate
 from tests.rig import postgresql
 
@@ -140,7 +142,7 @@ class Site:
     def __init__(self, database: Database) -> None:
         where = ["--sqlite", str(database)] if isinstance(database, Path) else []
         # What it logs is told where it ends.
-        self._log = tempfile.TemporaryFile("w+")
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `close`
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.web_site", *where],
             stdin=subprocess.PIPE,
@@ -205,17 +207,14 @@ def _served(spent: list[float]) -> dict[str, float]:
 
 
 def prepare(database: Database, total: int) -> None:
-    """Fill a new database, and let it know its own rows."""
+    """Fill a new database; PostgreSQL then looks at its rows, as it does by itself after a while."""
     migrate(database)
     engine = open_engine(database, read_only=False)
-
-    def work(connection: Connection) -> None:
-        fill(connection, total)
-        if not isinstance(database, Path):
-            connection.exec_driver_sql("ANALYZE")
-
     with engine.connect() as connection, connection.begin():
-        work(connection)
+        fill(connection, total)
+    if not isinstance(database, Path):
+        with psycopg.connect(database.reveal(), autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")
     engine.dispose()
 
 

@@ -8,6 +8,7 @@ pages are committed, and waits for no answer before the next.
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import socket
@@ -203,6 +204,7 @@ def main() -> None:
     given = options.parse_args()
     logs.set_up(Logs())
     share_arenas()
+    gc.freeze()
     if given.crawl:
         uvloop.run(crawl(given.crawl))
     else:

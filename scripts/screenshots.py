@@ -2,12 +2,14 @@
 
     make screenshots                      # of two demos that it runs itself: a crawl and a study
     make screenshots ARGS=SIGN-IN-LINK    # of a site that runs, as the one who has the link
+    make screenshots ARGS=--tour          # the small ones of docs/tour.md instead, of the two demos
 
 The pages are found by following the site's own links, so that a new one is not left out. The
 pictures come below `test-results/screenshots`; `--to FOLDER` names another place. A link is used up.
 """
 
 import argparse
+import base64
 import contextlib
 import os
 import re
@@ -15,7 +17,7 @@ import shutil
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urljoin, urlsplit
@@ -25,10 +27,28 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from scripts.demo_sites import signed_in, study, team
 
 BROWSERS = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 LOOKS = {"wide": 1440, "phone": 360}
+# What docs/tour.md shows, by who looks and the kind of page.
+TOUR: dict[tuple[str, str], tuple[Scheme, str]] = {
+    ("team-admin", "overview"): ("light", "wide"),
+    ("team-admin", "jobs"): ("dark", "wide"),
+    ("team-admin", "jobs-one"): ("light", "wide"),
+    ("team-admin", "coverage"): ("light", "wide"),
+    ("team-admin", "areas"): ("light", "phone"),
+    ("team-admin", "insights"): ("dark", "wide"),
+    ("team-admin", "health"): ("light", "wide"),
+    ("study-nobody", "sign-in"): ("light", "phone"),
+    ("study-participant", "me"): ("light", "wide"),
+    ("study-participant", "me-consent"): ("dark", "phone"),
+    ("study-participant", "me-records-one"): ("light", "wide"),
+}
+TOUR_SIZES = {"wide": (1280, 760), "phone": (360, 760)}
+TOUR_QUALITY = 50
 # A long page is not taller than this: nobody looks at the thousandth row.
-TALLEST = 2400
+LEAST, TALLEST = 900, 2400
+DRAWN_MS = 250
 LINKS = "links => links.filter(a => !a.hasAttribute('download')).map(a => a.getAttribute('href'))"
 # What a link leads to that is no page, or ends something.
 NO_PAGES = re.compile(r"/static/|/api/|/live|/parquet|/download\?|/sign-in")
@@ -84,42 +104,67 @@ def take(context: BrowserContext, start: str, folder: Path, who: str) -> None:
     page.close()
 
 
-def picture(
-    page: Page, address: str, scheme: Literal["light", "dark"], width: int, path: Path
-) -> None:
-    """Write one picture of the whole page, cut where it gets very long."""
+def take_for_tour(context: BrowserContext, start: str, folder: Path, who: str) -> None:
+    """Write a WebP for each page that the tour shows, of what stands on the first screen."""
+    page = context.new_page()
+    for name, address in kinds(page, start).items():
+        if (who, name) in TOUR:
+            scheme, look = TOUR[who, name]
+            small_picture(page, address, scheme, look, folder / f"{name}.webp")
+            print(folder / f"{name}.webp")
+    page.close()
+
+
+def small_picture(page: Page, address: str, scheme: Scheme, look: str, path: Path) -> None:
+    """Write the first screen of a page as WebP, which Playwright itself does not offer."""
+    open_page(page, address, scheme, *TOUR_SIZES[look])
+    wanted = {"format": "webp", "quality": TOUR_QUALITY}
+    told = page.context.new_cdp_session(page).send("Page.captureScreenshot", wanted)
+    path.write_bytes(base64.b64decode(told["data"]))
+
+
+def open_page(page: Page, address: str, scheme: Scheme, width: int, height: int) -> None:
+    """Open a page as large as wanted, and let what it draws be drawn."""
     page.emulate_media(color_scheme=scheme)
-    page.set_viewport_size({"width": width, "height": 900})
+    page.set_viewport_size({"width": width, "height": height})
     page.goto(address)
+    page.wait_for_timeout(DRAWN_MS)
+
+
+def picture(page: Page, address: str, scheme: Scheme, width: int, path: Path) -> None:
+    """Write one picture of the whole page, cut where it gets very long."""
+    open_page(page, address, scheme, width, LEAST)
     # Charts are drawn when they come into view.
     tall = int(page.evaluate("document.documentElement.scrollHeight"))
-    page.set_viewport_size({"width": width, "height": min(max(tall, 900), TALLEST)})
-    page.wait_for_timeout(250)
+    page.set_viewport_size({"width": width, "height": min(max(tall, LEAST), TALLEST)})
+    page.wait_for_timeout(DRAWN_MS)
     page.screenshot(path=path)
 
 
-def take_demos(browser: Browser, folder: Path) -> None:
-    """Run the demos one after the other and take all their pages."""
+def take_demos(browser: Browser, folder: Path, taking: Callable[..., None]) -> None:
+    """Run the demos one after the other and take their pages as everybody who looks."""
     for site in (team, study):
         with tempfile.TemporaryDirectory() as place, site(browser, Path(place)) as shown:
             for who, context in shown.visitors.items():
                 start = {"participant": "/me", "nobody": "/sign-in"}.get(who, "/")
-                take(context, shown.url + start, folder, f"{site.__name__}-{who}")
+                taking(context, shown.url + start, folder, f"{site.__name__}-{who}")
 
 
 def main() -> None:
     """Take the pictures."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("link", nargs="?", help="a one-time sign-in link")
-    options.add_argument("--to", type=Path, default=Path("test-results/screenshots"))
+    options.add_argument("--to", type=Path, help="the folder of the pictures")
+    options.add_argument("--tour", action="store_true", help="those of docs/tour.md alone")
     given = options.parse_args()
-    given.to.mkdir(parents=True, exist_ok=True)
+    folder = given.to or Path("docs/tour" if given.tour else "test-results/screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
     with browsing() as browser:
         if given.link:
             start = given.link.partition("/sign-in")[0]
-            take(signed_in(browser, given.link), start + "/", given.to, "yours")
+            take(signed_in(browser, given.link), start + "/", folder, "yours")
         else:
-            take_demos(browser, given.to)
+            take_demos(browser, folder, take_for_tour if given.tour else take)
 
 
 if __name__ == "__main__":

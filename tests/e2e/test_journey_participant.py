@@ -170,6 +170,6 @@ def test_participant_signs_in_agrees_watches_looks_takes_away_and_withdraws(
             page.goto(f"{site}/me")
             expect(page.get_by_role("heading", name="Nothing is read now")).to_be_visible()
             page.get_by_role("button", name="Sign out").click()
-            expect(page.get_by_role("heading", level=1)).to_have_text("Please sign in")
+            expect(page.get_by_role("heading", level=1)).to_have_text("Sign in or take part")
             running_site.interrupt()
             assert running_site.end() == 0

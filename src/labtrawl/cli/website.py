@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import secrets
 import shutil
 import socket
@@ -74,6 +75,7 @@ TELL_SECONDS = 5.0
 def run() -> None:
     """Serve pages and the socket; the supervisor starts this."""
     share_arenas()
+    gc.freeze()  # what was imported stays: a look at all of it is a pause for every page
     uvloop.run(run_website())
 
 

@@ -13,6 +13,8 @@ from msgspec import Struct
 from labtrawl.sandbox.wire import encode_json
 
 Item = Literal["issue", "merge_request", "note", "milestone", "label", "pipeline", "job", "branch"]
+Built = Literal["release", "environment", "deployment"]
+Part = Literal["timelog", "link", "version", "label_event", "state_event", "milestone_event"]
 Key = int | str
 
 
@@ -29,13 +31,13 @@ class _Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 class Edit(_Change, frozen=True, kw_only=True, tag="edit"):
     """Set `fields` of an object that is there.
 
-    `key`: the iid of an issue or merge request, the name of a branch, else the id; a note also
-    needs `on` and `iid`. A project or group is named by `project` or `group` alone. Users are
+    `key`: the iid of an issue or merge request, the name of a branch or of a release's tag, else
+    the id; what hangs on an item (a note, an award, a `Part`) needs `on` and `iid` too. A project or group is named by `project` or `group` alone. Users are
     given by username, a milestone by its id, a project's ``features`` are merged with the old ones.
     `touch`: whether ``updated_at`` moves (default: as GitLab does it; labels have none).
     """
 
-    what: Literal[Item, "project", "group"]
+    what: Literal[Item, Built, Part, "award", "project", "group"]
     project: int = 0
     group: int = 0
     key: Key = 0
@@ -68,7 +70,7 @@ class Add(_Change, frozen=True, kw_only=True, tag="add"):
 class Remove(_Change, frozen=True, kw_only=True, tag="remove"):
     """Delete an object; named as in `Edit`. A deleted note moves nothing unless `touch`."""
 
-    what: Literal[Item, "tag", "project", "group"]
+    what: Literal[Item, Built, Part, "award", "tag", "project", "group"]
     project: int = 0
     group: int = 0
     key: Key = 0

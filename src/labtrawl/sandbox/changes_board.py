@@ -22,6 +22,10 @@ NAMED_BY = {
     "releases": "tag_name",
 }
 
+# What hangs on issues and merge requests.
+_OF_ITEMS = frozenset({"notes", "awards", "timelogs", "links", "versions"})
+_OF_ITEMS |= {"label_events", "state_events", "milestone_events"}
+
 
 @dataclass(slots=True)
 class Numbers:
@@ -144,9 +148,9 @@ class Board:
         if kind == "projects":
             return list(self.projects)
         places = [*self._world.projects, *self._world.groups]
-        if kind in ("notes", "awards"):
+        if kind in _OF_ITEMS:
             threads = [t for p in self._world.projects for t in (*p.issues, *p.merge_requests)]
-            return [row.id for thread in threads for row in getattr(thread, kind)]
+            return [row.id for thread in threads for row in getattr(thread, kind, ())]
         return [row.id for place in places for row in getattr(place, kind, ())]
 
     def last_iid(self, project: int, kind: str) -> int:

@@ -9,13 +9,17 @@ from typing import Any
 
 import msgspec
 
+from labtrawl.sandbox import changes_parts
 from labtrawl.sandbox.changes import Add, Edit, Key, Remove, Unfit
 from labtrawl.sandbox.changes_board import Board, Place, Rows
 from labtrawl.sandbox.changes_fields import fitted
+from labtrawl.sandbox.changes_parts import PARTS
 from labtrawl.sandbox.instants import HOUR_MS, instant_ms
 from labtrawl.sandbox.model import (
     Award,
     Branch,
+    Deployment,
+    Environment,
     Issue,
     Job,
     Label,
@@ -23,6 +27,7 @@ from labtrawl.sandbox.model import (
     Milestone,
     Note,
     Pipeline,
+    Release,
     StateEvent,
 )
 
@@ -35,6 +40,9 @@ LISTS = {
     "job": "jobs",
     "branch": "branches",
     "tag": "tags",
+    "release": "releases",
+    "environment": "environments",
+    "deployment": "deployments",
 }
 TYPES: dict[str, type[msgspec.Struct]] = {
     "issue": Issue,
@@ -44,6 +52,9 @@ TYPES: dict[str, type[msgspec.Struct]] = {
     "pipeline": Pipeline,
     "job": Job,
     "branch": Branch,
+    "release": Release,
+    "environment": Environment,
+    "deployment": Deployment,
 }
 NOTEABLE = {"issue": "Issue", "merge_request": "MergeRequest"}
 _THROTTLE_MS = 60_000
@@ -72,6 +83,9 @@ def edit(board: Board, change: Edit, at: str) -> None:
     """Edit an object that is no place. Raises Unfit."""
     if change.what == "note":
         _edit_note(board, change, at)
+        return
+    if change.what in PARTS:
+        changes_parts.edit(board, change, *_touched(board, change, at))
         return
     kind, number = home(change)
     rows = board.rows(kind, number, LISTS[change.what])
@@ -136,6 +150,12 @@ def stir(board: Board, project: int, at: str) -> None:
         board.set_fields("project", project, last_activity_at=at, updated_at=at)
 
 
+def _touched(board: Board, change: Edit | Remove, at: str) -> tuple[Rows, Any]:
+    """The item that a part hangs on, as the change leaves its date, and its list."""
+    rows, parent = thread(board, change)
+    return rows, touch(parent, at, bool(change.touch))
+
+
 def _edit_note(board: Board, change: Edit, at: str) -> None:
     rows, parent = thread(board, change)
     fields = fitted(Note, change.fields, board, change.project)
@@ -160,6 +180,8 @@ def follow(board: Board, what: str, place: tuple[Place, int], old: Any, fresh: A
 
     No ``updated_at`` moves: renaming a label or editing a milestone touches no issue.
     """
+    if what == "environment":
+        _follow_environment(board, place[1], old, fresh)
     if what not in ("label", "milestone", "pipeline"):
         return
     for number in sorted(board.below(*place)):
@@ -219,10 +241,23 @@ def _follow_pipeline(board: Board, project: int, old: Any, fresh: Any) -> None:
                 jobs[key] = replace(job, pipeline=fresh)
 
 
+def _follow_environment(board: Board, project: int, old: Any, fresh: Any) -> None:
+    rows = board.rows("project", project, "deployments")
+    for key, deployment in list(rows.items()):
+        if deployment.environment.id == old.id:
+            if fresh is None:
+                del rows[key]
+            else:
+                rows[key] = replace(deployment, environment=fresh)
+
+
 def remove(board: Board, change: Remove, at: str) -> None:
     """Delete an object that is no place. Raises Unfit."""
     if change.what == "note":
         _remove_note(board, change, at)
+        return
+    if change.what in PARTS:
+        changes_parts.remove(board, change, *_touched(board, change, at))
         return
     kind, number = home(change)
     name = LISTS[change.what]

@@ -180,6 +180,26 @@ def test_rows_of_the_first_schema_are_kept(empty: Database) -> None:
         assert rows(connection, "SELECT wanted FROM job") == [("run",), ("run",)]
 
 
+def test_role_that_lists_were_stored_with_is_taken_over_as_far_as_it_is_known(
+    empty: Database,
+) -> None:
+    migrate(empty, "0001")
+    with _connected(empty) as connection:
+        for statement in ROWS_OF_0001:
+            connection.exec_driver_sql(statement)
+    migrate(empty, "0009")
+    with _connected(empty) as connection:
+        connection.exec_driver_sql("UPDATE job SET read_role = 10 + 10 * id")
+        connection.exec_driver_sql("DELETE FROM visit")
+        connection.exec_driver_sql(
+            "INSERT INTO visit (area_id, resource, role) VALUES (1, 'issues', 40), (1, 'notes', 10)"
+        )
+    migrate(empty)
+    with _connected(empty) as connection:
+        told = "SELECT resource, stored_role FROM ledger ORDER BY resource"
+        assert rows(connection, told) == [("issues", 40), ("notes", 30)]
+
+
 def _columns(connection: Connection, table: str) -> dict[str, list[object]]:
     found = connection.exec_driver_sql(f"SELECT * FROM {table} ORDER BY 1, 2")
     names = list(found.keys())

@@ -87,11 +87,10 @@ def test_page_says_first_that_nothing_is_read_after_a_withdrawal(mine: Own) -> N
 
 def _lose(connection: Connection, account_id: int, area_id: int) -> None:
     """Let GitLab not show an area any more that was read to its end as a maintainer."""
-    connection.exec_driver_sql("UPDATE job SET read_role = 40 WHERE area_id = ?", (area_id,))
-    connection.exec_driver_sql(
-        "INSERT INTO visit (area_id, resource, last_at, role) VALUES (?, 'issues', 1, 40)",
-        (area_id,),
-    )
+    for table, column in (("job", "read_role"), ("ledger", "stored_role")):
+        connection.exec_driver_sql(
+            f"UPDATE {table} SET {column} = 40 WHERE area_id = ?", (area_id,)
+        )
     areas.lose(connection, account_id, 2**60)
 
 
@@ -106,7 +105,7 @@ def test_what_was_stored_of_a_lost_area_is_still_its_owners(mine: Own) -> None:
     assert (shown(mine), mine.told("A", "/me/download")) == ([1, 2], before)
     page = mine.page("A", f"/me/areas/{area}")
     assert "GitLab does not show it to you any more" in page
-    assert "read in somebody else" not in page
+    assert "read with more rights" not in page
     assert mine.told("A", f"/me/areas/{area}")["lists"][0]["line"]["is_mine"] is True
     # The next visit was opened before, so nobody knows the role of the last.
     mine.site.write(lambda c: c.exec_driver_sql("UPDATE job SET read_role = NULL"))
@@ -127,7 +126,7 @@ OTHERS = {
     "reads it now": "INSERT INTO area_access (area_id, account_id, role, seen_at)"
     " VALUES (:area, :other, 30, 1)",
     "read it last": "UPDATE job SET account_id = :other WHERE area_id = :area",
-    "had more rights": "UPDATE visit SET role = 50 WHERE area_id = :area",
+    "had more rights": "UPDATE ledger SET stored_role = 50 WHERE area_id = :area",
     "had perhaps more rights": "UPDATE job SET read_role = NULL WHERE area_id = :area",
 }
 

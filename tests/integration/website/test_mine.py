@@ -111,7 +111,7 @@ def test_records_that_somebody_with_more_rights_read_are_not_shown(mine: Own) ->
     assert mine.told("B", f"/me/records?area={shared}")["rows"] == []
     line = mine.told("B", f"/me/areas/{shared}")["lists"][0]["line"]
     assert (line["collected"], line["is_mine"]) == (142, False)
-    assert "somebody else" in mine.page("B", f"/me/areas/{shared}")
+    assert "read with more rights" in mine.page("B", f"/me/areas/{shared}")
 
 
 def walk(mine: Own, who: str, path: str, way: str) -> list[list[int]]:

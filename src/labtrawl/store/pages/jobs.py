@@ -28,7 +28,7 @@ PAGE = 50
 START: Place[int] = Place()
 # Counts look at so many jobs and no further; where each has to be asked, at fewer.
 COUNTED = 10_000
-ASKED = 500
+ASKED = 200
 ACCOUNTS = 500
 
 
