@@ -39,7 +39,7 @@ prove-full: dev ## the same, at all points
 	@scripts/strace.sh
 	@$(PYTEST) tests/prove -m "prove or prove_full" $(ARGS)
 
-proof: browser ## the long figures
+proof: browser ## the long figures: an hour and a half on two free processors
 	@scripts/bootstrap.sh proof
 	@scripts/strace.sh
 	@$(PYTEST) -m proof $(ARGS)

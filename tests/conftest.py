@@ -35,15 +35,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Long tests run without coverage, which doubles what they take: short ones reach their lines."""
-    measured = Coverage.current() if item.get_closest_marker("long") else None
-    if measured is None:
-        return (yield)
-    measured.stop()
+    """Long tests run without coverage, which doubles what they take: short ones reach their lines.
+
+    A worker of pytest-xdist has two measurements, one on top of the other.
+    """
+    stopped: list[Coverage] = []
+    if item.get_closest_marker("long"):
+        while (measurement := Coverage.current()) is not None:
+            measurement.stop()
+            stopped.append(measurement)
     try:
         return (yield)
     finally:
-        measured.start()
+        for measurement in reversed(stopped):
+            measurement.start()
 
 
 @pytest.fixture(autouse=True)

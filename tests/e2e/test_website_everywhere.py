@@ -75,7 +75,7 @@ def test_every_page_is_accessible_fits_and_does_not_complain(
 
 
 @pytest.mark.proof
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 def test_every_page_is_accessible_and_fits_in_every_scheme_and_width(
     new_context: Any, everywhere: Everywhere
 ) -> None:

@@ -94,6 +94,9 @@ def _of_items() -> list[dict[str, Any]]:
         told = {"what": "note", "on": what, "iid": noted.iid, "key": noted.notes[0].id}
         found.append({"kind": "edit", **told, "fields": {"body": "other"}})
     found.append({"kind": "edit", "what": "merge_request", "key": 3, "fields": REVIEWED})
+    built = next(one for one in HOME.merge_requests[:-1] if one.pipelines)
+    told = {"what": "pipeline", "key": built.pipelines[0], "fields": {"status": "skipped"}}
+    found.append({"kind": "edit", **told})
     return found
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -127,7 +128,7 @@ def test_sweeps_by_ids_end_where_sweeps_of_whole_lists_do(
 
 @pytest.mark.parametrize("kind", ["graphql_timeout", "graphql_cancelled", "500"])
 async def test_sweep_whose_ids_fail_reads_whole_lists_and_buries_nothing(
-    tmp_path: Path, kind: str
+    tmp_path: Path, kind: Any
 ) -> None:
     fault = Fault(path="operationName=ids", kind=kind, field="Project.issues", times=0)
     found, truth, asked = await _swept(tmp_path, [], graphql=True, faults=(fault,))

@@ -4,7 +4,8 @@ A whole reading finds what is gone, and of most lists there is nothing: the same
 changed since, prove that for one request of many lists (`gitlab.graphql_ids`). Anything else is
 read whole: nothing counts as gone, or as known, by its id alone.
 
-What changes without a new date of change (a renamed label, an emoji) does not show here, so every
+A project that was renamed or moved shows in each of its rows, so its lists are read whole. What else
+changes without a new date of change (a renamed label, an emoji) does not show here: every
 `WHOLE_EVERY`-th time a list is read whole whatever its ids say.
 """
 
@@ -36,12 +37,12 @@ async def unchanged(reader: Reader, cursor: Cursor) -> Cursor | None:
 
     Raises RateLimited and Unauthorized; whatever else goes wrong is a list to be read.
     """
-    learnt, last = reader.learnt, cursor.last
-    if learnt is None or last is None or not _is_to_be_asked(reader, cursor):
+    learnt, last, mark = reader.learnt, cursor.last, _mark(reader, cursor)
+    if learnt is None or last is None or mark is None or not _is_to_be_asked(reader, cursor, mark):
         return None
     since = datetime.fromtimestamp(((last.started_at or 0) - OVERLAP_MS) / 1000, UTC)
     try:
-        found = await _ids(reader, learnt, since)
+        found = await _ids(reader, learnt, since, _path(mark))
     except (RateLimited, Unauthorized):
         raise
     except NotInSchema:
@@ -52,11 +53,10 @@ async def unchanged(reader: Reader, cursor: Cursor) -> Cursor | None:
         return None
     if found is None or found != await reader.known():
         return None
-    return _ended(reader, len(found), (_number(reader, cursor) or 0) + 1)
+    return _ended(len(found), replace(mark, etag=str(_number(mark) + 1)))
 
 
-def _ended(reader: Reader, count: int, number: int) -> Cursor:
-    tag = Tag(str(number), IDS_NAME, reader.policy)
+def _ended(count: int, tag: Tag) -> Cursor:
     return Cursor(items=count, expected=count, expected_by="ids", ended=True, tag=tag)
 
 
@@ -68,8 +68,8 @@ def marked(reader: Reader, began: Cursor, batch: Batch) -> Batch:
     """
     if not batch.cursor.ended or not _has_ids(reader):
         return batch
-    number = 0 if reader.since is None else _number(reader, began)
-    tag = None if number is None else Tag(str(number), IDS_NAME, reader.policy)
+    whole = Tag("0", f"{IDS_NAME}/{reader.full_path}", reader.policy)
+    tag = whole if reader.since is None else _mark(reader, began)
     return with_other(batch, cursor=replace(batch.cursor, tag=tag))
 
 
@@ -80,25 +80,33 @@ def _has_ids(reader: Reader) -> bool:
     return is_listed and not is_refused
 
 
-def _number(reader: Reader, cursor: Cursor) -> int | None:
-    """Return for how many visits a list was not read whole; None where that is not known."""
+def _mark(reader: Reader, cursor: Cursor) -> Tag | None:
+    """Return the mark that the last visit left under the same policy; None without one."""
     tag = cursor.last.tag if cursor.last is not None else None
-    if tag is None or (tag.request, tag.policy) != (IDS_NAME, reader.policy):
-        return None
-    return int(tag.etag)
+    is_ours = tag is not None and tag.request.startswith(f"{IDS_NAME}/")
+    return tag if tag is not None and is_ours and tag.policy == reader.policy else None
 
 
-def _is_to_be_asked(reader: Reader, cursor: Cursor) -> bool:
+def _number(mark: Tag) -> int:
+    """Return for how many visits a list was not read whole."""
+    return int(mark.etag)
+
+
+def _path(mark: Tag) -> str:
+    """Return the project's path when the list was read whole: each of its rows shows it."""
+    return mark.request.partition("/")[2]
+
+
+def _is_to_be_asked(reader: Reader, cursor: Cursor, mark: Tag) -> bool:
     """Say whether to ask by ids: of a whole reading that begins, and where that did not fail twice."""
-    number = _number(reader, cursor)
-    is_due = number is None or number + 1 >= WHOLE_EVERY
+    is_due = _number(mark) + 1 >= WHOLE_EVERY
     is_failing = reader.per_page <= rows_a_page(FAILING_ATTEMPT)
     is_begun = reader.since is None and not cursor.passes
     return is_begun and not is_due and not is_failing and _has_ids(reader)
 
 
-async def _ids(reader: Reader, learnt: Learnt, since: datetime) -> Set[int | str] | None:
-    """Return the ids of the list; None where something of it changed since an instant.
+async def _ids(reader: Reader, learnt: Learnt, since: datetime, path: str) -> Set[int | str] | None:
+    """Return the ids of the list; None where something of it, or the project's path, changed.
 
     Raises GitLabError.
     """
@@ -109,7 +117,8 @@ async def _ids(reader: Reader, learnt: Learnt, since: datetime) -> Set[int | str
         seen.add(wanted.after)
         told = await learnt.ids.page(reader.gitlab, wanted)
         _hear(reader, told)
-        if any(_is_after(since, changed_at) for changed_at in told.changed_at.values()):
+        is_newer = any(_is_after(since, changed_at) for changed_at in told.changed_at.values())
+        if is_newer or told.path != path:
             return None
         found.update(told.changed_at)
         if told.after is None:

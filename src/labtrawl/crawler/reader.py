@@ -61,6 +61,8 @@ class Reader:
     per_page: int = MOST_ROWS
     # What the gate lets pass of a row: a page that was read under another one is asked for anew.
     policy: str = ""
+    # The area's full path, as far as is known.
+    full_path: str = ""
     # The ids of what the dataset holds of the list.
     known: Callable[[], Awaitable[Set[int | str]]] = nothing
 

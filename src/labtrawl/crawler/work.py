@@ -203,7 +203,7 @@ class Worker:
             line.withheld = gate.counted
         known = Known(lambda: load(self.ask, task.task_id, task.lease.epoch, tools.dataset_root))
         return JobRun(
-            reader=replace(reader, known=known.ids),
+            reader=replace(reader, known=known.ids, full_path=task.full_path),
             sink=self._sink(task, prefix),
             line=line,
             policy=gate,

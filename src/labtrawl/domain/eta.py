@@ -37,6 +37,9 @@ SHORTEST_WINDOW_MS = 60_000
 LONGEST_WINDOW_MS = 30 * 60_000
 LOOKED_BACK = 0.25
 LEAST_COUNTED_MS = 3_000
+# The same where no limit holds.
+LOOKED_BACK_FREE = 0.35
+LEAST_FREE_MS = 4_000
 # So much of the limit in use means that the limit is what takes the time.
 NEAR_LIMIT = 0.7
 # So many jobs at once use all connections of a crawler (8 of 32 each: crawler.work, cli.crawl_run):
@@ -218,7 +221,33 @@ class Forecast:
         return 1.0 if self._is_limited else self._learned.ms_of(kind)
 
     def _find_rate(self) -> float | None:
-        """The work a millisecond, over a part of the time since the begin, within the limit."""
+        """The work a millisecond of late, within the limit."""
+        crawl = self._crawl
+        rate = self._find_limited_rate() if self._is_limited else self._find_free_rate()
+        if not rate or crawl.limit is None or not self._left:
+            return rate
+        return min(rate, crawl.limit / 60_000 * self._work_left / self._left)
+
+    def _find_free_rate(self) -> float | None:
+        """The rate where no limit holds: of a short crawl, a minute would be its slow begin."""
+        crawl, seen = self._crawl, self._crawl.seen
+        began = max(min((one.began_at for one in seen), default=crawl.now), crawl.known_from)
+        lately = max(LOOKED_BACK_FREE * (crawl.now - began), LEAST_FREE_MS)
+        for least in (lately, SHORTEST_WINDOW_MS, 5 * SHORTEST_WINDOW_MS, LONGEST_WINDOW_MS):
+            window = int(min(least, LONGEST_WINDOW_MS))
+            plain = rate_of(seen, crawl.now, window, crawl.known_from)
+            if plain:
+                break
+        else:
+            return None
+        if crawl.recent:
+            # Cheap requests and dear ones come in turns: how many there were is half believed.
+            self._speed = math.sqrt(crawl.recent / plain)
+        rate = rate_of(seen, crawl.now, window, crawl.known_from, self._cost)
+        return rate * self._speed if rate else None
+
+    def _find_limited_rate(self) -> float | None:
+        """The rate within a limit, over a part of the time since the begin."""
         crawl = self._crawl
         # Where little is asked for, a minute shows nothing.
         for least in (SHORTEST_WINDOW_MS, 5 * SHORTEST_WINDOW_MS, LONGEST_WINDOW_MS):
@@ -235,9 +264,7 @@ class Forecast:
                 rate_of(crawl.seen, crawl.now, int(window), crawl.known_from) or plain
             )
             rate *= self._speed
-        if not rate or crawl.limit is None or not self._left:
-            return rate
-        return min(rate, crawl.limit / 60_000 * self._work_left / self._left)
+        return rate
 
     def _work(self, group: Queued, requests: float) -> float:
         return requests * self._cost(group.kind)

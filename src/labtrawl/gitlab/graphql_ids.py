@@ -40,18 +40,19 @@ class Row(msgspec.Struct, frozen=True, rename="camel"):
     updated_at: str | None
 
 
-class _PageInfo(msgspec.Struct, frozen=True, rename="camel"):
+class _PageEnd(msgspec.Struct, frozen=True, rename="camel"):
     has_next_page: bool
     end_cursor: str | None
 
 
 class _Items(msgspec.Struct, frozen=True, rename="camel"):
-    page_info: _PageInfo
+    page_info: _PageEnd
     nodes: list[Row | None]
 
 
-class _Project(msgspec.Struct, frozen=True):
+class _Project(msgspec.Struct, frozen=True, rename="camel"):
     id: str
+    full_path: str
     items: _Items | None
 
 
@@ -61,8 +62,12 @@ class _Group(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A page of ids: what changed when, by id, and where it goes on; `served_at` by GitLab's clock."""
+    """A page of ids: what changed when, by id, and where it goes on; `served_at` by GitLab's clock.
 
+    `path` is the project's by now: every row of its lists shows it.
+    """
+
+    path: str
     changed_at: dict[int, str | None]
     after: str | None
     served_at: int | None
@@ -142,20 +147,21 @@ def _read(
     for at, ((name, after), projects) in enumerate(groups.items()):
         found = _projects(reply.tree.get(f"g{at}"))
         for project in projects:
-            items = found.get(project)
-            told = None if items is None else _told(items, reply)
+            one = found.get(project)
+            items = None if one is None else one.items
+            told = None if one is None or items is None else _told(one.full_path, items, reply)
             yield Wanted(project, name, after), told
 
 
-def _projects(tree: object) -> dict[int, _Items | None]:
+def _projects(tree: object) -> dict[int, _Project]:
     try:
         nodes = msgspec.convert(tree, _Group).nodes or ()
-        return {number(node.id): node.items for node in nodes if node is not None}
+        return {number(node.id): node for node in nodes if node is not None}
     except (msgspec.ValidationError, LookupError, ValueError) as error:
         raise UnexpectedReply(f"GitLab's GraphQL told ids in another shape: {error!r}") from error
 
 
-def _told(items: _Items, reply: Reply) -> Told:
+def _told(path: str, items: _Items, reply: Reply) -> Told:
     """Read a page; a row that the account may not see is left out."""
     try:
         rows = {number(row.id): row.updated_at for row in items.nodes if row is not None}
@@ -164,4 +170,4 @@ def _told(items: _Items, reply: Reply) -> Told:
     after = items.page_info.end_cursor if items.page_info.has_next_page else None
     if items.page_info.has_next_page and not after:
         raise UnexpectedReply("GitLab's GraphQL names a next page without a cursor")
-    return Told(rows, after, reply.served_at)
+    return Told(path, rows, after, reply.served_at)

@@ -23,7 +23,7 @@ NEW: Final = (18, 5)
 PAGE: Final = 100
 # What is asked of a list and of its project in `ids`, a field each.
 _FIELDS_OF_IDS: Final = 6
-_FIELDS_OF_PROJECTS: Final = 3
+_FIELDS_OF_PROJECTS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,7 +344,7 @@ def ids(connections: Sequence[str]) -> str:
     places = range(len(connections))
     variables = ",".join(f"$p{at}:[ID!],$n{at}:Int,$a{at}:String" for at in places)
     groups = " ".join(
-        f"g{at}:projects(ids:$p{at},first:$n{at}){{nodes{{id items:{name}"
+        f"g{at}:projects(ids:$p{at},first:$n{at}){{nodes{{id fullPath items:{name}"
         f"({_SORTED.get(name, '')}first:{PAGE},after:$a{at}){{{_INFO} nodes{{id updatedAt}}}}}}}}"
         for at, name in enumerate(connections)
     )

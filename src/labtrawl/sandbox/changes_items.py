@@ -28,7 +28,9 @@ from labtrawl.sandbox.model import (
     Note,
     Pipeline,
     Release,
+    Review,
     StateEvent,
+    User,
 )
 
 LISTS = {
@@ -95,12 +97,23 @@ def edit(board: Board, change: Edit, at: str) -> None:
         fields.setdefault("updated_at", at)
     if change.what in NOTEABLE:
         fields = _state_fields(board, old, fields, at)
+    if "reviewers" in fields:
+        fields["reviews"] = _reviews(old, fields["reviewers"], at)
     fresh = rows[change.key] = replace(old, **fields)
     follow(board, change.what, (kind, number), old, fresh)
     if change.what in NOTEABLE:
         board.retold(NOTEABLE[change.what], fresh.id, fresh.title)
         if fresh.state != old.state:
             _tell_state(board, change.project, change.what, fresh, at)
+
+
+def _reviews(old: MergeRequest, reviewers: tuple[User, ...], at: str) -> tuple[Review, ...]:
+    """One row a reviewer: who was asked before keeps what came of it."""
+    known = {review.user.id: review for review in old.reviews}
+    return tuple(
+        known.get(user.id) or Review(user=user, state="unreviewed", created_at=at)
+        for user in reviewers
+    )
 
 
 def _state_fields(board: Board, old: Any, fields: dict[str, Any], at: str) -> dict[str, Any]:

@@ -90,6 +90,35 @@ async def test_higher_role_reads_again_and_a_lower_one_does_not(site: Site) -> N
     assert await site.ask(role) == [(40,)]
 
 
+async def test_higher_role_is_told_nothing_that_a_list_could_be_asked_about(site: Site) -> None:
+    """It may see more of what did not change: the list is sent whole."""
+    marked = '{"ended":true,"tag":["0","ids","as_is"]}'
+    cursor = "SELECT cursor FROM job WHERE resource = 'issues'"
+    await site.discovered("issues")
+    await site.visit("issues", cursor=marked)
+    await site.db.write(lambda c: visits.sweep_now(c, 2, "issues"))
+    assert await site.ask(cursor) == [(f'{{"last":{marked}}}',)]
+    await site.visit("issues", cursor=marked)
+    await site.pass_time(7)
+    await site.open_due()
+    again = await site.claim("discovery")
+    await site.visit("issues", cursor=marked)
+    await site.discover(again, project(role=40))
+    assert (await site.jobs())["issues"] == ("queued", "sweep")
+    assert await site.ask(cursor) == [(None,)]
+
+
+async def test_role_that_rises_while_a_list_is_read_has_it_sent_whole(site: Site) -> None:
+    await site.discovered("issues")
+    reading = await site.claim("issues")
+    await site.pass_time(7)
+    await site.open_due()
+    await site.discover(await site.claim("discovery"), project(role=40))
+    await site.complete(reading, cursor='{"ended":true,"tag":["0","ids","as_is"]}')
+    assert (await site.jobs())["issues"] == ("queued", "sweep")
+    assert await site.ask("SELECT cursor FROM job WHERE resource = 'issues'") == [(None,)]
+
+
 async def test_what_a_lower_role_misses_counts_as_forbidden(site: Site) -> None:
     """A guest sees no confidential issues: they are not gone."""
     await site.discovered("issues")

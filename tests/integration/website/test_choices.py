@@ -151,7 +151,9 @@ ACCOUNTS = {
     "state = 'refused', token = ''": "Your account is disconnected",
     "state = 'refused', disabled_at = 1": "Those who run this switched your account off",
     "expires_at = 1": "Your sign-in has ended",
-    "expires_at = verified_at + 86400000 * 3 + 60000": "Your sign-in ends in 3 days",
+    "expires_at = verified_at + 86400000 * 3 + 600000": "Your sign-in ends in 3 days.",
+    "expires_at = verified_at + 86400000 + 600000": "Your sign-in ends in 1 day.",
+    "expires_at = verified_at + 600000": "Your sign-in ends in less than a day.",
     "expires_at = 1, refresh_token = 'x'": "is renewed by itself",
 }
 NO_SIGN_IN = {"Those who run this switched your account off", "is renewed by itself"}

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import itertools
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,9 +93,13 @@ def plan_of(connection: Connection, piece: walks_of.Piece) -> list[str]:
     return [row[3] if is_sqlite else row[0] for row in rows]
 
 
+# How a plan says that it reads jobs, on either database.
+READ = re.compile(r"\b(SCAN|SEARCH|on) job\b")
+
+
 def is_search(plan: list[str]) -> bool:
     """Whether jobs come from an index alone."""
-    steps = [step for step in plan if "job" in step]
+    steps = [step for step in plan if READ.search(step)]
     return bool(steps) and all("SEARCH job" in step or "Index" in step for step in steps)
 
 

@@ -98,10 +98,10 @@ class Shelf:
 
 
 def _at(text: str) -> float:
-    """An instant to compare by; before all for an empty text, behind all for `~`."""
+    """An instant to compare by, a leap second too; before all for an empty text, behind all for `~`."""
     if text in ("", "~"):
         return float("inf") if text else float("-inf")
-    return datetime.fromisoformat(text).timestamp()
+    return datetime.fromisoformat(text.replace(":60Z", ":59.999Z")).timestamp()
 
 
 def said(status: int, body: object, headers: dict[str, str] | None = None) -> Answer:

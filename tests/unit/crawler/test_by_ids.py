@@ -33,6 +33,7 @@ class Both(Shelf):
     ids: Ids = field(default_factory=dict)
     size: int = 100
     page: int = 2
+    path: str = "lab/ocean"
     answers: list[Answer] = field(default_factory=list)
     questions: int = 0
 
@@ -45,8 +46,11 @@ class Both(Shelf):
         nodes = [{"id": f"gid://gitlab/Issue/{id_}", "updatedAt": at} for id_, at in told]
         end = start + self.page
         info = {"hasNextPage": end < len(self.ids), "endCursor": str(end)}
-        project = {"id": "gid://gitlab/Project/7", "items": {"pageInfo": info, "nodes": nodes}}
-        return said({"g0": {"nodes": [project]}})
+        return said({"g0": {"nodes": [_project({"pageInfo": info, "nodes": nodes}, self.path)]}})
+
+
+def _project(items: dict[str, Any], path: str = "lab/ocean") -> dict[str, Any]:
+    return {"id": "gid://gitlab/Project/7", "fullPath": path, "items": items}
 
 
 def _shelf(*iids: int, **told: Any) -> Both:
@@ -57,7 +61,13 @@ def _reader(shelf: Both, *known: int) -> Reader:
     async def ids() -> frozenset[int | str]:
         return frozenset(1000 + iid for iid in known)
 
-    return replace(reader_of(shelf, "issues"), learnt=Learnt(), policy="as_is", known=ids)
+    return replace(
+        reader_of(shelf, "issues"),
+        learnt=Learnt(),
+        policy="as_is",
+        known=ids,
+        full_path="lab/ocean",
+    )
 
 
 def _after(cursor: Cursor, mode: str = SWEEP) -> Cursor:
@@ -84,7 +94,7 @@ async def test_list_with_the_same_ids_none_newer_is_not_read() -> None:
     found = [batch async for batch in batches(reader, _after(first))]
     assert [(batch.records, batch.is_same) for batch in found] == [([], True)]
     assert found[0].cursor == Cursor(
-        items=3, expected=3, expected_by="ids", ended=True, tag=Tag("1", "ids", "as_is")
+        items=3, expected=3, expected_by="ids", ended=True, tag=Tag("1", "ids/lab/ocean", "as_is")
     )
     assert (shelf.asked, shelf.questions) == ([], 2)
 
@@ -109,8 +119,21 @@ async def test_list_that_differs_in_anything_is_read_whole(name: str) -> None:
     reader, first = await _first(shelf, *known)
     shelf.ids = told
     found, last = await read(reader, _after(first))
-    assert (found, last.tag) == ([1001, 1002, 1003], Tag("0", "ids", "as_is"))
+    assert (found, last.tag) == ([1001, 1002, 1003], Tag("0", "ids/lab/ocean", "as_is"))
     assert shelf.questions >= 1
+
+
+async def test_lists_of_a_renamed_project_are_read_whole() -> None:
+    """Each row shows the path, and no date of it moves."""
+    shelf = _shelf(1, 2)
+    reader, first = await _first(shelf, 1, 2)
+    shelf.path = "lab/sea"
+    found, last = await read(reader, _after(first))
+    assert (found, last.tag) == ([1001, 1002], Tag("0", "ids/lab/ocean", "as_is"))
+    found, last = await read(replace(reader, full_path="lab/sea"), _after(last))
+    assert (found, last.tag) == ([1001, 1002], Tag("0", "ids/lab/sea", "as_is"))
+    found, _ = await read(reader, _after(last))
+    assert found == []
 
 
 async def test_change_ends_the_question_at_its_page() -> None:
@@ -138,7 +161,7 @@ async def test_visit_for_changes_carries_on_how_long_a_list_was_not_read_whole()
     since = replace(reader, since=datetime(2026, 1, 1, tzinfo=UTC))
     shelf.questions = 0
     _, changed = await read(since, _after(second, CHANGES))
-    assert (shelf.questions, changed.tag) == (0, Tag("1", "ids", "as_is"))
+    assert (shelf.questions, changed.tag) == (0, Tag("1", "ids/lab/ocean", "as_is"))
 
 
 async def test_visit_for_changes_makes_no_mark_of_its_own() -> None:
@@ -193,8 +216,7 @@ async def test_pages_of_ids_in_a_circle_are_a_list_to_be_read() -> None:
     shelf = _shelf(1, 2, 3)
     reader, first = await _first(shelf, 1, 2, 3)
     page = {"pageInfo": {"hasNextPage": True, "endCursor": "x"}, "nodes": []}
-    project = {"id": "gid://gitlab/Project/7", "items": page}
-    shelf.answers = [said({"g0": {"nodes": [project]}})] * 9
+    shelf.answers = [said({"g0": {"nodes": [_project(page)]}})] * 9
     found, _ = await read(reader, _after(first))
     assert (found, shelf.questions) == ([1001, 1002, 1003], 2)
 
@@ -221,7 +243,7 @@ async def test_answer_tells_the_time_up_to_which_all_was_seen() -> None:
     reader, first = await _first(shelf, 1)
     reader.gitlab.tally.first_served_at = None
     page = {"pageInfo": {"hasNextPage": False, "endCursor": None}, "nodes": []}
-    told = said({"g0": {"nodes": [{"id": "gid://gitlab/Project/7", "items": page}]}})
+    told = said({"g0": {"nodes": [_project(page)]}})
     date = {"date": "Thu, 01 Jan 2026 00:00:00 GMT"}
     shelf.answers = [Answer(200, {**JSON, **date}, told.body, "/")]
     async for _ in batches(reader, _after(first)):

@@ -329,3 +329,17 @@ async def test_place_on_a_page_of_parents_is_looked_for_on_a_page_as_large() -> 
     cursor = Cursor(query="scope=all&per_page=100", parent=2, items=4, parents=3)
     assert (await read(reader, cursor))[0] == [300, 301]
     assert "per_page=100" in shelf.asked[0]
+
+
+LEAP = "2016-12-31T23:59:60Z"
+
+
+@pytest.mark.parametrize("name", ["issues", "merge_requests"])
+async def test_rows_of_a_leap_second_lose_no_other(name: str) -> None:
+    """No calendar of ours has it (RFC 3339, 5.7): such a list goes on by page numbers."""
+    instants = ["2016-12-31T23:59:58Z", "2016-12-31T23:59:59Z", LEAP, LEAP, LEAP, LEAP]
+    instants += [f"2017-01-01T00:00:0{n}Z" for n in range(4)]
+    told = [{**row, "created_at": at} for row, at in zip(rows(*range(10)), instants, strict=True)]
+    found, cursor = await read(reader_of(Shelf({f"{PROJECT}/{name}": told}, total=False), name))
+    assert sorted(found) == [1000 + n for n in range(10)]
+    assert cursor.ended

@@ -155,7 +155,6 @@ def main(runs: int) -> None:
             f"-runs={runs}",
             f"-max_len={SMALL_CAP + 64}",
             f"-rss_limit_mb={MOST_MB}",
-            "-verbosity=0",
         ]
         atheris.Setup([sys.argv[0], *limits, folder], examine)
         atheris.Fuzz()

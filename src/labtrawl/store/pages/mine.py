@@ -75,7 +75,7 @@ def is_shown(mine: Subquery, account_id: int) -> ColumnElement[bool]:
     highest = select(func.max(OTHER.c.role)).where(OTHER.c.area_id == mine.c.area_id)
     by_role = and_(
         mine.c.role >= func.coalesce(highest.correlate(mine).scalar_subquery(), mine.c.role),
-        mine.c.role >= mine.c.role,
+        mine.c.role >= func.coalesce(ledger.c.stored_role, mine.c.role),
     )
     return and_(
         or_(by_role, _is_left(mine, account_id)),

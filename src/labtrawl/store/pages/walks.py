@@ -155,6 +155,7 @@ class Walk:
 
     `value` is "" where the job's number is the order; `rises` says that numbers grow among equals.
     `sorts` says that the index has another order: what it finds is sorted, and is not much.
+    `columns` are those that `along` compares with one value each, where the index goes by them first.
     """
 
     along: tuple[Piece, ...]
@@ -162,6 +163,7 @@ class Walk:
     value: str = ""
     rises: bool = False
     sorts: bool = False
+    columns: tuple[str, ...] = ()
     start: Key = field(default=(LARGEST, LARGEST))
 
     def keys(self, at: Key, backwards: bool, size: int) -> Piece:
@@ -171,23 +173,44 @@ class Walk:
         number = "job.id + 0" if self.sorts else "job.id"
         beyond = Piece(f"{number} {'>' if is_up else '<'} ?", (at[1],))
         by_number = f"{number} {'ASC' if is_up else 'DESC'}"
+        if not self.value and self.columns:
+            return self._within(at[1], is_up, size)
         if not self.value:
-            return self._part("0", (beyond,), by_number, size)
+            return self._part("0", self.along, (beyond,), by_number, size)
         bound = Piece(f"{self.value} {'>' if backwards else '<'} ?", (at[0],))
         by_value = f"{self.value} {'ASC' if backwards else 'DESC'}, {by_number}"
-        further = self._part(self.value, (bound,), by_value, size)
+        further = self._part(self.value, self.along, (bound,), by_value, size)
         if abs(at[0]) >= LARGEST:
             return further
         is_same = Piece(f"{self.value} = ?", (at[0],))
-        same = self._part(self.value, (is_same, beyond), by_number, size)
+        same = self._part(self.value, self.along, (is_same, beyond), by_number, size)
         return Piece(
             f"SELECT * FROM ({same.text}) AS same"
             f" UNION ALL SELECT * FROM ({further.text}) AS further LIMIT ?",
             (*same.arguments, *further.arguments, size),
         )
 
-    def _part(self, value: str, only: tuple[Piece, ...], order: str, size: int) -> Piece:
-        condition = both((*self.along, *only))
+    def _within(self, number: int, is_up: bool, size: int) -> Piece:
+        """Go along the rows of some values, as one range of the index.
+
+        Were they told to be equal, a planner might rather walk all jobs by their numbers: it thinks
+        that those that match lie everywhere.
+        """
+        values = both(self.along).arguments
+        columns, marks = ", ".join(self.columns), ", ".join("?" * len(self.columns))
+        beyond = Piece(
+            f"({columns}, job.id) {'>' if is_up else '<'} ({marks}, ?)", (*values, number)
+        )
+        inside = Piece(f"({columns}) {'<=' if is_up else '>='} ({marks})", values)
+        way = "ASC" if is_up else "DESC"
+        order = ", ".join(f"{column} {way}" for column in (*self.columns, "job.id"))
+        return self._part("0", (), (inside, beyond), order, size)
+
+    @staticmethod
+    def _part(
+        value: str, along: tuple[Piece, ...], only: tuple[Piece, ...], order: str, size: int
+    ) -> Piece:
+        condition = both((*along, *only))
         return Piece(
             f"SELECT job.id AS id, {value} AS value FROM job WHERE {condition.text}"
             f" ORDER BY {order} LIMIT ?",
@@ -210,7 +233,7 @@ class Walk:
 
         `state` names the only one that there is, or is the column to tell them apart by.
         """
-        condition, asked = both((*self.along, Piece("job.id > 0"))), both(self.aside)
+        condition, asked = both(self.along or (Piece("job.id > 0"),)), both(self.aside)
         has_states = state == "job.state"
         return Piece(
             f"SELECT {state} AS state, COUNT(*) AS looked,"
@@ -264,7 +287,7 @@ def _sorted(wanted: JobFilter, narrowing: Narrowing, name: str) -> Walk:
         asked += (STILL_OPEN,)
     if order is Order.DURATION:
         asked += (Piece(f"{SPENT} IS NOT NULL"),)
-    return Walk((answers[name][0],), asked, VALUES[order], rises, True, _start(rises))
+    return Walk((answers[name][0],), asked, VALUES[order], rises, sorts=True, start=_start(rises))
 
 
 def _start(rises: bool) -> Key:
@@ -288,8 +311,20 @@ def _by_number(wanted: JobFilter, narrowing: Narrowing) -> Walk:
         found = [name for name in names if name in given]
         if found:
             along = tuple(given[name][0] for name in found)
-            return Walk(along, _all_but(wanted, narrowing, *found), sorts="areas" in found)
+            asked = _all_but(wanted, narrowing, *found)
+            if "areas" in found:
+                return Walk(along, asked, sorts=True)
+            return Walk(along, asked, columns=tuple(COLUMNS[name] for name in found))
     return Walk((), _all_but(wanted, narrowing))
+
+
+COLUMNS = {
+    "error": "job.error_reason",
+    "hold": "job.hold_reason",
+    "account": "job.account_id",
+    "resource": "job.resource",
+    "state": "job.state",
+}
 
 
 def _answers(wanted: JobFilter, narrowing: Narrowing) -> dict[str, tuple[Piece, Piece]]:

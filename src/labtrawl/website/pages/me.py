@@ -245,7 +245,8 @@ def _notice(account: MyAccount, now: int) -> str:
     days = (account.expires_at - now) // DAY_MS
     if days >= SOON_DAYS:
         return ""
-    return f"Your sign-in ends in {days} days. Sign in again before, so that nothing stops."
+    left = f"in {days} day{'' if days == 1 else 's'}" if days > 0 else "in less than a day"
+    return f"Your sign-in ends {left}. Sign in again before, so that nothing stops."
 
 
 async def _area(
