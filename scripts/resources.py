@@ -19,7 +19,7 @@ record. An area has one job for each of its resources; `schedule.resources` in t
 
 *Read again* says how a later visit reads: only what changed since the last one, or the whole list. Now and
 then a sweep looks through every list and finds what is gone: by the ids of issues, merge requests, milestones
-and pipelines where GraphQL tells them and they are as they were, by the whole list else, and every seventh time.
+and pipelines where GraphQL tells them and they are as they were, by the whole list else, and once a week.
 """
 INHERITED = """\
 `inherited_members` holds all that GitLab's `members/all` answers, direct members included, each user once

@@ -35,7 +35,7 @@ class Timetable(msgspec.Struct, frozen=True, kw_only=True):
         about(
             "So often a list is looked through for deleted objects, which are found within a day so:"
             " by the ids that GitLab's GraphQL tells where they are as they were, whole else and"
-            " every seventh time. One that costs a request for each issue or merge request a seventh"
+            " once a week. One that costs a request for each issue or merge request a seventh"
             " as often.",
             unit="h",
             gt=0,

@@ -5,10 +5,11 @@ changed since, prove that for one request of many lists (`gitlab.graphql_ids`). 
 read whole: nothing counts as gone, or as known, by its id alone.
 
 A project that was renamed or moved shows in each of its rows, so its lists are read whole. What else
-changes without a new date of change (a renamed label, an emoji) does not show here: every
-`WHOLE_EVERY`-th time a list is read whole whatever its ids say.
+changes without a new date of change (a renamed label, an emoji) does not show here: after
+`WHOLE_SECONDS` a list is read whole whatever its ids say.
 """
 
+import hashlib
 from collections.abc import Set
 from dataclasses import replace as with_other
 from datetime import UTC, datetime
@@ -29,7 +30,8 @@ from labtrawl.gitlab.graphql_plans import IDS, IDS_NAME
 
 log = logs.get("crawler.gitlab")
 
-WHOLE_EVERY: Final = 7
+# A little less than a week: where lists are looked through once a week, each look reads them whole.
+WHOLE_SECONDS: Final = 6.5 * 86_400
 
 
 async def unchanged(reader: Reader, cursor: Cursor) -> Cursor | None:
@@ -42,7 +44,7 @@ async def unchanged(reader: Reader, cursor: Cursor) -> Cursor | None:
         return None
     since = datetime.fromtimestamp(((last.started_at or 0) - OVERLAP_MS) / 1000, UTC)
     try:
-        found = await _ids(reader, learnt, since, _path(mark))
+        found = await _ids(reader, learnt, since, mark.request)
     except (RateLimited, Unauthorized):
         raise
     except NotInSchema:
@@ -53,22 +55,19 @@ async def unchanged(reader: Reader, cursor: Cursor) -> Cursor | None:
         return None
     if found is None or found != await reader.known():
         return None
-    return _ended(len(found), replace(mark, etag=str(_number(mark) + 1)))
-
-
-def _ended(count: int, tag: Tag) -> Cursor:
-    return Cursor(items=count, expected=count, expected_by="ids", ended=True, tag=tag)
+    count = len(found)
+    return Cursor(items=count, expected=count, expected_by="ids", ended=True, tag=mark)
 
 
 def marked(reader: Reader, began: Cursor, batch: Batch) -> Batch:
     """Return a batch that ends a list with the mark that lets the next visit ask by ids.
 
-    The mark counts for how many visits the list has not been read whole: a visit for changes
-    carries it on. Where ids are not told a list keeps the mark that GitLab gave it (`Reader.tag`).
+    The mark says when the list was read whole: a visit for changes carries it on. Where ids are
+    not told a list keeps the mark that GitLab gave it (`Reader.tag`).
     """
     if not batch.cursor.ended or not _has_ids(reader):
         return batch
-    whole = Tag("0", f"{IDS_NAME}/{reader.full_path}", reader.policy)
+    whole = Tag(str(_now_ms(reader)), _place(reader.full_path), reader.policy)
     tag = whole if reader.since is None else _mark(reader, began)
     return with_other(batch, cursor=replace(batch.cursor, tag=tag))
 
@@ -87,25 +86,27 @@ def _mark(reader: Reader, cursor: Cursor) -> Tag | None:
     return tag if tag is not None and is_ours and tag.policy == reader.policy else None
 
 
-def _number(mark: Tag) -> int:
-    """Return for how many visits a list was not read whole."""
-    return int(mark.etag)
+def _place(path: str) -> str:
+    """Return what a mark says of a project's path, which each row shows: a hash, for it names people."""
+    return f"{IDS_NAME}/{hashlib.blake2b(path.encode(), digest_size=8).hexdigest()}"
 
 
-def _path(mark: Tag) -> str:
-    """Return the project's path when the list was read whole: each of its rows shows it."""
-    return mark.request.partition("/")[2]
+def _now_ms(reader: Reader) -> int:
+    return round(reader.gitlab.clock.now().timestamp() * 1000)
 
 
 def _is_to_be_asked(reader: Reader, cursor: Cursor, mark: Tag) -> bool:
     """Say whether to ask by ids: of a whole reading that begins, and where that did not fail twice."""
-    is_due = _number(mark) + 1 >= WHOLE_EVERY
+    # A clock that was set back leaves marks of the future.
+    is_due = not 0 <= _now_ms(reader) - int(mark.etag) < WHOLE_SECONDS * 1000
     is_failing = reader.per_page <= rows_a_page(FAILING_ATTEMPT)
     is_begun = reader.since is None and not cursor.passes
     return is_begun and not is_due and not is_failing and _has_ids(reader)
 
 
-async def _ids(reader: Reader, learnt: Learnt, since: datetime, path: str) -> Set[int | str] | None:
+async def _ids(
+    reader: Reader, learnt: Learnt, since: datetime, place: str
+) -> Set[int | str] | None:
     """Return the ids of the list; None where something of it, or the project's path, changed.
 
     Raises GitLabError.
@@ -118,7 +119,7 @@ async def _ids(reader: Reader, learnt: Learnt, since: datetime, path: str) -> Se
         told = await learnt.ids.page(reader.gitlab, wanted)
         _hear(reader, told)
         is_newer = any(_is_after(since, changed_at) for changed_at in told.changed_at.values())
-        if is_newer or told.path != path:
+        if is_newer or _place(told.path) != place:
             return None
         found.update(told.changed_at)
         if told.after is None:
@@ -129,8 +130,7 @@ async def _ids(reader: Reader, learnt: Learnt, since: datetime, path: str) -> Se
 
 def _hear(reader: Reader, told: Told) -> None:
     """Note an answer that was given to all who waited, whoever asked."""
-    now_ms = round(reader.gitlab.clock.now().timestamp() * 1000)
-    reader.gitlab.tally.served(told.served_at, now_ms)
+    reader.gitlab.tally.served(told.served_at, _now_ms(reader))
 
 
 def _is_after(since: datetime, changed_at: str | None) -> bool:

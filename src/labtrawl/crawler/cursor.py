@@ -22,7 +22,7 @@ class Tag(msgspec.Struct, frozen=True, array_like=True):
     """What the next visit shows to learn that a list is as it was, and which request and policy it is of.
 
     GitLab's mark of the only page that a list had (`ETag`); or, of a list whose ids can be asked
-    for, how many visits in a row have done so (`by_ids`).
+    for, the instant (ms) at which it was read whole (`by_ids`).
     """
 
     etag: str

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from labtrawl.crawler.by_ids import WHOLE_EVERY
+from labtrawl.crawler import by_ids
 from labtrawl.dispatch import visiting
 from labtrawl.domain.visit import Schedule
 from labtrawl.gitlab.graphql_plans import IDS
@@ -169,7 +169,7 @@ async def test_change_that_moves_no_date_is_found_by_a_sweep(tmp_path: Path, nam
 
 @pytest.mark.parametrize("name", SILENT)
 async def test_change_that_moves_no_date_is_found_where_ids_alone_are_swept(
-    tmp_path: Path, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """At once in its own list; in what else shows it by the next whole reading."""
     async with crawl(tmp_path, world=WORLD, schedule=Schedule(resources=NAMES)) as one:
@@ -179,8 +179,8 @@ async def test_change_that_moves_no_date_is_found_where_ids_alone_are_swept(
             one.server.change(SILENT[name])
             await _visit(one, swept=True)
             assert _own(await one.now()) == _own(_truth(one))
-            for _ in range(WHOLE_EVERY - 1):
-                await _visit(one, swept=True)
+            monkeypatch.setattr(by_ids, "WHOLE_SECONDS", 0.0)
+            await _visit(one, swept=True)
         assert await one.now() == _truth(one)
 
 

@@ -1,13 +1,15 @@
 """What ids say of a list: as it was, or to be read whole; never that anything is gone."""
 
+import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from labtrawl.crawler.by_ids import WHOLE_EVERY
+from labtrawl.clock import Clock
+from labtrawl.crawler.by_ids import WHOLE_SECONDS
 from labtrawl.crawler.cursor import Cursor, Tag
 from labtrawl.crawler.lists import batches
 from labtrawl.crawler.reader import Reader, rows_a_page
@@ -23,7 +25,13 @@ LONG_AGO = "2025-01-01T00:00:00Z"
 # When the last visit was (ms), and what it may not have read.
 STARTED_AT = 1_767_000_000_000
 NEW = datetime.fromtimestamp((STARTED_AT - OVERLAP_MS) / 1000, UTC).isoformat()
+# When a list is read whole here (ms).
+NOW = str(round(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1000))
 Ids = dict[int, str | None]
+# What a mark says of the path lab/ocean: no path that names somebody stands in a cursor.
+OCEAN, SEA = (
+    f"ids/{hashlib.blake2b(path, digest_size=8).hexdigest()}" for path in (b"lab/ocean", b"lab/sea")
+)
 
 
 @dataclass(slots=True)
@@ -94,7 +102,7 @@ async def test_list_with_the_same_ids_none_newer_is_not_read() -> None:
     found = [batch async for batch in batches(reader, _after(first))]
     assert [(batch.records, batch.is_same) for batch in found] == [([], True)]
     assert found[0].cursor == Cursor(
-        items=3, expected=3, expected_by="ids", ended=True, tag=Tag("1", "ids/lab/ocean", "as_is")
+        items=3, expected=3, expected_by="ids", ended=True, tag=Tag(NOW, OCEAN, "as_is")
     )
     assert (shelf.asked, shelf.questions) == ([], 2)
 
@@ -119,7 +127,7 @@ async def test_list_that_differs_in_anything_is_read_whole(name: str) -> None:
     reader, first = await _first(shelf, *known)
     shelf.ids = told
     found, last = await read(reader, _after(first))
-    assert (found, last.tag) == ([1001, 1002, 1003], Tag("0", "ids/lab/ocean", "as_is"))
+    assert (found, last.tag) == ([1001, 1002, 1003], Tag(NOW, OCEAN, "as_is"))
     assert shelf.questions >= 1
 
 
@@ -129,9 +137,9 @@ async def test_lists_of_a_renamed_project_are_read_whole() -> None:
     reader, first = await _first(shelf, 1, 2)
     shelf.path = "lab/sea"
     found, last = await read(reader, _after(first))
-    assert (found, last.tag) == ([1001, 1002], Tag("0", "ids/lab/ocean", "as_is"))
+    assert (found, last.tag) == ([1001, 1002], Tag(NOW, OCEAN, "as_is"))
     found, last = await read(replace(reader, full_path="lab/sea"), _after(last))
-    assert (found, last.tag) == ([1001, 1002], Tag("0", "ids/lab/sea", "as_is"))
+    assert (found, last.tag) == ([1001, 1002], Tag(NOW, SEA, "as_is"))
     found, _ = await read(reader, _after(last))
     assert found == []
 
@@ -144,14 +152,31 @@ async def test_change_ends_the_question_at_its_page() -> None:
     assert shelf.questions == 1
 
 
-async def test_list_is_read_whole_every_seventh_time_whatever_its_ids_say() -> None:
+def _later(reader: Reader, seconds: float) -> Reader:
+    clock = reader.gitlab.clock
+    now = clock.now() + timedelta(seconds=seconds)
+    later = replace(reader.gitlab, clock=Clock(lambda: now, clock.monotonic, clock.sleep))
+    return replace(reader, gitlab=later)
+
+
+async def test_list_is_read_whole_each_week_whatever_its_ids_say() -> None:
     shelf = _shelf(1)
     reader, cursor = await _first(shelf, 1)
     told = []
-    for _ in range(2 * WHOLE_EVERY):
-        found, cursor = await read(reader, _after(cursor))
+    for day in range(1, 15):
+        found, cursor = await read(_later(reader, day * 86_400), _after(cursor))
         told.append(bool(found))
     assert told == [False] * 6 + [True] + [False] * 6 + [True]
+
+
+@pytest.mark.parametrize("seconds", [-1, WHOLE_SECONDS])
+async def test_list_is_read_whole_by_a_clock_that_was_set_back_and_at_the_end_of_its_time(
+    seconds: float,
+) -> None:
+    shelf = _shelf(1)
+    reader, cursor = await _first(shelf, 1)
+    found, _ = await read(_later(reader, seconds), _after(cursor))
+    assert found == [1001]
 
 
 async def test_visit_for_changes_carries_on_how_long_a_list_was_not_read_whole() -> None:
@@ -161,7 +186,7 @@ async def test_visit_for_changes_carries_on_how_long_a_list_was_not_read_whole()
     since = replace(reader, since=datetime(2026, 1, 1, tzinfo=UTC))
     shelf.questions = 0
     _, changed = await read(since, _after(second, CHANGES))
-    assert (shelf.questions, changed.tag) == (0, Tag("1", "ids/lab/ocean", "as_is"))
+    assert (shelf.questions, changed.tag) == (0, Tag(NOW, OCEAN, "as_is"))
 
 
 async def test_visit_for_changes_makes_no_mark_of_its_own() -> None:
