@@ -36,7 +36,7 @@ END = b"."
 LENGTH = 4
 USUAL = 2
 # New objects before garbage is looked for: what a page brings goes with it, and is no garbage.
-YOUNG_OBJECTS = 20_000
+YOUNG_OBJECTS = 10_000
 
 
 class CrawlerLost(LabtrawlError):
@@ -81,6 +81,9 @@ def fork_crawlers(count: int) -> list[Beside]:
     threads = sum(1 for _ in Path("/proc/self/task").iterdir())
     if threads > 1 or (count == 1 and len(os.sched_getaffinity(0)) == 1):
         return []
+    if count > 1:
+        # Once for all of them: what each imports for itself is in memory as often.
+        load("labtrawl.cli.crawl_reader")
     # What is here by now is never looked at again: a collection would copy it into each process.
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)

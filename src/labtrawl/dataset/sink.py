@@ -113,7 +113,7 @@ class Compressors:
     Some are kept, and more are made while more frames are written at once: each has its own memory.
     """
 
-    KEPT: Final = 2
+    KEPT: Final = 1
 
     def __init__(self) -> None:
         self._idle: list[zstandard.ZstdCompressor] = []
