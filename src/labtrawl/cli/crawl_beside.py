@@ -78,12 +78,12 @@ def fork_crawlers(count: int) -> list[Beside]:
 
     Nor where threads run already: what they lock would stay locked in the child for ever.
     """
-    threads = sum(1 for _ in Path("/proc/self/task").iterdir())
-    if threads > 1 or (count == 1 and len(os.sched_getaffinity(0)) == 1):
-        return []
     if count > 1:
         # Once for all of them: what each imports for itself is in memory as often.
         load("labtrawl.cli.crawl_reader")
+    threads = sum(1 for _ in Path("/proc/self/task").iterdir())
+    if threads > 1 or (count == 1 and len(os.sched_getaffinity(0)) == 1):
+        return []
     # What is here by now is never looked at again: a collection would copy it into each process.
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
@@ -127,7 +127,7 @@ def _leave_terminal() -> None:
 
 
 def _crawl(line: socket.socket) -> None:
-    """Import what a crawler needs while the command does the same, then wait for the seat."""
+    """Import what is not here yet while the command does the same, then wait for the seat."""
     import uvloop
 
     load("labtrawl.cli.crawl_reader")

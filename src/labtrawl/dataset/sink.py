@@ -110,7 +110,7 @@ class Folders:
 class Compressors:
     """What makes frames, shared by the sinks of a process: to set one up takes longer than its work.
 
-    Some are kept, and more are made while more frames are written at once: each has its own memory.
+    One is kept, and more are made while more frames are written at once: each has its own memory.
     """
 
     KEPT: Final = 1
