@@ -15,6 +15,7 @@ from labtrawl.sandbox.wire import encode_json
 Item = Literal["issue", "merge_request", "note", "milestone", "label", "pipeline", "job", "branch"]
 Built = Literal["release", "environment", "deployment"]
 Part = Literal["timelog", "link", "version", "label_event", "state_event", "milestone_event"]
+On = Literal["issue", "merge_request", "commit"]
 Key = int | str
 
 
@@ -31,18 +32,20 @@ class _Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 class Edit(_Change, frozen=True, kw_only=True, tag="edit"):
     """Set `fields` of an object that is there.
 
-    `key`: the iid of an issue or merge request, the name of a branch or of a release's tag, else
-    the id; what hangs on an item (a note, an award, a `Part`) needs `on` and `iid` too. A project or group is named by `project` or `group` alone. Users are
-    given by username, a milestone by its id, a project's ``features`` are merged with the old ones.
+    `key`: the iid of an issue or merge request, the name of a branch or of a release's tag, the
+    username of a user, else the id; what hangs on an item (a note, an award, a `Part`) needs `on`
+    and `iid` too, which for a commit is its hash. A project or group is named by `project` or
+    `group` alone. Users are given by username, a milestone by its id, a project's ``features`` are
+    merged with the old ones.
     `touch`: whether ``updated_at`` moves (default: as GitLab does it; labels have none).
     """
 
-    what: Literal[Item, Built, Part, "award", "project", "group"]
+    what: Literal[Item, Built, Part, "award", "project", "group", "user"]
     project: int = 0
     group: int = 0
     key: Key = 0
-    on: Literal["issue", "merge_request"] = "issue"
-    iid: int = 0
+    on: On = "issue"
+    iid: Key = 0
     fields: dict[str, Any] = {}
     touch: bool | None = None
 
@@ -52,7 +55,7 @@ class Add(_Change, frozen=True, kw_only=True, tag="add"):
 
     A note starts a discussion (``fields.type``: ``DiscussionNote``) or, with `discussion`, answers
     one; a comment moves its parent's ``updated_at`` at most once a minute
-    (app/models/concerns/throttled_touch.rb). An award is an emoji and moves nothing.
+    (app/models/concerns/throttled_touch.rb), a commit's never. An award is an emoji and moves nothing.
     A commit lands on the branch `key` (default: the default branch). A project goes into `group`.
     """
 
@@ -60,8 +63,8 @@ class Add(_Change, frozen=True, kw_only=True, tag="add"):
     project: int = 0
     group: int = 0
     key: Key = 0
-    on: Literal["issue", "merge_request"] = "issue"
-    iid: int = 0
+    on: On = "issue"
+    iid: Key = 0
     discussion: str = ""
     fields: dict[str, Any] = {}
     touch: bool | None = None
@@ -74,8 +77,8 @@ class Remove(_Change, frozen=True, kw_only=True, tag="remove"):
     project: int = 0
     group: int = 0
     key: Key = 0
-    on: Literal["issue", "merge_request"] = "issue"
-    iid: int = 0
+    on: On = "issue"
+    iid: Key = 0
     touch: bool | None = None
 
 

@@ -130,8 +130,8 @@ def _tell_note(board: Board, change: Add, parent: Any, note: Note, at: str) -> N
         target_title=parent.title,
         note=note,
         noteable_type=type(parent).__name__,
-        noteable_id=parent.id,
-        noteable_iid=parent.iid,
+        noteable_id=getattr(parent, "id", None),
+        noteable_iid=getattr(parent, "iid", None),
         confidential=getattr(parent, "confidential", False),
     )
     stir(board, change.project, at)

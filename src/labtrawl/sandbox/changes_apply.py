@@ -5,7 +5,7 @@ Entered by the app and by tests; what is in force is the world that comes out.
 
 from dataclasses import dataclass
 
-from labtrawl.sandbox import changes_additions, changes_items, changes_places
+from labtrawl.sandbox import changes_additions, changes_items, changes_people, changes_places
 from labtrawl.sandbox.changes import Add, Change, Churn, Edit, Grant, Key, Move, Remove, Unfit
 from labtrawl.sandbox.changes_board import Board, Numbers, Touched
 from labtrawl.sandbox.churn import churn
@@ -55,6 +55,8 @@ def _applied(board: Board, change: Change, at: str) -> dict[str, object]:
             "key": changes_places.grant(board, change, at),
         }
     row: dict[str, object] = {"kind": type(change).__name__.lower(), "what": change.what}
+    if isinstance(change, Edit) and change.what == "user":
+        return row | {"key": changes_people.edit(board, change)}
     if change.what in _PLACES:
         return row | {"key": _place(board, change, at)}
     return row | {"key": _item(board, change, at)}

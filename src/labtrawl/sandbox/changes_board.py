@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from labtrawl.sandbox.changes import Unfit
+from labtrawl.sandbox.changes_shown import showing
 from labtrawl.sandbox.model import Event, Group, Project, User, World
 
 Place = Literal["project", "group"]
@@ -37,7 +38,7 @@ class Numbers:
 
 @dataclass(slots=True)
 class Touched:
-    """The projects that changes reach, by id; the `relocated` ones have another path, too."""
+    """The projects that changes reach, by id; the `relocated` ones have another path or other people."""
 
     projects: set[int] = field(default_factory=set)
     relocated: set[int] = field(default_factory=set)
@@ -58,6 +59,7 @@ class Board:
         self._rows: dict[tuple[Place, int, str], Rows] = {}
         self._titles: dict[tuple[str, int], str] = {}
         self._notes: dict[int, Any] = {}
+        self._people: dict[int, User] = {}
 
     def user(self, username: object) -> User:
         """A user by name. Raises Unfit."""
@@ -65,6 +67,17 @@ class Board:
         if found is None:
             raise Unfit(f"no user {username} in this world")
         return found
+
+    def set_user(self, fresh: User) -> None:
+        """Show a user otherwise, in every place."""
+        known = (fresh if user.id == fresh.id else user for user in self.users.values())
+        self.users = {user.username: user for user in known}
+        self._people[fresh.id] = fresh
+        if self.main_user.id == fresh.id:
+            self.main_user = fresh
+        self.touched.projects |= self.projects.keys()
+        # A row may show the person though it is none of the person's own: none is taken over.
+        self.touched.relocated |= self.projects.keys()
 
     def project(self, number: int) -> Project:
         """A project without what the open lists hold by now. Raises Unfit."""
@@ -149,7 +162,11 @@ class Board:
             return list(self.projects)
         places = [*self._world.projects, *self._world.groups]
         if kind in _OF_ITEMS:
-            threads = [t for p in self._world.projects for t in (*p.issues, *p.merge_requests)]
+            threads = [
+                thread
+                for project in self._world.projects
+                for thread in (*project.issues, *project.merge_requests, *project.commits)
+            ]
             return [row.id for thread in threads for row in getattr(thread, kind, ())]
         return [row.id for place in places for row in getattr(place, kind, ())]
 
@@ -190,11 +207,12 @@ class Board:
             lists.setdefault((kind, number), {})[name] = tuple(rows.values())
         for (kind, number), changed in lists.items():
             self.set_fields(kind, number, **changed)
-        return msgspec.structs.replace(
+        after = msgspec.structs.replace(
             self._world,
             projects=tuple(self.projects.values()),
             groups=tuple(self.groups.values()),
         )
+        return showing(after, self._people) if self._people else after
 
     def _retell(self, project: int) -> None:
         if not (self._titles or self._notes) or not self.project(project).events:

@@ -18,7 +18,7 @@ _FIXED = frozenset(
     {
         *("id", "iid", "notes", "awards", "former_paths", "full_path", "namespace_id"),
         *("label_events", "state_events", "milestone_events", "timelogs", "links"),
-        *("approvals", "reviews", "versions", "commits", "pipelines"),
+        *("approvals", "reviews", "versions", "pipelines"),
     }
 )
 

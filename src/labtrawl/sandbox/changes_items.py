@@ -18,6 +18,7 @@ from labtrawl.sandbox.instants import HOUR_MS, instant_ms
 from labtrawl.sandbox.model import (
     Award,
     Branch,
+    Commit,
     Deployment,
     Environment,
     Issue,
@@ -45,6 +46,7 @@ LISTS = {
     "release": "releases",
     "environment": "environments",
     "deployment": "deployments",
+    "commit": "commits",
 }
 TYPES: dict[str, type[msgspec.Struct]] = {
     "issue": Issue,
@@ -76,7 +78,9 @@ def row(rows: Rows, what: str, key: Key) -> Any:
 
 
 def thread(board: Board, change: Edit | Add | Remove) -> tuple[Rows, Any]:
-    """The issue or merge request that a note or award hangs on, and its list. Raises Unfit."""
+    """What a note or award hangs on, and its list; a commit has notes alone. Raises Unfit."""
+    if change.on == "commit" and change.what != "note":
+        raise Unfit(f"no {change.what} hangs on a commit")
     rows = board.rows("project", change.project, LISTS[change.on])
     return rows, row(rows, change.on, change.iid)
 
@@ -182,7 +186,12 @@ def _edit_note(board: Board, change: Edit, at: str) -> None:
 
 
 def touch(parent: Any, at: str, wanted: bool | None = None) -> Any:
-    """The parent of a note written at `at`: ``updated_at`` moves unless it moved a minute ago."""
+    """The parent of a note written at `at`: ``updated_at`` moves unless it moved a minute ago.
+
+    A commit has none.
+    """
+    if isinstance(parent, Commit):
+        return parent
     late = instant_ms(at) - instant_ms(parent.updated_at) >= _THROTTLE_MS
     moves = late if wanted is None else wanted
     return replace(parent, updated_at=at) if moves else parent

@@ -107,14 +107,16 @@ def _move_project(board: Board, change: Move, at: str) -> None:
         updated_at=at,
     )
     board.projects[old.id] = moved
-    _relocate(board, moved)
+    relocate(board, moved)
 
 
-def _relocate(board: Board, project: Project) -> None:
+def relocate(board: Board, project: Project) -> None:
     """Give the project the full path that its place has by now; the old one stays known."""
     group = board.groups.get(project.namespace_id)
     space = group.full_path if group else project.full_path.rpartition("/")[0]
     names = group.full_name if group else project.name_with_namespace.rpartition(" / ")[0]
+    if group is None and project.owner is not None:
+        space, names = project.owner.username, project.owner.name
     full_path = f"{space}/{project.path}"
     former = project.former_paths
     if full_path != project.full_path:
@@ -155,7 +157,7 @@ def _move_group(board: Board, change: Move) -> None:
     if len(set(paths)) < len(paths):
         raise Unfit(f"there is a group {board.groups[old.id].full_path} already")
     for number in sorted(board.below("group", old.id)):
-        _relocate(board, board.projects[number])
+        relocate(board, board.projects[number])
 
 
 def remove(board: Board, change: Remove) -> int:

@@ -46,6 +46,6 @@ class LivingWorld:
         if due:
             self.change(due)
 
-    def truth(self, username: str | None = None) -> Truth:
+    def truth(self, username: str | None = None, *, commit_discussions: bool = False) -> Truth:
         """What a perfect crawl would hold now. Raises KeyError for an unknown account."""
-        return truth_of(self._shelf, username)
+        return truth_of(self._shelf, username, commit_discussions=commit_discussions)

@@ -34,9 +34,9 @@ class Server:
         """Change the world at once, as ``POST /-/sandbox/changes`` does. Raises Unfit."""
         return self.living.change(changes)
 
-    def truth(self, username: str | None = None) -> Truth:
+    def truth(self, username: str | None = None, *, commit_discussions: bool = False) -> Truth:
         """What a perfect crawl would hold now. Raises KeyError for an unknown account."""
-        return self.living.truth(username)
+        return self.living.truth(username, commit_discussions=commit_discussions)
 
     @property
     def world(self) -> World:

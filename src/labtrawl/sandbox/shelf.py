@@ -49,8 +49,10 @@ class Shelf:
         """Show another world from now on.
 
         `projects` are the numbers of all projects that are not as they were, of which the
-        `relocated` ones have another path; lists of no other project are made anew.
+        `relocated` ones have another path or other people; lists of no other project are made anew.
         """
+        if world.users is not self.world.users:
+            self.people = entities.People(self.base)
         self.world = world
         self.access = Access(world)
         self._milestones.clear()

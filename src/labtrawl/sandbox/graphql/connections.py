@@ -104,6 +104,7 @@ def _cursor(column: str, key: Key) -> str:
 def _key(cursor: str, column: str) -> Key:
     try:
         content = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return str(content[column]), float(content["id"])
+        # By the number alone a row's first key is empty, and the cursor holds the number only.
+        return "" if column == "id" else str(content[column]), float(content["id"])
     except (binascii.Error, ValueError, KeyError, TypeError):
         raise GraphQLError("Please provide a valid cursor") from None
