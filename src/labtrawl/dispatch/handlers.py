@@ -28,6 +28,7 @@ from labtrawl.errors import (
 )
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol.exchange import Caller, Reply
+from labtrawl.store import leases
 
 log = logs.get("backend.direct-communication-manager")
 
@@ -94,4 +95,5 @@ async def _break_off(desk: Desk, caller: Caller, envelope: wire.Envelope, why: s
         job_id = task_number(about.task_id)
     except (msgspec.MsgspecError, BadMessage):
         return  # about no job: there is none to be ended
-    await desk.store.write(lambda c: reports.break_off(c, job_id, caller.name, about.epoch, why))
+    lease = leases.Lease(caller.name, about.epoch)
+    await desk.store.write(lambda c: reports.break_off(c, job_id, lease, why, desk.schedule))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from labtrawl import logs
@@ -15,8 +16,8 @@ from labtrawl.dispatch import visiting
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.job import HoldReason
 from labtrawl.domain.visit import Schedule, Spare
-from labtrawl.errors import DatasetError, StoreError
-from labtrawl.store import compaction, consents, jobs, leases, manifest, messages, visits
+from labtrawl.errors import CorruptSegment, DatasetError, StoreError
+from labtrawl.store import care, compaction, consents, jobs, leases, manifest, messages, visits
 from labtrawl.store.engine import Connection, Store
 
 log = logs.get("backend.leasing")
@@ -29,8 +30,23 @@ FREE_BYTES = 64 * 1024 * 1024
 BATCH = 200
 COMPACT_SECONDS = 600.0
 CATCH_UP_SECONDS = 10.0
+# What a busy host may be late by is no leap of its clock.
+LEAP_MS = 5000
 # Lists that one turn compacts.
 LISTS = 100
+
+
+@dataclass(slots=True)
+class _Wall:
+    """The database's clock, held against one that nobody sets and that stands while a host sleeps."""
+
+    _ahead_ms: float | None = None
+
+    def leapt_ms(self, now_ms: int, steady_seconds: float) -> int:
+        """Return by how much it leapt ahead since it was asked last; 0 for nothing to speak of."""
+        before, self._ahead_ms = self._ahead_ms, now_ms - steady_seconds * 1000
+        leapt = 0 if before is None else int(self._ahead_ms - before)
+        return leapt if leapt >= LEAP_MS else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +62,7 @@ class Leasing:
     keep_hours: float = 24.0
     schedule: Schedule = field(default_factory=Schedule)
     _spare: Spare = field(default_factory=Spare)
+    _wall: _Wall = field(default_factory=_Wall)
 
     async def run(self) -> None:
         """Look after time for ever; a failing database is tried again at the next tick."""
@@ -59,9 +76,11 @@ class Leasing:
                     await self.sweep()
                 # Never beside a sweep: a new file is named by no row before its commit.
                 if self.clock.monotonic() - compacted_at >= COMPACT_SECONDS:
-                    made, compacted_at = await self.compact(), self.clock.monotonic()
-                    # There is more to do; but others are to be served meanwhile.
-                    compacted_at -= 0 if made < LISTS else COMPACT_SECONDS - CATCH_UP_SECONDS
+                    # What fails is not tried again at once: it would fail again, at each tick.
+                    compacted_at = self.clock.monotonic()
+                    if await self.compact() >= LISTS:
+                        # There is more to do; but others are to be served meanwhile.
+                        compacted_at = self.clock.monotonic() - COMPACT_SECONDS + CATCH_UP_SECONDS
             except (StoreError, DatasetError, OSError) as error:
                 log.error("tick_failed", error=str(error))
             await self.clock.sleep(TICK_SECONDS)
@@ -71,7 +90,12 @@ class Leasing:
         await self._end_consents()
         if self.schedule.is_on:
             await self._open_visits()
-        if not await self.store.read(leases.needs_care):
+        now_ms, is_needed = await self.store.read(lambda c: (care.now_ms(c), leases.needs_care(c)))
+        leapt_ms = self._wall.leapt_ms(now_ms, self.clock.monotonic())
+        if leapt_ms:
+            log.warning("clock_leapt_ahead", seconds=leapt_ms / 1000)
+            await self.store.write(lambda c: leases.outlast(c, leapt_ms))
+        if not is_needed:
             return
         has_room = self.free_bytes() >= FREE_BYTES
         freed = await self.store.write(lambda connection: self._care(connection, has_room))
@@ -102,7 +126,8 @@ class Leasing:
         leases.make_due(connection)
         if has_room:
             jobs.resume(connection, HoldReason.DISK)
-        return leases.rescue_expired(connection, self.retry)
+        given_up = partial(visiting.given_up, schedule=self.schedule)
+        return leases.rescue_expired(connection, self.retry, given_up)
 
     async def sweep(self) -> None:
         """Remove what nobody asks for any more: old records of messages, and orphaned segments.
@@ -120,19 +145,25 @@ class Leasing:
     async def compact(self, least: int = compaction.LEAST) -> int:
         """Make few large segments of many small ones, where a list is at rest; return how many.
 
-        Their old files stay for readers until `keep_hours` are over.
+        Their old files stay for readers until `keep_hours` are over. A list that is damaged stays as
+        it is; its error is raised when all others were done.
         """
         found = await self.store.read(lambda c: compaction.candidates(c, LISTS, least))
-        made = 0
+        made, failures = 0, []
         for area_id, resource in found:
-            plans = await self.store.write(
-                lambda c, a=area_id, r=resource: compaction.plan(c, a, r, least)  # type: ignore[misc]
-            )
-            for planned in plans:
-                made += await self._merge(planned)
+            try:
+                made += await self._compact(area_id, resource, least)
+            except CorruptSegment as error:
+                failures.append(error)
         if made:
             log.info("segments_compacted", segments=made)
+        if failures:
+            raise failures[0]
         return made
+
+    async def _compact(self, area_id: int, resource: str, least: int) -> int:
+        plans = await self.store.write(lambda c: compaction.plan(c, area_id, resource, least))
+        return sum([await self._merge(planned) for planned in plans])
 
     async def _merge(self, planned: compaction.Plan) -> bool:
         name = segment_name(

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from labtrawl import logs
+from labtrawl.dispatch import visiting
 from labtrawl.dispatch.auth import AuthorizedClient
 from labtrawl.dispatch.session import CrawlerStatus, Session, Switchboard
 from labtrawl.errors import LabtrawlError, Missing
@@ -129,8 +130,11 @@ class DirectCommunicationManager:
 
     async def _free_leases(self, name: str) -> None:
         desk = self._board.desk
+        given_up = partial(visiting.given_up, schedule=desk.schedule)
         try:
-            freed = await desk.store.write(lambda c: leases.rescue_holder(c, name, desk.retry))
+            freed = await desk.store.write(
+                lambda c: leases.rescue_holder(c, name, desk.retry, given_up)
+            )
         except LabtrawlError as error:
             log.error("leases_not_released", crawler=name, error=str(error), then="they run out")
         else:

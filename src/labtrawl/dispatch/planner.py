@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from labtrawl.dispatch import visiting
 from labtrawl.domain.area import AreaKind, FoundArea
+from labtrawl.domain.failure import GapReason
 from labtrawl.domain.job import HoldReason
 from labtrawl.domain.visit import Mode, Schedule
 from labtrawl.errors import BadMessage
@@ -91,18 +92,25 @@ def _open_ledger(
     found: DiscoveredArea,
     schedule: Schedule,
 ) -> None:
-    """Open a row for each resource, with the reason of what the area cannot have."""
+    """Open a row for each resource, with the reason of what the area cannot have (any more)."""
     wanted = [
         resource
         for resource in catalog.resources_of(kind)
         if resource.kind and visiting.is_wanted(schedule, resource)
     ]
     ledger.open_rows(connection, area_id, [resource.name for resource in wanted])
+    off = ledger.switched_off(connection, area_id)
     for resource in wanted:
         reason = catalog.gap_of(resource, found.features, found.empty_repository)
-        if reason is not None:
-            entry = ledger.Entry(expected_by="project settings", reason=reason)
+        entry = ledger.Entry(expected_by="project settings", reason=reason)
+        if reason is GapReason.FEATURE_OFF and resource.name not in off:
+            ledger.explain(connection, area_id, resource.name, entry)
+        elif reason is GapReason.EMPTY_REPOSITORY:
             ledger.explain_if_empty(connection, area_id, resource.name, entry)
+        elif reason is None and resource.name in off and found.features:
+            ledger.switched_on(connection, area_id, resource.name)
+            if not visits.sweep_now(connection, area_id, resource.name, anew=True):
+                visits.sweep_soon(connection, area_id, resource.name)
 
 
 def queue_jobs(

@@ -8,6 +8,7 @@ from labtrawl.domain.failure import GapReason, RetryPolicy
 from labtrawl.domain.job import HoldReason
 from labtrawl.domain.visit import Mode, Schedule
 from labtrawl.errors import BadMessage, RateLimited
+from labtrawl.gitlab import catalog
 from labtrawl.protocol.messages import LedgerReport, ProgressUpdate, SegmentReport
 from labtrawl.store import accounts, consents, jobs, leases, ledger, manifest
 from labtrawl.store.engine import Connection
@@ -103,6 +104,8 @@ def _effect(report: _Report) -> None:
         _progress(update), report.origin, update.cursor, len(update.segments), records, is_end
     )
     jobs.step(connection, job_id, step)
+    if report.work.now < report.work.began_at:
+        jobs.begin_no_later(connection, job_id)
     _count_withheld(report)
     _record_areas(report)
     if is_end:
@@ -175,6 +178,9 @@ def _complete(report: _Report, records: int, objects: int) -> None:
     if told.reason and told.reason not in GAP_REASONS:
         raise BadMessage(f"{told.reason[:64]!r} is no reason for a gap")
     reason = GapReason(told.reason) if told.reason else None
+    if reason is None and (not update.processed_items or _is_one_object(place)):
+        # What is switched off answers as if it were empty (doc/api/issues.md).
+        reason = _off(connection, place)
     entry = ledger.Entry(told.expected, told.expected_by, reason, told.detail)
     close = ledger.close_changes if place.mode is Mode.CHANGES else ledger.close_row
     close(connection, place.area_id, place.resource, entry, objects)
@@ -216,19 +222,34 @@ def _wait_seconds(update: ProgressUpdate, otherwise: float) -> float:
     return otherwise if asked is None else min(max(asked, 0.0), LONGEST_WAIT_SECONDS)
 
 
+def _is_one_object(place: jobs.JobPlace) -> bool:
+    resource = catalog.find(place.area_kind, place.resource)
+    return resource is not None and resource.single and not resource.parent
+
+
+def _off(connection: Connection, place: jobs.JobPlace) -> GapReason | None:
+    is_off = place.resource in ledger.switched_off(connection, place.area_id)
+    return GapReason.FEATURE_OFF if is_off else None
+
+
 def _end(
     connection: Connection, job_id: int, place: jobs.JobPlace, reason: GapReason, detail: str
 ) -> None:
-    entry = ledger.Entry(reason=reason, detail=detail)
+    is_refused = reason in (GapReason.FORBIDDEN, GapReason.EMPTY_REPOSITORY)
+    why = _off(connection, place) if is_refused else None
+    entry = ledger.Entry(reason=why or reason, detail=detail)
     ledger.explain(connection, place.area_id, place.resource, entry)
     jobs.fail(connection, job_id, reason, detail)
 
 
-def break_off(connection: Connection, job_id: int, holder: str, fence: int, why: str) -> None:
+def break_off(
+    connection: Connection, job_id: int, lease: leases.Lease, why: str, schedule: Schedule
+) -> None:
     """End a job of which a report can never be applied; nothing where the lease is not theirs."""
-    if jobs.is_held_by(connection, job_id, holder, fence):
+    if jobs.is_held_by(connection, job_id, lease.holder, lease.fence):
         place = jobs.place_of(connection, job_id)
         _end(connection, job_id, place, GapReason.FAILED, why)
+        visiting.failed(connection, job_id, place, schedule)
 
 
 def without_credential(connection: Connection, job_id: int, error: str) -> None:

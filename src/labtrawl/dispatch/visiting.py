@@ -4,11 +4,12 @@ import functools
 from dataclasses import replace
 
 from labtrawl.domain.area import AreaKind
+from labtrawl.domain.job import HoldReason
 from labtrawl.domain.visit import Mode, Pace, Schedule
 from labtrawl.gitlab import catalog
 from labtrawl.gitlab.graphql_plans import NAMES
 from labtrawl.protocol.messages import ProgressUpdate
-from labtrawl.store import areas, jobs, leases, ledger, visits
+from labtrawl.store import accounts, areas, jobs, leases, ledger, visits
 from labtrawl.store.engine import Connection
 
 # A watch is looked at so many times in the interval of a list, but not more often than this.
@@ -17,6 +18,7 @@ LEAST_WATCH_MS = 60_000
 # How many sweeps of other lists go by for one of a list that costs a request for each item: what it
 # holds changes with its items, which tell.
 COSTLY_SWEEPS = 7
+_WATCHES = tuple(resource for resource in catalog.RESOURCES if resource.watches)
 
 
 def is_wanted(schedule: Schedule, resource: catalog.Resource) -> bool:
@@ -28,11 +30,7 @@ def is_wanted(schedule: Schedule, resource: catalog.Resource) -> bool:
 
 def with_watches(schedule: Schedule) -> Schedule:
     """Return a schedule that also has the lists that tell of changes in those that it has."""
-    watches = [
-        resource.name
-        for resource in catalog.RESOURCES
-        if resource.watches and schedule.has(resource.watches)
-    ]
+    watches = [resource.name for resource in _WATCHES if schedule.has(resource.watches)]
     return replace(schedule, resources=(*schedule.resources, *watches))
 
 
@@ -81,6 +79,9 @@ def completed(
     if place.resource == catalog.DISCOVERY:
         if reason is None:
             _lose(connection, place.account_id, done.began_at)
+        if not accounts.is_refused(connection, place.account_id):
+            # What it found may have waited for an account that sees it.
+            jobs.resume(connection, HoldReason.CREDENTIAL, place.account_id)
     elif done.changed:
         _tell_nested(connection, place)
         if place.mode == Mode.CHANGES:
@@ -93,6 +94,11 @@ def failed(connection: Connection, job_id: int, place: jobs.JobPlace, schedule: 
     resource = catalog.find(place.area_kind, place.resource)
     if resource is not None and resource.watches:
         visits.unwatch(connection, place.area_id, resource.watches)
+
+
+def given_up(connection: Connection, job_id: int, schedule: Schedule) -> None:
+    """Do as `failed` for a job of which no report said so."""
+    failed(connection, job_id, jobs.place_of(connection, job_id), schedule)
 
 
 def _pace(connection: Connection, place: jobs.JobPlace, schedule: Schedule) -> Pace:
@@ -165,10 +171,15 @@ def _moved(area_kind: str, by: str) -> tuple[str, ...]:
 
 
 def _lose(connection: Connection, account_id: int, began_at: int) -> None:
-    """A discovery came to its end: what it did not find, its account does not see any more."""
+    """A discovery came to its end: what it did not find, its account does not see any more.
+
+    A group that nobody sees is not watched: what is seen below it is due by itself.
+    """
     lost = areas.lose(connection, account_id, began_at)
     for area_id in lost:
         ledger.explain_unseen(connection, area_id)
+        for watch in _WATCHES:
+            visits.unwatch(connection, area_id, watch.watches)
     if lost:
         jobs.hold_unseen(connection)
 

@@ -180,6 +180,14 @@ def is_removed(connection: Connection, source_sha256: str) -> bool:
     return found.first() is not None
 
 
+def source_of(connection: Connection, account_id: int) -> str:
+    """Return what tells the text of the settings that an account came from, "" for none."""
+    found = connection.exec_driver_sql(
+        "SELECT source_sha256 FROM account WHERE id = ?", (account_id,)
+    )
+    return found.scalar() or ""
+
+
 def refuse_source(connection: Connection, source_sha256: str) -> None:
     """Do as `refuse`, for whichever account came from this text of the settings before."""
     connection.exec_driver_sql(

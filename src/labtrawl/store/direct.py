@@ -1,17 +1,29 @@
 """Statements that are written out go to the driver as they are; only `engine` enters here.
 
 SQLAlchemy takes four fifths of the time of a short statement, to describe a result that nobody asks
-about. What it compiled itself, and what somebody listens to (the translation for PostgreSQL), goes
-its way.
+about. What it compiled itself, and what somebody listens to, goes its way.
 """
 
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection, CursorResult
 from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
 
 Row = tuple[Any, ...]
+
+# The execution option of an engine that has one.
+WORDING = "labtrawl_wording"
+
+
+class Wording(NamedTuple):
+    """How a database words what is written otherwise here: statements, and errors (in place).
+
+    Its engine has one listener for what SQLAlchemy compiled, which does the same.
+    """
+
+    statement: Callable[[str], str]
+    error: Callable[[BaseException], object]
 
 
 class Rows:
@@ -78,17 +90,22 @@ class Direct(Connection):
         self, statement: str, parameters: Any = None, execution_options: Any = None
     ) -> CursorResult[Any]:
         """Do as `Connection` does, with its errors; outside of a transaction by its own means."""
+        wording: Wording | None = self.get_execution_options().get(WORDING)
         is_begun = self.in_transaction() or statement.startswith("BEGIN")
-        if not is_begun or self.dispatch.before_cursor_execute:
+        is_heard = len(self.dispatch.before_cursor_execute) > (wording is not None)
+        if not is_begun or is_heard:
             return super().exec_driver_sql(statement, parameters, execution_options)
         driver = self.dialect.loaded_dbapi
         cursor = self.connection.cursor()
         try:
+            worded = wording.statement(statement) if wording else statement
             if isinstance(parameters, list):
-                cursor.executemany(statement, parameters)
+                cursor.executemany(worded, parameters)
             else:
-                cursor.execute(statement, parameters or ())
+                cursor.execute(worded, parameters or ())
         except driver.Error as error:
+            if wording:
+                wording.error(error)
             raise DBAPIError.instance(
                 statement, parameters, error, driver.Error, hide_parameters=True
             ) from error

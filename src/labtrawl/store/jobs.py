@@ -222,8 +222,8 @@ class Step:
     """What an event does to its job: all of it is one change.
 
     `cursor` is None where it stays, `origin` where the message has no id that grows; a job that
-    gets on has its tries back. `records` are what was committed: how much was found changed,
-    whoever reads on, and however often. `is_end` ends the job well.
+    gets on has its tries back, a sweep only beyond what an earlier try read. `records` are what was
+    committed: how much was found changed, whoever reads on. `is_end` ends the job well.
     """
 
     progress: Progress = field(default_factory=Progress)
@@ -234,10 +234,11 @@ class Step:
     is_end: bool = False
 
 
-# Counters take the maximum, so that they never go back.
+# Counters take the maximum, so that they never go back. A list of lists may get on without a record.
 TOLD = f"""processed_items = MAX(processed_items, ?), total_items = COALESCE(?, total_items),
   requests = MAX(requests, earlier_requests + ?), retries = MAX(retries, earlier_retries + ?),
-  cursor = COALESCE(?, cursor), next_segment = next_segment + ?, attempt = COALESCE(?, attempt),
+  cursor = COALESCE(?, cursor), next_segment = next_segment + ?,
+  attempt = CASE WHEN ? >= processed_items + CASE mode WHEN 'sweep' THEN 1 ELSE 0 END THEN 1 ELSE attempt END,
   applied_origin = COALESCE(?, applied_origin), applied_id = COALESCE(?, applied_id),
   updated_at = {NOW_MS}, change = {NEXT_CHANGE}"""
 STEP = f"UPDATE job SET {TOLD}, stage = ?, changed_items = changed_items + ? WHERE id = ?"
@@ -257,7 +258,7 @@ def step(connection: Connection, job_id: int, new: Step) -> None:
         told.retries,
         new.cursor,
         new.segments if is_on else 0,
-        1 if is_on else None,
+        told.processed_items if is_on else -1,
         origin.name if origin else None,
         origin.message_id if origin else None,
     )
@@ -265,6 +266,16 @@ def step(connection: Connection, job_id: int, new: Step) -> None:
         connection.exec_driver_sql(END, (*values, job_id))
     else:
         connection.exec_driver_sql(STEP, (*values, told.stage, new.records, job_id))
+
+
+def begin_no_later(connection: Connection, job_id: int) -> None:
+    """Let a job have begun now, where the clock was set back to before that.
+
+    What is seen from now on would be older than its visit else, and count as not seen by it.
+    """
+    connection.exec_driver_sql(
+        f"UPDATE job SET started_at = {NOW_MS} WHERE id = ? AND started_at > {NOW_MS}", (job_id,)
+    )
 
 
 def fail(connection: Connection, job_id: int, reason: str, message: str) -> None:
@@ -284,7 +295,10 @@ def retry_later(
     delay_seconds: float,
     is_try: bool = True,
 ) -> None:
-    """Queue a running job again, not before `delay_seconds` from now; `is_try` counts as failed."""
+    """Queue a running job again, not before `delay_seconds` from now; `is_try` counts as failed.
+
+    It waits where nobody sees its area by now.
+    """
     connection.exec_driver_sql(
         f"UPDATE job SET {AGAIN}, {FREE}, error_message = ?,"
         f" run_after = CASE WHEN wanted = 'run' THEN {NOW_MS} + ? END,"
@@ -292,6 +306,7 @@ def retry_later(
         f" updated_at = {NOW_MS}, change = {NEXT_CHANGE} WHERE id = ? AND state = 'running'",
         (message, int(delay_seconds * 1000), 0 if is_try else 1, job_id),
     )
+    hold_unseen(connection, job_id)
 
 
 def hold(connection: Connection, job_id: int, reason: HoldReason, message: str = "") -> None:

@@ -4,7 +4,7 @@ A job belongs to one lease at a time; each claim gives it a new fence number. Le
 database's clock.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -14,7 +14,15 @@ from labtrawl.domain.visit import Mode
 from labtrawl.errors import LeaseLost, Missing
 from labtrawl.store import ledger
 from labtrawl.store.engine import NOW_MS
-from labtrawl.store.jobs import AGAIN, FREE, NEXT_CHANGE, JobPlace, Origin, is_repeat
+from labtrawl.store.jobs import (
+    AGAIN,
+    FREE,
+    NEXT_CHANGE,
+    JobPlace,
+    Origin,
+    hold_unseen,
+    is_repeat,
+)
 
 POISONED = "its crawler died at each of its tries"
 
@@ -282,44 +290,76 @@ def at_work(connection: Connection, job_id: int, origin: Origin | None) -> AtWor
     return AtWork(place, *row[12:])
 
 
-def rescue_expired(connection: Connection, policy: RetryPolicy) -> int:
+GivenUp = Callable[[Connection, int], None]
+"""Hears of a job that is failed because it only ever killed its crawlers."""
+
+
+def _unheard(_connection: Connection, _job_id: int) -> None:
+    """For who schedules nothing."""
+
+
+def outlast(connection: Connection, leapt_ms: int) -> None:
+    """Let the leases that ran out because the clock leapt ahead have the time that they had."""
+    connection.exec_driver_sql(
+        "UPDATE job SET lease_expires_at = lease_expires_at + ?"
+        f" WHERE state = 'running' AND lease_expires_at < {NOW_MS}",
+        (leapt_ms,),
+    )
+
+
+def rescue_expired(
+    connection: Connection, policy: RetryPolicy, given_up: GivenUp = _unheard
+) -> int:
     """Free the jobs whose lease ran out; return how many."""
-    return _rescue(connection, f"lease_expires_at < {NOW_MS}", (), policy)
+    return _rescue(connection, f"lease_expires_at < {NOW_MS}", (), policy, given_up)
 
 
-def rescue_holder(connection: Connection, holder: str, policy: RetryPolicy) -> int:
+def rescue_holder(
+    connection: Connection, holder: str, policy: RetryPolicy, given_up: GivenUp = _unheard
+) -> int:
     """Free the jobs of a holder that is known to be dead; return how many."""
-    return _rescue(connection, "lease_holder = ?", (holder,), policy)
+    return _rescue(connection, "lease_holder = ?", (holder,), policy, given_up)
 
 
 def _rescue(
-    connection: Connection, which: str, arguments: tuple[str, ...], policy: RetryPolicy
+    connection: Connection,
+    which: str,
+    arguments: tuple[str, ...],
+    policy: RetryPolicy,
+    given_up: GivenUp,
 ) -> int:
     """Queue again, a new fence comes with the next claim; a job that only ever kills is failed."""
     failed = connection.exec_driver_sql(
         f"UPDATE job SET state = 'failed', {FREE}, error_reason = 'failed', error_message = ?,"
         f" finished_at = {NOW_MS}, updated_at = {NOW_MS}, change = {NEXT_CHANGE}"
-        f" WHERE state = 'running' AND {which} AND attempt >= ? RETURNING area_id, resource",
+        f" WHERE state = 'running' AND {which} AND attempt >= ? RETURNING id, area_id, resource",
         (POISONED, *arguments, policy.attempts * 2),
     ).all()
-    for area_id, resource in failed:
+    for job_id, area_id, resource in failed:
         entry = ledger.Entry(reason=GapReason.FAILED, detail=POISONED)
         ledger.explain(connection, area_id, resource, entry)
+        given_up(connection, job_id)
     queued = connection.exec_driver_sql(
         f"UPDATE job SET {AGAIN}, {FREE}, updated_at = {NOW_MS}, change = {NEXT_CHANGE}"
-        f" WHERE state = 'running' AND {which}",
+        f" WHERE state = 'running' AND {which} RETURNING id",
         arguments,
-    ).rowcount
-    return len(failed) + queued
+    ).all()
+    for (job_id,) in queued:
+        hold_unseen(connection, job_id)
+    return len(failed) + len(queued)
 
 
 def give_back(connection: Connection, job_id: int) -> None:
-    """Queue a running job again at once, or hold it where a pause is wanted; no try is counted."""
+    """Queue a running job again at once, or hold it where a pause is wanted; no try is counted.
+
+    It waits where nobody sees its area by now.
+    """
     connection.exec_driver_sql(
         f"UPDATE job SET {AGAIN}, {FREE}, attempt = MAX(attempt - 1, 0),"
         f" updated_at = {NOW_MS}, change = {NEXT_CHANGE} WHERE id = ? AND state = 'running'",
         (job_id,),
     )
+    hold_unseen(connection, job_id)
 
 
 def release_unheld(connection: Connection, holder: str, held: set[tuple[int, int]]) -> list[int]:

@@ -103,6 +103,24 @@ def explain_if_empty(connection: Connection, area_id: int, resource: str, entry:
         explain(connection, area_id, resource, entry)
 
 
+def switched_off(connection: Connection, area_id: int) -> set[str]:
+    """Return the resources of an area that its settings switch off, as far as was seen last."""
+    rows = connection.exec_driver_sql(
+        "SELECT resource FROM ledger WHERE area_id = ? AND reason = ?",
+        (area_id, GapReason.FEATURE_OFF),
+    )
+    return {row[0] for row in rows.all()}
+
+
+def switched_on(connection: Connection, area_id: int, resource: str) -> None:
+    """Take back that the settings switch a resource off: its list is not read yet."""
+    connection.exec_driver_sql(
+        "UPDATE ledger SET expected = NULL, expected_by = '', reason = NULL, detail = '',"
+        f" completed_at = NULL, updated_at = {NOW_MS} WHERE area_id = ? AND resource = ?",
+        (area_id, resource),
+    )
+
+
 def explain_unseen(connection: Connection, area_id: int) -> None:
     """Write down for each list of an area without a reason that nobody sees it any more."""
     connection.exec_driver_sql(

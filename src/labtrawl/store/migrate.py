@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect
 
+from labtrawl.errors import StoreError
 from labtrawl.store.engine import Database, check_order, open_engine, store_failure
 
 if TYPE_CHECKING:
@@ -94,10 +95,18 @@ def as_prepared(path: Path) -> str:
 
 def _upgrade(connection: Connection, revision: str) -> None:
     from alembic import command  # noqa: PLC0415 - 50 ms and 7 MB that few runs need
+    from alembic.util.exc import CommandError  # noqa: PLC0415 - as above
 
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+    try:
+        command.upgrade(config, revision)
+    except CommandError as error:
+        if "Can't locate revision" not in str(error):
+            raise
+        raise StoreError(
+            "the data folder was used by a newer labtrawl: use that version; nothing was changed"
+        ) from error
 
 
 def _config() -> "Config":

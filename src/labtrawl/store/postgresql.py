@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 
 from labtrawl.domain.credential import Secret
 from labtrawl.errors import StoreError
+from labtrawl.store.direct import WORDING, Wording
 from labtrawl.store.sqlite import BUSY_MS, NOW_MS
 
 # Any number that no other program takes in the same database.
@@ -27,6 +28,8 @@ CLOCK_MS = "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)"
 ONLY_SQLITE = ("INDEXED BY ix_job_due",)
 # With two arguments MAX is no sum of rows: PostgreSQL has another word for that.
 LARGER_OF_TWO = re.compile(r"\bMAX\((?=[^()]*,)")
+# Its own character to escape with is that one, where none is named.
+LIKE = re.compile(r"([\w.]+) ILIKE %s(?: ESCAPE '\\'|(?! ESCAPE))")
 # Readers show pages: few rows, in the order of an index, wherever in it they lie. A planner thinks of
 # matches as spread evenly and would read most of a table for the first of them; it has no other way
 # than that where there is no index, and then takes it all the same.
@@ -44,8 +47,11 @@ def open_url(url: Secret, read_only: bool) -> Engine:
         hide_parameters=True,
         pool_size=1 if not read_only else 4,
         max_overflow=0,
+        # One after the other takes the one that knows the most already: its cache, and its plans.
+        pool_use_lifo=True,
         # A server that was restarted meanwhile costs a new connection, not an error.
         pool_pre_ping=True,
+        execution_options={WORDING: Wording(translate, _hide_values)},
     )
     _configure(engine, read_only)
     return engine
@@ -101,9 +107,17 @@ def _translate(
 ) -> tuple[str, Any]:
     """Translate what was written by hand; what SQLAlchemy compiled is PostgreSQL's already."""
     if context.compiled is None:
-        statement = translate(statement)
-    # SQLite's ignores case, and so do those who look for a path.
-    return statement.replace(" LIKE ", " ILIKE "), parameters
+        return translate(statement), parameters
+    return _ignore_case(statement), parameters
+
+
+def _ignore_case(statement: str) -> str:
+    """SQLite's LIKE ignores case, and so do those who look for a path.
+
+    ILIKE folds the pattern anew for each row, and so would LOWER(?) where a plan is kept: a query within
+    is answered once. Where the pattern is more than a parameter it stays.
+    """
+    return LIKE.sub(r"LOWER(\1) LIKE (SELECT LOWER(%s))", statement.replace(" LIKE ", " ILIKE "))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -115,15 +129,21 @@ def translate(statement: str) -> str:
     statement = statement.replace("%", "%%").replace("?", "%s").replace(NOW_MS, CLOCK_MS)
     for words in ONLY_SQLITE:
         statement = statement.replace(words, "")
-    return LARGER_OF_TWO.sub("GREATEST(", statement)
+    return _ignore_case(LARGER_OF_TWO.sub("GREATEST(", statement))
 
 
 def _without_values(context: ExceptionContext) -> None:
-    """Say what was refused, never whose: PostgreSQL's details name the values of a row."""
+    """Hide the values of a row in what SQLAlchemy raises, too."""
     error = context.original_exception
-    if isinstance(error, psycopg.Error) and (told := error.diag.message_primary):
-        is_value = (error.sqlstate or "").startswith(BAD_VALUE)
-        words = type(error).__name__ if is_value else told
-        error.args = (words,)
-        if context.sqlalchemy_exception is not None:
-            context.sqlalchemy_exception.args = (f"({type(error).__name__}) {words}",)
+    if _hide_values(error) and context.sqlalchemy_exception is not None:
+        words = f"({type(error).__name__}) {error}"
+        context.sqlalchemy_exception.args = (words,)
+
+
+def _hide_values(error: BaseException) -> bool:
+    """Say what was refused, never whose: PostgreSQL's details name the values of a row."""
+    if not isinstance(error, psycopg.Error) or not (told := error.diag.message_primary):
+        return False
+    is_value = (error.sqlstate or "").startswith(BAD_VALUE)
+    error.args = (type(error).__name__ if is_value else told,)
+    return True

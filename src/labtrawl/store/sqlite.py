@@ -48,6 +48,8 @@ def open_file(path: Path, read_only: bool) -> Engine:
         hide_parameters=True,
         pool_size=1 if not read_only else 4,
         max_overflow=0,
+        # One after the other takes the one that has the most in its cache.
+        pool_use_lifo=True,
     )
     _configure(engine, read_only)
     return engine
@@ -60,6 +62,8 @@ def _configure(engine: Engine, read_only: bool) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        # What is erased, a token above all, does not stay in the free space of its page.
+        connection.execute("PRAGMA secure_delete=FAST")
         connection.execute("PRAGMA foreign_keys=ON")
         if read_only:
             connection.execute("PRAGMA query_only=ON")

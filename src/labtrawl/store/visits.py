@@ -95,8 +95,16 @@ def finish(
         ),
     )
     if again is not None:
-        jobs.reopen(connection, place.area_id, place.resource, again, anew=again is Mode.SWEEP)
+        _open_again(connection, place, again)
     return Finished(changed, work.began_at, again)
+
+
+def _open_again(connection: Connection, place: jobs.JobPlace, mode: Mode) -> None:
+    """Open a list that has just been read; where nobody sees its area by now it waits."""
+    is_anew = mode is Mode.SWEEP
+    job_id = jobs.reopen(connection, place.area_id, place.resource, mode, anew=is_anew)
+    if job_id is not None:
+        jobs.hold_unseen(connection, job_id)
 
 
 def _told(facts: AtWork, reading: Reading) -> int | None:
@@ -159,15 +167,22 @@ def tell(connection: Connection, area_id: int, resource: str) -> bool:
     """Somebody knows of changes in a list: open it, or note it where it is open already.
 
     A visit that began before may have read over them, whatever its watermark says: what changed is
-    known from readings that saw more than their own. Says whether the list was opened.
+    known from readings that saw more than their own. Says whether the list was opened; where
+    nobody sees its area it waits.
     """
-    if jobs.reopen(connection, area_id, resource, Mode.CHANGES) is not None:
+    job_id = jobs.reopen(connection, area_id, resource, Mode.CHANGES)
+    if job_id is not None:
         _opened(connection, area_id, resource)
+        jobs.hold_unseen(connection, job_id)
         return True
+    # Not before it began: the clock may have been set back since.
+    began_at = connection.exec_driver_sql(
+        "SELECT MAX(started_at) FROM job WHERE area_id = ? AND resource = ?", (area_id, resource)
+    ).scalar()
     connection.exec_driver_sql(
-        f"INSERT INTO visit (area_id, resource, wanted_at) VALUES (?, ?, {NOW_MS})"
+        f"INSERT INTO visit (area_id, resource, wanted_at) VALUES (?, ?, MAX(?, {NOW_MS}))"
         " ON CONFLICT (area_id, resource) DO UPDATE SET wanted_at = excluded.wanted_at",
-        (area_id, resource),
+        (area_id, resource, began_at or 0),
     )
     return False
 
@@ -301,18 +316,25 @@ def read_by_less(connection: Connection, area_id: int, role: int) -> list[str]:
 def sweep_now(connection: Connection, area_id: int, resource: str, *, anew: bool = False) -> bool:
     """Open a list to be looked through, whatever its schedule says; say whether it was opened.
 
-    With `anew` it is read whole, whatever is known of it.
+    With `anew` it is read whole, whatever is known of it. Where nobody sees its area it waits.
     """
-    is_opened = (
-        jobs.reopen(connection, area_id, resource, Mode.SWEEP, failed=True, anew=anew) is not None
-    )
-    if is_opened:
+    job_id = jobs.reopen(connection, area_id, resource, Mode.SWEEP, failed=True, anew=anew)
+    if job_id is not None:
         _opened(connection, area_id, resource)
-    return is_opened
+        jobs.hold_unseen(connection, job_id)
+    return job_id is not None
+
+
+def sweep_soon(connection: Connection, area_id: int, resource: str) -> None:
+    """Let a list that was read before be due to be looked through, when it is open no more."""
+    connection.exec_driver_sql(
+        f"UPDATE visit SET sweep_at = {NOW_MS} WHERE area_id = ? AND resource = ?",
+        (area_id, resource),
+    )
 
 
 def is_below(connection: Connection, area_id: int, watch: str) -> bool:
-    """Say whether a group above an area has a list `watch` that is read."""
+    """Say whether a group above an area has a list `watch` that is read: somebody sees the group."""
     instance_id, path = connection.exec_driver_sql(
         "SELECT instance_id, full_path FROM area WHERE id = ?", (area_id,)
     ).one()
@@ -324,17 +346,18 @@ def is_below(connection: Connection, area_id: int, watch: str) -> bool:
     found = connection.exec_driver_sql(
         "SELECT 1 FROM area AS g JOIN job AS w ON w.area_id = g.id AND w.resource = ?"
         " AND w.state NOT IN ('failed', 'cancelled')"
-        f" WHERE g.instance_id = ? AND g.kind = 'group' AND g.full_path IN ({marks}) LIMIT 1",
+        " WHERE g.instance_id = ? AND g.kind = 'group' AND g.unseen_at IS NULL"
+        f" AND g.full_path IN ({marks}) LIMIT 1",
         (watch, instance_id, *above),
     ).first()
     return found is not None
 
 
 def unwatch(connection: Connection, group_id: int, resource: str) -> None:
-    """Let the lists below a group be due by themselves: what told of their changes has failed."""
+    """Let the lists below a group be due by themselves: what told of their changes does so no more."""
     connection.exec_driver_sql(
         f"UPDATE visit SET next_at = {NOW_MS} WHERE resource = ? AND next_at IS NULL"
-        " AND area_id IN (SELECT p.id FROM area AS p JOIN area AS g ON g.id = ?"
+        " AND area_id IN (SELECT p.id FROM area AS p JOIN area AS g ON g.id = ? AND g.kind = 'group'"
         " WHERE p.instance_id = g.instance_id AND p.full_path > g.full_path || '/'"
         " AND p.full_path < g.full_path || '0')",
         (resource, group_id),

@@ -222,7 +222,7 @@ async def test_area_seen_again_keeps_what_was_collected_and_its_older_path(tmp_p
         await db.write(plan)
         assert await db.read(
             lambda c: rows(c, "SELECT collected, reason FROM ledger WHERE resource = 'issues'")
-        ) == [(5, None)]
+        ) == [(5, "feature_off")]
         assert await db.read(lambda c: rows(c, "SELECT full_path FROM area")) == [("new/p",)]
         assert await db.read(
             lambda c: rows(c, "SELECT full_path FROM area_path ORDER BY full_path")

@@ -1,17 +1,19 @@
 """What happens when a list is read again: modes, watermarks, schedules, and who tells whom."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
 
+from labtrawl.dispatch import reports, visiting
 from labtrawl.domain.visit import Schedule
 from labtrawl.errors import Conflict
 from labtrawl.protocol.messages import LedgerReport
-from labtrawl.store import gaps, jobs, tasks
+from labtrawl.store import gaps, jobs, leases, tasks
 from labtrawl.store.engine import Database
 from tests.integration.dispatch.visits import HOUR, SCHEDULE, Site, group, project, wish
-from tests.integration.store.table import store
+from tests.integration.store.table import RETRY, store
 
 # To the nearest minute: a test takes its time.
 VISIT = (
@@ -127,16 +129,21 @@ async def test_sweep_is_due_by_itself_and_wins_over_a_visit_for_changes(site: Si
     assert (await site.ask(row))[0][3] == 24 * HOUR
 
 
-async def test_failed_list_is_tried_again_as_a_whole(site: Site) -> None:
-    await site.discovered("milestones")
-    one = await site.claim("milestones")
-    await site.report(one, status="failed", reason="forbidden", error="no")
+async def _is_tried_again(site: Site) -> None:
+    """The milestones have failed, and are read as a whole after a day."""
     await site.pass_time(23)
     await site.open_due()
     assert (await site.jobs())["milestones"] == ("failed", "full")
     await site.pass_time(2)
     await site.open_due()
     assert (await site.jobs())["milestones"] == ("queued", "sweep")
+
+
+async def test_failed_list_is_tried_again_as_a_whole(site: Site) -> None:
+    await site.discovered("milestones")
+    one = await site.claim("milestones")
+    await site.report(one, status="failed", reason="forbidden", error="no")
+    await _is_tried_again(site)
 
 
 async def test_cancelled_list_stays_cancelled(site: Site) -> None:
@@ -283,3 +290,51 @@ async def test_list_that_costs_a_request_for_each_item_is_swept_a_seventh_as_oft
         ("issue_discussions", 24),
         ("issue_label_events", 168),
     ]
+
+
+async def _kill_at_each_try(site: Site, resource: str) -> None:
+    given_up = partial(visiting.given_up, schedule=SCHEDULE)
+    for _ in range(RETRY.attempts * 2):
+        await site.claim(resource)
+        await site.db.write(lambda c: leases.rescue_holder(c, "a", RETRY, given_up))
+
+
+async def test_list_that_only_kills_its_crawlers_is_tried_again_as_a_whole(site: Site) -> None:
+    await site.discovered("milestones")
+    await _kill_at_each_try(site, "milestones")
+    await _is_tried_again(site)
+
+
+async def test_discovery_that_only_kills_its_crawlers_comes_again(site: Site) -> None:
+    await site.discovered()
+    await site.pass_time(7)
+    await site.open_due()
+    await _kill_at_each_try(site, "discovery")
+    assert (await site.jobs())["discovery"] == ("failed", "changes")
+    await site.pass_time(7)
+    await site.open_due()
+    assert (await site.jobs())["discovery"] == ("queued", "changes")
+
+
+async def test_list_whose_report_could_not_be_applied_is_tried_again_as_a_whole(
+    site: Site,
+) -> None:
+    await site.discovered("milestones")
+    one = await site.claim("milestones")
+    lease = leases.Lease("a", one.fence)
+    await site.db.write(lambda c: reports.break_off(c, one.job_id, lease, "odd", SCHEDULE))
+    assert (await site.jobs())["milestones"] == ("failed", "full")
+    await site.pass_time(25)
+    await site.open_due()
+    assert (await site.jobs())["milestones"] == ("queued", "sweep")
+
+
+async def test_change_that_is_told_after_the_clock_was_set_back_is_not_forgotten(
+    site: Site,
+) -> None:
+    await site.discovered("issues", "issue_discussions")
+    nested = await site.claim("issue_discussions")
+    await site.set_clock_back(1)
+    await site.visit("issues", watermark=3000, changed=1)
+    await site.complete(nested, watermark=3000)
+    assert (await site.jobs())["issue_discussions"] == ("queued", "changes")

@@ -185,7 +185,7 @@ async def test_init_of_more_than_1000_projects_needs_yes(tmp_path: Path) -> None
         (("--url", "x y", "--token-file", "token"), "the URL of a GitLab looks like"),
         (("--url", "https://u:p@gitlab.test", "--token-file", "token"), "the URL of a GitLab"),
         (("--url", "https://a.test", "--token-file", "none"), "the token file none cannot be read"),
-        (("--url", "https://a.test", "--token-file", "empty"), "this is no token"),
+        (("--url", "https://a.test", "--token-file", "empty"), "there is no token: empty is empty"),
         (("--url", "https://a.test", "--token-file", "key"), "this is no token"),
         (("--url", "https://nowhere.invalid", "--token-file", "token"), "nowhere.invalid has no"),
         (("--url", "http://127.0.0.1:1", "--token-file", "token"), "--allow-address 127.0.0.1"),

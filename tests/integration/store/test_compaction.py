@@ -1,23 +1,25 @@
 """Small segments become one under the rule of every commit: file first, then one transaction."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from labtrawl.clock import system_clock
+from labtrawl.clock import Clock, system_clock
 from labtrawl.dataset.disk import LocalDisk
 from labtrawl.dataset.layout import SegmentPrefix
 from labtrawl.dataset.reader import read_lines, read_segment
-from labtrawl.dispatch.leasing import Leasing
+from labtrawl.dispatch.leasing import COMPACT_SECONDS, TICK_SECONDS, Leasing
 from labtrawl.domain.visit import Mode
 from labtrawl.errors import CorruptSegment
 from labtrawl.store import compaction, jobs, manifest
 from labtrawl.store.engine import Database, Store
 from tests.integration.dataset.samples import gated, written
-from tests.integration.store.table import RETRY, claim, planned, rows, store
+from tests.integration.store.table import RETRY, claim, job, planned, rows, store
 
 
 @dataclass(slots=True)
@@ -29,11 +31,11 @@ class Place:
     care: Leasing
     job_id: int
 
-    async def fill(self, *ids: int, body: bytes | None = None) -> None:
+    async def fill(self, *ids: int, body: bytes | None = None, resource: str = "r0") -> None:
         """Claim the job, commit one segment an id, complete it."""
-        await self.db.write(lambda c: jobs.reopen(c, 1, "r0", Mode.CHANGES))
-        (one,) = await self.db.write(lambda c: claim(c, "a", f"c{ids}"))
-        place = SegmentPrefix(1, "project", 7, "r0", one.job_id, one.fence)
+        await self.db.write(lambda c: jobs.reopen(c, 1, resource, Mode.CHANGES))
+        (one,) = await self.db.write(lambda c: claim(c, "a", f"c{ids}", resource=resource))
+        place = SegmentPrefix(1, "project", 7, resource, one.job_id, one.fence)
         made = [
             written(self.root, [gated(number, body=body)], place=place, number=order)
             for order, number in enumerate(ids, 1)
@@ -129,6 +131,48 @@ async def test_segment_with_fewer_records_than_were_committed_is_not_taken_over(
     with pytest.raises(CorruptSegment, match="holds 1 records; 2 were committed"):
         await place.care.compact(least=2)
     assert len(list(place.root.rglob("*.zst"))) == 2
+
+
+async def test_damaged_list_does_not_keep_others_from_being_compacted(place: Place) -> None:
+    await place.db.write(lambda c: job(c, 1, "r1"))
+    for number in (1, 2, 3):
+        await place.fill(number)
+        await place.fill(number, resource="r1")
+    damaged, *_ = await place.segments()
+    (place.root / damaged.name).write_bytes(b"")
+    with pytest.raises(CorruptSegment, match="has 0 bytes"):
+        await place.care.compact(least=2)
+    left = [row.resource for row in await place.segments()]
+    assert left == ["r0", "r0", "r0", "r1"]
+
+
+def _turns(count: int) -> Clock:
+    """Return a clock whose sleeps take no time; after so many it ends who sleeps."""
+    now, left = 0.0, count
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now, left
+        now, left = now + seconds, left - 1
+        if not left:
+            raise asyncio.CancelledError
+
+    return Clock(lambda: datetime.now(UTC), lambda: now, sleep)
+
+
+async def test_list_that_cannot_be_compacted_is_left_alone_until_the_next_turn(
+    place: Place,
+) -> None:
+    """At each tick it would be read again, and waste a fence number."""
+    fence = "SELECT fence FROM job"
+    for number in (1, 2, 3, 4):
+        await place.fill(number)
+    (place.root / (await place.segments())[0].name).write_bytes(b"")
+    ((before,),) = await place.db.read(lambda c: rows(c, fence))
+    ticks = int(2.5 * COMPACT_SECONDS / TICK_SECONDS)
+    care = replace(place.care, clock=_turns(ticks))
+    with pytest.raises(asyncio.CancelledError):
+        await care.run()
+    assert await place.db.read(lambda c: rows(c, fence)) == [(before + 2,)]
 
 
 async def test_readers_with_the_old_list_go_on_until_their_files_are_forgotten(

@@ -146,6 +146,22 @@ async def test_job_that_gets_on_between_kills_is_never_failed(database: Database
         assert await db.read(states) == ["queued"]
 
 
+async def test_sweep_that_reads_the_same_rows_in_each_try_fails_at_last(database: Database) -> None:
+    """Each try begins anew: what it read before it failed is no progress."""
+    async with store(database) as db:
+        (job_id,) = await db.write(planned)
+        await db.write(lambda c: c.exec_driver_sql("UPDATE job SET mode = 'sweep'"))
+        attempts = []
+        for number, items in enumerate((100, 100, 100, 300, 100)):
+            (one,) = await db.write(lambda c, n=number: claim(c, "a", f"{n}"))  # type: ignore[misc]
+            attempts.append(one.attempt)
+            for read in (100, items):
+                step = jobs.Step(jobs.Progress(processed_items=read), cursor=f"{read}")
+                await db.write(lambda c, s=step: jobs.step(c, job_id, s))  # type: ignore[misc]
+            await db.write(lambda c: leases.rescue_holder(c, "a", RETRY))
+        assert attempts == [1, 2, 3, 4, 2]
+
+
 async def test_job_given_back_has_its_try_back(database: Database) -> None:
     async with store(database) as db:
         (job_id,) = await db.write(planned)

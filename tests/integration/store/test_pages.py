@@ -42,6 +42,11 @@ FIELDS: tuple[dict[str, Any], ...] = (
     {"hold": HoldReason.CREDENTIAL},
     {"error": "forbidden", "kind": AreaKind.PROJECT},
     {"area": "kelp", "resource": "issues"},
+    {"message": "internal SERVER"},
+    {"message": '"403 …: insufficient permissions"', "error": "forbidden"},
+    {"message": "50%"},
+    {"message": "Bad Gateway", "state": JobState.QUEUED},
+    {"message": "40", "hold": HoldReason.CREDENTIAL},
 )
 ORDERED = [
     jobs.JobFilter(order=order, **fields) for order, fields in itertools.product(jobs.Order, FIELDS)
@@ -329,6 +334,16 @@ def test_page_that_would_look_too_far_says_so_and_goes_on(
         place = Place(after=page.next)
     assert found == expected
     assert cut > 0
+
+
+@pytest.mark.parametrize("part", ["kelp/", "KELP/L", "h/f", "d-n", "_", "%", "\\", "\\%"])
+def test_part_of_a_path_means_what_it_says_in_any_case(connection: Connection, part: str) -> None:
+    every = rows(
+        connection, "SELECT j.id, a.full_path FROM job AS j JOIN area AS a ON a.id = j.area_id"
+    )
+    expected = {number for number, path in every if part.lower() in path.lower()}
+    page = jobs.list_jobs(connection, jobs.JobFilter(area=part), Place(), walks.LOOKED)
+    assert {row.id for row in page.rows} == expected
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])

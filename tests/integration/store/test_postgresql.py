@@ -32,6 +32,10 @@ def url() -> Iterator[Secret]:
         (f"SELECT {NOW_MS} + ?", f"SELECT {CLOCK_MS} + %s"),
         ("SET a = MAX(a, b + ?)", "SET a = GREATEST(a, b + %s)"),
         ("SELECT COALESCE(MAX(a), 0) FROM job", "SELECT COALESCE(MAX(a), 0) FROM job"),
+        (r"WHERE a.b LIKE ? ESCAPE '\'", "WHERE LOWER(a.b) LIKE (SELECT LOWER(%s))"),
+        ("WHERE a.b LIKE ?", "WHERE LOWER(a.b) LIKE (SELECT LOWER(%s))"),
+        ("WHERE a.b LIKE ? ESCAPE '/'", "WHERE a.b ILIKE %s ESCAPE '/'"),
+        ("WHERE a LIKE CAST(? AS TEXT)", "WHERE a ILIKE CAST(%s AS TEXT)"),
         ("FROM job AS j INDEXED BY ix_job_due\nWHERE", "FROM job AS j \nWHERE"),
     ],
 )

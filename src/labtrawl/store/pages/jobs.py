@@ -148,7 +148,7 @@ def _look(
 ) -> tuple[list[Key], Key | None]:
     """Return up to `size` matches from a key on, and where the look ended, None for the end."""
     found: list[Key] = []
-    looked, chunk = 0, size if not walk.aside else 4 * size
+    looked, chunk = 0, size if not walk.aside else LOOKED if walk.sorts else 4 * size
     while looked < LOOKED:
         chunk = min(chunk, LOOKED - looked)
         steps = walk.steps(at, is_back, chunk)

@@ -7,7 +7,7 @@ The statements are written out: to have SQLAlchemy build them took longer than t
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from labtrawl.domain.area import AreaKind
 from labtrawl.domain.job import OPEN_STATES, HoldReason, JobState
+from labtrawl.store.pages.saying import MATCHES, SAYS, containing, meant_by
 
 # Up to here the areas of a filter are looked up first; more are so many that a walk finds rows soon.
 AREAS = 200
@@ -47,7 +48,11 @@ OFFERED: dict[Order, frozenset[JobState | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """What the viewer asked for; `area` is part of a path, `error` the reason of a failure."""
+    """What the viewer asked for; `area` is part of a path, `error` the reason of a failure.
+
+    `message` is part of what a failure says, or with `whole` all of it; `ANYTHING` in it stands for
+    any text. Only failed jobs match one.
+    """
 
     state: JobState | None = None
     resource: str = ""
@@ -56,15 +61,15 @@ class JobFilter:
     account: int | None = None
     hold: HoldReason | None = None
     error: str = ""
+    message: str = ""
     order: Order = Order.NEWEST
 
     @property
     def is_narrow(self) -> bool:
         """Whether it leaves anything out."""
         rest = (self.state, self.kind, self.account, self.hold)
-        return any(each is not None for each in rest) or bool(
-            self.resource or self.area or self.error
-        )
+        words = (self.resource, self.area, self.error, self.message)
+        return any(each is not None for each in rest) or any(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ def implied_state(wanted: JobFilter) -> JobState | None:
     """Return the state that a filter is about: only a held job has a hold reason."""
     if wanted.state is None and wanted.hold is not None:
         return JobState.HELD
-    if wanted.state is None and wanted.error:
+    if wanted.state is None and (wanted.error or wanted.message):
         return JobState.FAILED
     return wanted.state
 
@@ -116,13 +121,6 @@ def both(pieces: Iterable[Piece]) -> Piece:
     )
 
 
-def _contains(part: str) -> str:
-    """Return the pattern of texts with this part; no character of it is a wildcard."""
-    for wild in "/%_":
-        part = part.replace(wild, f"/{wild}")
-    return f"%{part}%"
-
-
 @dataclass(frozen=True, slots=True)
 class Narrowing:
     """The areas of a filter: None for all, a list for few, a condition for many."""
@@ -135,7 +133,7 @@ def narrow(connection: Connection, wanted: JobFilter) -> Narrowing:
     """Look up the areas that a filter is about."""
     conditions = []
     if wanted.area:
-        conditions.append(Piece("area.full_path LIKE ? ESCAPE '/'", (_contains(wanted.area),)))
+        conditions.append(Piece(f"area.full_path {MATCHES}", (containing(wanted.area),)))
     if wanted.kind is not None:
         conditions.append(Piece("area.kind = ?", (wanted.kind.value,)))
     if not conditions:
@@ -206,14 +204,13 @@ class Walk:
         order = ", ".join(f"{column} {way}" for column in (*self.columns, "job.id"))
         return self._part("0", (), (inside, beyond), order, size)
 
-    @staticmethod
     def _part(
-        value: str, along: tuple[Piece, ...], only: tuple[Piece, ...], order: str, size: int
+        self, value: str, along: tuple[Piece, ...], only: tuple[Piece, ...], order: str, size: int
     ) -> Piece:
         condition = both((*along, *only))
         return Piece(
-            f"SELECT job.id AS id, {value} AS value FROM job WHERE {condition.text}"
-            f" ORDER BY {order} LIMIT ?",
+            f"SELECT job.id AS id, {value} AS value{self._brought}"
+            f" FROM job WHERE {condition.text} ORDER BY {order} LIMIT ?",
             (*condition.arguments, size),
         )
 
@@ -221,10 +218,10 @@ class Walk:
         """Return the statement for (id, value, whether it matches) of the jobs that follow a key."""
         keys, asked = self.keys(at, backwards, size), both(self.aside)
         by_number = "ASC" if self.rises is not backwards else "DESC"
-        order = f"looked.value {'ASC' if backwards else 'DESC'}, looked.id {by_number}"
+        order = f"value {'ASC' if backwards else 'DESC'}, job.id {by_number}"
         return Piece(
-            f"SELECT looked.id, looked.value, CASE WHEN {asked.text} THEN 1 ELSE 0 END"
-            f" FROM ({keys.text}) AS looked {ASKED_OF if self.aside else ''} ORDER BY {order}",
+            f"SELECT job.id, value, CASE WHEN {asked.text} THEN 1 ELSE 0 END"
+            f" FROM {self._met(keys.text, bool(self.aside))} ORDER BY {order}",
             (*asked.arguments, *keys.arguments),
         )
 
@@ -235,22 +232,47 @@ class Walk:
         """
         condition, asked = both(self.along or (Piece("job.id > 0"),)), both(self.aside)
         has_states = state == "job.state"
+        keys = f"SELECT job.id AS id{self._brought} FROM job WHERE {condition.text} LIMIT ?"
         return Piece(
             f"SELECT {state} AS state, COUNT(*) AS looked,"
             f" COUNT(CASE WHEN {asked.text} THEN 1 END) AS found"
-            f" FROM (SELECT job.id AS id FROM job WHERE {condition.text} LIMIT ?) AS looked"
-            f" {ASKED_OF if self.aside or has_states else ''}"
+            f" FROM {self._met(keys, bool(self.aside) or has_states)}"
             f" {'GROUP BY job.state' if has_states else ''}",
             (*asked.arguments, *condition.arguments, most + 1),
         )
 
+    @property
+    def _brought(self) -> str:
+        """What else comes with a job's number: of few areas all that may be asked of it.
 
-# Of each job on the way, by its number.
-ASKED_OF = "JOIN job ON job.id = looked.id JOIN area ON area.id = job.area_id"
+        Elsewhere the number comes alone, for then the index that answers is the cheapest there is.
+        """
+        return ASKED_OF if self.sorts else ""
+
+    def _met(self, keys: str, is_asked: bool) -> str:
+        """Return the jobs with these keys, with what is asked of them."""
+        if not is_asked or self.sorts:
+            return f"({keys}) AS job {self._areas}"
+        return f"({keys}) AS looked JOIN job ON job.id = looked.id {self._areas}"
+
+    @property
+    def _areas(self) -> str:
+        """The areas of the jobs, where something is asked of them."""
+        is_asked = any("area." in each.text for each in self.aside)
+        return "JOIN area ON area.id = job.area_id" if is_asked else ""
+
+
+# What may be asked of a job by itself.
+ASKED_OF = (
+    ", job.state, job.area_id, job.account_id, job.resource, job.hold_reason, job.error_reason"
+    ", job.error_message, job.started_at, job.finished_at"
+)
 
 
 def walk_of(wanted: JobFilter, narrowing: Narrowing) -> Walk:
     """Choose the way through the jobs of a filter."""
+    if wanted.message and wanted.hold is None and not wanted.error:
+        wanted = replace(wanted, state=wanted.state or JobState.FAILED)
     order = order_of(wanted)
     few = narrowing.ids is not None
     if order is not Order.NEWEST and (few or wanted.state is JobState.RUNNING):
@@ -359,4 +381,6 @@ def _all_but(wanted: JobFilter, narrowing: Narrowing, *names: str) -> tuple[Piec
     """Return what is asked of each job on the way: all that the index does not answer."""
     answers = _answers(wanted, narrowing)
     asked = [each[1] for name, each in answers.items() if name not in names]
+    if wanted.message:
+        asked.append(Piece(SAYS, (meant_by(wanted.message),)))
     return (*asked, *([] if narrowing.condition is None else [narrowing.condition]))
