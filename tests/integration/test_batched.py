@@ -22,6 +22,7 @@ from labtrawl.dataset.layout import dataset_root
 from labtrawl.dataset.reader import read_segment
 from labtrawl.domain.credential import Secret
 from labtrawl.domain.failure import RetryPolicy
+from labtrawl.domain.visit import Schedule
 from labtrawl.errors import GitLabError
 from labtrawl.gitlab.catalog import find, version_of
 from labtrawl.gitlab.client import GitLab
@@ -210,6 +211,26 @@ async def test_crawl_reads_by_graphql_unless_it_is_switched_off(
         if row.resource == "issue_discussions"
     }
     assert ways == {GRAPHQL if graphql else REST}
+
+
+async def test_what_graphql_told_before_it_failed_is_not_counted_twice(tmp_path: Path) -> None:
+    world = build_world("w2@0.05")
+    there = {note.discussion_id for issue in world.projects[0].issues for note in issue.notes}
+    fault = Fault(path=GRAPHQL, kind="403", skip=1, times=0)
+    counted = "SELECT collected FROM ledger WHERE resource = 'issue_discussions'"
+    only = Schedule(resources=("issue_discussions",))
+    async with (
+        running(world, Options(faults=(fault,))) as server,
+        rig(tmp_path, server.url, schedule=only) as website,
+    ):
+        await website.plan(world)
+        async with website.crawler():
+            await website.finished()
+        rows = await website.store.read(manifest.segments)
+        collected = await website.store.read(lambda c: c.exec_driver_sql(counted).scalar_one())
+    records = [record for row in rows for record in read_segment(dataset_root(tmp_path), row)]
+    assert {GRAPHQL in record.request for record in records} == {True, False}
+    assert ({record.id for record in records}, collected) == (there, len(there))
 
 
 async def test_thousand_issues_with_five_notes_in_a_tenth_of_the_requests(many: World) -> None:

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from labtrawl.cli.crawl_place import Place, parse_url
-from labtrawl.cli.crawl_wish import chosen
 from labtrawl.cli.main import labtrawl
 from labtrawl.clock import system_clock
 from labtrawl.errors import ConfigError, Forbidden, LabtrawlError, Unauthorized
@@ -181,45 +179,7 @@ def test_group_that_is_renamed_is_crawled_on_under_the_name_that_was_given(
     assert {path.split("/")[0] for (path,) in paths} == {"newlab"}
 
 
-@pytest.mark.parametrize(
-    ("text", "place"),
-    [
-        ("gitlab.example.org", ("https://gitlab.example.org",)),
-        ("HTTPS://GitLab.Example.ORG:443/Lab/", ("https://gitlab.example.org", "Lab")),
-        ("http://[::1]:3000/a/b/-/tree/x", ("http://[::1]:3000", "a", "b")),
-        ("https://h.example/a/b.git", ("https://h.example", "a", "b")),
-        ("https://h.example/a%2Db", ("https://h.example", "a-b")),
-    ],
-)
-def test_url_is_taken_apart(text: str, place: tuple[str, ...]) -> None:
-    assert parse_url(text) == Place(place[0], place[1:])
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "ftp://h.example/a", "https://", "git@h.example:a/b.git", "https://me:pw@h.example/a"],
-)
-def test_url_that_is_none_is_refused_without_its_password(text: str) -> None:
-    with pytest.raises(ConfigError, match="is no address of a GitLab, a group or a project"):
-        parse_url(text)
-
-
-def test_path_that_climbs_is_refused() -> None:
-    for path in ("a/../b", "a%2F..%2Fb", "a/b%0A"):
-        with pytest.raises(ConfigError, match="a path that no group or project has"):
-            parse_url(f"https://h.example/{path}")
-
-
 # ---------------------------------------------------------------- what is chosen
-
-
-def test_resource_that_is_unknown_is_told_with_the_nearest() -> None:
-    names = ["issues", "labels", "issue_discussions", "merge_request_discussions"]
-    assert chosen("issues, *_discussions,!labels", names) == ("issues", "*_discussions", "!labels")
-    assert chosen("", names) == ()
-    for wrong in ("isues", "!isues", "isues,labels"):
-        with pytest.raises(ConfigError, match=r"no 'isues'; the nearest is 'issues'"):
-            chosen(wrong, names)
 
 
 @pytest.mark.parametrize(
@@ -230,6 +190,11 @@ def test_resource_that_is_unknown_is_told_with_the_nearest() -> None:
         ("--include", "", "--include: '' is no path; give one like group/project, "),
         ("--include", "/", "--include: '/' is no path; give one like group/project, "),
         ("--include", "https://g.example/a", "--include: 'https://g.example/a' is no path; "),
+        ("--exclude", "", "--exclude: '' is no pattern; give one like group/old-*, "),
+        ("--exclude", "https://g.example/a", "--exclude: 'https://g.example/a' is no pattern; "),
+        ("--resources", " ,", "--resources: no name is given; leave the flag out for all"),
+        ("--resources", "", "--resources: no name is given; leave the flag out for all"),
+        ("--contact", "a\nb", "--contact: it goes into each request; give an e-mail address or "),
         ("--since", "2999-01-01", "--since: that day is still to come; nothing changed since then"),
     ],
 )
@@ -313,8 +278,16 @@ def test_what_cannot_be_read_is_one_sentence(
     assert isinstance(failed, error)
     assert re.search(sentence, str(failed))
     assert said not in str(failed)
-    if path == "":
-        assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_folder_that_was_there_stays_where_the_url_names_nothing(
+    tmp_path: Path, gitlab: Served
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes").write_text("mine")
+    refusal(crawl(tmp_path, f"{gitlab.url}/fjordlab/nothing", gitlab.token, *FEW))
+    assert (tmp_path / "out" / "notes").read_text() == "mine"
 
 
 def test_no_gitlab_is_told_and_nothing_is_made(tmp_path: Path) -> None:

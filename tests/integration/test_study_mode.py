@@ -13,7 +13,7 @@ from labtrawl.cli.study import AS_IS, open_mode, study_key_path
 from labtrawl.config import Instance, Settings, defaults, load
 from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError
-from labtrawl.store.engine import Store
+from labtrawl.store.engine import Connection, Store
 from labtrawl.store.mode import pinned
 from tests.integration.store import table
 
@@ -67,6 +67,23 @@ async def test_study_refuses_what_would_undo_it(
     with pytest.raises(ConfigError, match=says):
         await open_mode(_settings(tmp_path, **changed), store)
     assert (await _pinned(store))[0] == "study"
+
+
+async def test_team_folder_that_a_study_is_refused_gets_no_key(
+    tmp_path: Path, store: Store
+) -> None:
+    def collect(connection: Connection) -> None:
+        table.planned(connection)
+        connection.exec_driver_sql(
+            "INSERT INTO segment (job_id, area_id, resource, fence, name, length, sha256, records,"
+            " created_at) VALUES (1, 1, 'issues', 1, 'x', 1, 'y', 1, 1)"
+        )
+
+    await open_mode(_settings(tmp_path), store)
+    await store.write(collect)
+    with pytest.raises(ConfigError, match="a folder of its own"):
+        await open_mode(_settings(tmp_path, mode="study"), store)
+    assert not study_key_path(tmp_path).exists()
 
 
 async def test_study_without_its_key_or_with_another_does_not_begin(

@@ -1,5 +1,6 @@
 """`labtrawl token` and `labtrawl audit`, on a data folder as the website leaves it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,48 @@ def test_token_that_is_not_there_is_told(data_dir: Path) -> None:
 def test_folder_without_a_labtrawl_is_told(tmp_path: Path, words: tuple[str, str]) -> None:
     create_key_file(key_path(tmp_path))
     assert isinstance(run(tmp_path, *words).exception, ConfigError)
+
+
+def test_folder_that_was_meant_is_named_where_it_lies_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(database_path(tmp_path / "lab"))
+    (tmp_path / "same").symlink_to("lab")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"with --data-dir \(here is lab\)$"):
+        raise run(tmp_path / "other", "token", "list").exception or AssertionError
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("admin", "link"), ("keys", "list"), ("keys", "rotate"), ("audit", "verify")),
+        ("token", "create", "far", "--scope", "read"),
+    ],
+)
+def test_folder_of_a_crawl_has_no_website_and_says_how_it_gets_one(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    migrate(database_path(tmp_path))
+    (tmp_path / "config" / "crawl.json").write_text("{}")
+    refused = run(tmp_path, *words).exception
+    assert isinstance(refused, ConfigError)
+    assert str(refused) == (
+        f"{tmp_path} is a folder of `labtrawl crawl`, which has no website; `labtrawl init"
+        f" --data-dir {tmp_path}`, then `labtrawl start`, gives it one"
+    )
+
+
+def test_doctor_and_logs_of_a_folder_of_a_crawl_tell_of_the_crawl(tmp_path: Path) -> None:
+    migrate(database_path(tmp_path))
+    (tmp_path / "config" / "crawl.json").write_text("{}")
+    (tmp_path / "crawl.log").write_text('{"timestamp": "2026-11-22T23:43:39Z", "event": "here"}\n')
+    told = run(tmp_path, "doctor").stdout
+    assert re.findall(r"^\S+ +([A-Z].*?):", told, re.MULTILINE) == [
+        *("Database", "Schema", "Disk", "Keys", "Accounts", "End of credentials", "Backup"),
+        *("Versions", "Fields of records", "Collected share"),
+    ]
+    assert "here" in run(tmp_path, "logs").stdout
 
 
 async def test_token_is_made_while_the_website_has_the_database(data_dir: Path) -> None:

@@ -120,6 +120,7 @@ class Sheet:
     reader: Reader
     plan: Plan
     pace: Pace
+    _asked: set[tuple[str, str | None]] = field(default_factory=set)
 
     @property
     def edition(self) -> Edition:
@@ -162,7 +163,10 @@ class Sheet:
         return project_of(await self._ask(graphql_plans.newest(self.plan, self.edition), {}))
 
     async def page(self, document: str, after: str | None, **variables: str) -> tuple[Reply, Items]:
-        """Read a page of a connection, a smaller one where that is too much."""
+        """Read a page of a connection, a smaller one where that is too much.
+
+        Raises GitLabError where its next one was read before: it would be asked for for ever.
+        """
         size = self.pace.size if "$nested" in document else graphql_plans.PAGE
         while True:
             try:
@@ -173,7 +177,11 @@ class Sheet:
                     raise
                 size //= 2
             else:
-                return reply, items_of(reply)
+                found = items_of(reply)
+                self._asked.add((document, after))
+                if found.after is not None and (document, found.after) in self._asked:
+                    raise GitLabError("GitLab's pages go in a circle: a cursor was named before")
+                return reply, found
 
     async def part(self, reply: Reply, nodes: list[Node]) -> Part:
         """Return the lists of the items that an answer holds, those that it cuts short finished."""
@@ -196,6 +204,7 @@ class Sheet:
         """Finish the list of one item; where that is too much, REST reads all of it."""
         document = graphql_plans.block(self.plan, self.edition)
         parts = [await self._whole(iid, id_) for id_ in found.cut]
+        seen: set[str] = set()
         while (after := found.after) is not None:
             asked = {**_named([iid]), "nested": self.plan.further, "from": after}
             try:
@@ -206,8 +215,9 @@ class Sheet:
             if not nodes:
                 parts.append(Part(gone=1))
                 break
+            seen.add(after)
             _, found = self._shaped(nodes[0])
-            if found.unread or found.after == after:
+            if found.unread or found.after in seen:
                 return _again(await self.by_rest(iid))
             parts.append(Part(self._records(reply, found, iid)))
             parts += [await self._whole(iid, id_) for id_ in found.cut]

@@ -17,8 +17,9 @@ from msgspec.structs import replace
 
 from labtrawl.crawler.cursor import Cursor
 from labtrawl.crawler.line import Ending, Figures, Line
+from labtrawl.crawler.paging import Asked, Seen, refuse_circle
 from labtrawl.crawler.purse import Stopped
-from labtrawl.crawler.visit import CHANGES, FULL, Visit
+from labtrawl.crawler.visit import CHANGES, FULL, MOST_PASSES, Visit
 from labtrawl.domain.area import AreaKind
 from labtrawl.errors import Forbidden, GitLabError, NotFound, RateLimited, UnexpectedReply
 from labtrawl.gitlab.catalog import FEATURES, gap_of, resources_of
@@ -161,21 +162,39 @@ class Discovery:
             return await self.gitlab.single(f"projects/{error.project_id}")
 
     async def _read(self, listing: Listing) -> bool:
-        """Read a list to its end; False when the crawler stops first."""
+        """Read a list to its end, again where it got shorter; False when the crawler stops first.
+
+        By page numbers an area that vanishes pushes another one past the reader, which would then
+        count as one that the account does not see any more. Raises GitLabError where no reading of
+        it stands still.
+        """
         if listing.page is not None:
             await self._report(listing, listing.page)
             self.cursor = replace(self.cursor, stage=listing.stage)
             return True
-        same = self.cursor.stage == listing.stage
-        query: str | None = (self.cursor.query if same else None) or listing.query
+        for _ in range(MOST_PASSES):
+            if not await self._read_pages(listing):
+                return False
+            if not self.cursor.changed:
+                return True
+            self.cursor = replace(self.cursor, expected=None, changed=False)
+        raise UnexpectedReply(f"GitLab's list of {listing.path} got shorter each time it was read")
+
+    async def _read_pages(self, listing: Listing) -> bool:
+        """Read a list once, from the cursor on; False when the crawler stops first."""
+        if self.cursor.stage != listing.stage:
+            self.cursor = replace(self.cursor, query=None, expected=None, changed=False)
+        query: str | None = self.cursor.query or listing.query
+        seen: Seen = set()
         while query is not None:
             if self.stopping():
                 return False
             asked = self._asked.pop(listing.stage, None) if query == listing.query else None
             page = await (asked or self.gitlab.page(listing.path, query))
+            refuse_circle(seen, Asked(query, page))
             await self._report(listing, page)
             query = page.next_query
-            self.cursor = replace(self.cursor, stage=listing.stage, query=query)
+            self.cursor = replace(_counted(self.cursor, page), stage=listing.stage, query=query)
             if query is not None:
                 await self.line.checkpoint(self.cursor.encode(), None, self._figures())
             self.line.check()
@@ -184,7 +203,8 @@ class Discovery:
     async def _report(self, listing: Listing, page: Page) -> None:
         found = [_area(listing.kind, row, self.username) for row in _decode(page)]
         areas = [area for area in found if self.scope.holds(area.full_path)]
-        self.cursor = Cursor(items=self.cursor.items + len(areas), started_at=self._started_at())
+        items = self.cursor.items + len(areas)
+        self.cursor = replace(self.cursor, items=items, started_at=self._started_at())
         if areas:
             await self.line.areas(areas, self._figures())
         watermark = Visit().watermark(self.cursor)
@@ -199,6 +219,14 @@ class Discovery:
     def _figures(self) -> Figures:
         tally = self.gitlab.tally
         return Figures(self.cursor.items, None, tally.requests, tally.retries)
+
+
+def _counted(cursor: Cursor, page: Page) -> Cursor:
+    """Note by GitLab's total, where it tells one, whether the list has less than it had."""
+    if page.total is None:
+        return cursor
+    most = max(page.total, cursor.expected or 0)
+    return replace(cursor, expected=most, changed=cursor.changed or page.total < most)
 
 
 def _is_group_at(known: KnownArea, path: str) -> bool:
@@ -229,7 +257,7 @@ def _decode(page: Page) -> list[dict[str, Any]]:
     try:
         return [msgspec.json.decode(row, type=dict[str, Any]) for row in page.rows]
     except msgspec.MsgspecError as error:
-        raise UnexpectedReply(f"a row of {page.request} is no object: {error}") from error
+        raise UnexpectedReply(f"a row is no object: {error} ({page.request})") from error
 
 
 def _area(kind: AreaKind, row: dict[str, Any], username: str) -> DiscoveredArea:

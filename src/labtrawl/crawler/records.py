@@ -48,7 +48,7 @@ def _natural_ids(resource: Resource, page: Page) -> list[int | str]:
     try:
         found: list[Any] = [decode(row) for row in page.rows]
     except msgspec.MsgspecError as error:
-        raise UnexpectedReply(f"a row of {page.request} has no usable id: {error}") from error
+        raise UnexpectedReply(f"a row has no usable id: {error} ({page.request})") from error
     for name in names:
         found = [getattr(one, name) for one in found]
     return found
@@ -69,7 +69,7 @@ def keys_of(page: Page, name: str) -> list[int | str]:
     try:
         return [getattr(decoder.decode(row), name) for row in page.rows]
     except msgspec.MsgspecError as error:
-        raise UnexpectedReply(f"a row of {page.request} has no {name}: {error}") from error
+        raise UnexpectedReply(f"a row has no {name}: {error} ({page.request})") from error
 
 
 @cache

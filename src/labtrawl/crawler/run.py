@@ -79,12 +79,17 @@ class JobRun:
             if not self.visit.is_to_be_read_again(self.cursor, missing):
                 await self._bury(self.visit.gone(missing))
                 return True
-            await self._checkpoint()
-            # What was just committed is compared with, so it has to be there.
-            await self.line.settle()
-            self.cursor = self.visit.again(self.cursor)
-            self.known.look_again()
+            await self._look_again()
         return False
+
+    async def _look_again(self) -> None:
+        """Commit what this reading wrote, and begin another one, which is compared with it."""
+        if self.cursor != self._committed:
+            await self._checkpoint()
+        # What was just committed is compared with, so it has to be there.
+        await self.line.settle()
+        self.cursor = self.visit.again(self.cursor)
+        self.known.look_again()
 
     async def _read(self) -> bool:
         async with aclosing(batches(self.reader, self.cursor)) as read:
@@ -100,6 +105,8 @@ class JobRun:
         return await self.known.missing()
 
     async def _take(self, batch: Batch) -> None:
+        if batch.cursor.passes > self.cursor.passes:
+            await self._look_again()
         name = self.reader.resource.name
         gated = policy.apply_all(self.policy, name, batch.records)
         if self.visit.compares(self.cursor):

@@ -60,6 +60,8 @@ class Visit:
         By page numbers a row that vanishes pushes another one past the reader: what one reading
         missed counts as gone only when a second one misses it too.
         """
+        if self._suspects is not None:
+            self._suspects &= missing
         if cursor.passes + 1 >= MOST_PASSES:
             return False
         if self.is_whole and self.is_flat and cursor.changed and cursor.items != cursor.expected:

@@ -104,4 +104,4 @@ def _projects(page: Page) -> set[int]:
     try:
         return {_ROW.decode(row).project_id for row in page.rows}
     except msgspec.MsgspecError as error:
-        raise UnexpectedReply(f"a row of {page.request} names no project: {error}") from error
+        raise UnexpectedReply(f"a row names no project: {error} ({page.request})") from error

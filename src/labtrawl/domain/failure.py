@@ -20,13 +20,15 @@ class GapReason(StrEnum):
     ELSEWHERE = "elsewhere"
 
 
-# An address or a path with its query; and a number that is no status.
-_OWN = re.compile(r"(?<!\w)(?:https?:/)?/\S*?(?=:?(?:[\s)]|$))|\d{4,}")
+# An address or a path with its query; a number that is no status; what no form can carry.
+_OWN = re.compile(r"(?<!\w)(?:https?:/)?/\S*?(?=[:;,]?(?:[\s)]|$))|\d{4,}|[\x00-\x1f\x7f]+")
+# Stands for what was left out.
+ANYTHING = "\N{HORIZONTAL ELLIPSIS}"
 
 
 def cause_of(message: str) -> str:
     """Return a message without what differs from one list to the next: addresses and long numbers."""
-    return _OWN.sub("\N{HORIZONTAL ELLIPSIS}", message)
+    return _OWN.sub(ANYTHING, message)
 
 
 MOST_DOUBLINGS = 64

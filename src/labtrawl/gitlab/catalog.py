@@ -21,7 +21,8 @@ class Resource:
 
     `natural_id` names the row's field (`user.id` one inside another; empty: there is one row and it
     has none), a number unless `text_id`; `local_id` says that it is unique in its area only,
-    `item_id` in its parent only. `feature` is the access level that switches it off; `counted` says
+    `item_id` in its parent only. `feature` is the access level that switches it off; without any of
+    `features` it is off too. `counted` says
     that GitLab's total counts exactly the rows that it shows. `parent` is the resource whose rows
     have a list of this each, named by `parent_key`; `told_by` is a field of such a row that is an
     empty list exactly where the row has none of this.
@@ -47,6 +48,7 @@ class Resource:
     single: bool = False
     counted: bool = True
     feature: str = ""
+    features: tuple[str, ...] = ()
     needs_repository: bool = False
     parent: str = ""
     parent_key: str = "iid"
@@ -176,6 +178,8 @@ _OF_PROJECTS = (
         "milestone",
         "projects/{id}/milestones",
         changes="updated_after={since}",
+        # app/policies/project_policy.rb: `issues_disabled & merge_requests_disabled`
+        features=("issues_access_level", "merge_requests_access_level"),
     ),
     Resource(
         "issues",
@@ -353,11 +357,18 @@ def gap_of(
 
     A level that GitLab did not send (an older version, a small role) rules nothing out.
     """
-    if resource.feature and features.get(resource.feature) == "disabled":
+    if _is_off(resource, features):
         return GapReason.FEATURE_OFF
     if resource.needs_repository and empty_repository:
         return GapReason.EMPTY_REPOSITORY
     return None
+
+
+def _is_off(resource: Resource, features: dict[str, str]) -> bool:
+    off = {name for name, level in features.items() if level == "disabled"}
+    return resource.feature in off or (
+        bool(resource.features) and off.issuperset(resource.features)
+    )
 
 
 def list_query(resource: Resource, version: tuple[int, int]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
@@ -44,6 +45,8 @@ LONGEST_RETRY_AFTER_SECONDS = 86_400.0
 # A clock of ours that is further behind was never set.
 CREDIBLE_SKEW_MS = 86_400_000
 MESSAGE_LENGTH = 200
+# For an answer without words of its own, of a proxy mostly.
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 # Why GitLab lets an account read nothing at all (lib/gitlab/auth/user_access_denied_reason.rb): no
 # list is to blame, and a person can mend it.
 _SHUT_OUT = re.compile(
@@ -252,34 +255,46 @@ def check_status(answer: Answer, request: str, now: datetime) -> None:
     status = answer.status
     if status == 200 and _is_json(answer):
         return
-    # GitLab often begins its message with the status.
-    said = f"{request}: {status} {_said(answer).removeprefix(str(status)).strip()}".strip()
-    _check_limits(answer, said, now)
+    # What went wrong comes first, then where: causes are told apart by how a message begins.
+    said = _with_status(answer)
+    _check_limits(answer, f"{said}: GitLab asks to wait at {request}", now)
     if status >= 500 or status in (408, 409):
-        raise Unavailable(f"GitLab failed ({said})")
+        raise Unavailable(f"{said}: GitLab failed at {request}")
     if status in (200, 401, 403) and not _is_json(answer):
-        raise Blocked(f"something other than GitLab's API answered {said}; it is asked again later")
+        raise Blocked(
+            f"{said}: something other than GitLab's API answered; it is asked again later ({request})"
+        )
     if status == 304:
-        raise UnexpectedReply(f"a cache before GitLab answered what nobody asked ({said})")
+        raise UnexpectedReply(
+            f"{said}: a cache before GitLab answered what nobody asked ({request})"
+        )
     if 300 <= status < 400:
-        raise _moved(answer, said)
+        raise _moved(answer, said, request)
     if status == 403:
-        _check_account(answer, said)
-    _refuse(status, said)
+        _check_account(answer, said, request)
+    _refuse(status, said, request)
 
 
-def _check_account(answer: Answer, said: str) -> None:
+def _with_status(answer: Answer) -> str:
+    """Return the status and GitLab's words, which often begin with the status themselves."""
+    words = _said(answer).removeprefix(str(answer.status)).strip()
+    return f"{answer.status} {words or _PHRASES.get(answer.status, '')}".strip()
+
+
+def _check_account(answer: Answer, said: str, request: str) -> None:
     """Raise Unauthorized where not the list but token or account are refused everything.
 
     A fine-grained token lacks a right for one list (`insufficient_granular_scope`): a gap of that.
     """
     told = _told(answer)
     if told.get("error") == "insufficient_scope":
-        raise Unauthorized(f"the token lacks the scope read_api ({said}); make one that has it")
+        raise Unauthorized(
+            f"{said}: the token lacks the scope read_api; make one that has it ({request})"
+        )
     if _SHUT_OUT.match(str(told.get("message"))):
         raise Unauthorized(
-            f"GitLab lets this account read nothing ({said}); sign in to GitLab in a browser, or ask"
-            " its administrators, then connect the account again"
+            f"{said}: GitLab lets this account read nothing; sign in to GitLab in a browser, or ask"
+            f" its administrators, then connect the account again ({request})"
         )
 
 
@@ -293,11 +308,11 @@ def _check_limits(answer: Answer, said: str, now: datetime) -> None:
     limits = read_limits(answer, now)
     is_spent = limits is not None and limits.remaining == 0
     if status == 429 and _is_json(answer) and not is_spent:
-        raise EndpointLimited(f"GitLab asks to wait ({said})", wait_seconds)
+        raise EndpointLimited(said, wait_seconds)
     if status == 403 and is_spent and limits is not None and wait_seconds is None:
         wait_seconds = _until_reset(limits, now)
     if status == 429 or (status == 403 and is_spent) or (status == 503 and wait_seconds):
-        raise RateLimited(f"GitLab asks to wait ({said})", wait_seconds)
+        raise RateLimited(said, wait_seconds)
 
 
 def _until_reset(limits: Limits, now: datetime) -> float | None:
@@ -312,20 +327,22 @@ def _is_json(answer: Answer) -> bool:
     return "json" in answer.headers.get("content-type", "")
 
 
-def _refuse(status: int, said: str) -> NoReturn:
+def _refuse(status: int, said: str, request: str) -> NoReturn:
     """What the account or the request is refused: the same again would be refused again."""
     if status == 401:
-        raise Unauthorized(f"GitLab refused the token ({said}); connect the account again")
+        raise Unauthorized(
+            f"{said}: GitLab refused the token; connect the account again ({request})"
+        )
     if status == 403:
-        raise Forbidden(f"GitLab forbids {said}")
+        raise Forbidden(f"{said}: GitLab forbids {request}")
     if status == 404:
-        raise NotFound(f"GitLab has nothing at {said}")
+        raise NotFound(f"{said}: GitLab has nothing at {request}")
     if status == 405:
-        raise PagingRefused(f"GitLab does not page so: {said}")
-    raise GitLabError(f"GitLab answered {said}")
+        raise PagingRefused(f"{said}: GitLab does not page so at {request}")
+    raise GitLabError(f"{said}: GitLab does not answer {request}")
 
 
-def _moved(answer: Answer, said: str) -> Moved:
+def _moved(answer: Answer, said: str, request: str) -> Moved:
     """A renamed project's old path leads to `projects/<id>`; nothing is followed (api/helpers.rb)."""
     try:
         place = urlsplit(answer.headers.get("location", ""))
@@ -335,7 +352,7 @@ def _moved(answer: Answer, said: str) -> Moved:
     is_project = noun == "projects" and last.isascii() and last.isdecimal()
     host = f" to {place.hostname}" if place.hostname else ""
     return Moved(
-        f"GitLab sends elsewhere{host} ({said}); is the URL of the instance the right one?",
+        f"{said}: GitLab sends elsewhere{host}; is the URL of the instance right? ({request})",
         int(last) if is_project else None,
     )
 

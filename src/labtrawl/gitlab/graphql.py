@@ -143,12 +143,12 @@ def _check(answer: Answer, request: str, now: datetime) -> None:
         for error in reply.errors:
             _raise_known(error, request)
         check_status(answer, request, now)
-        raise GitLabError(f"GitLab refused a query ({request}: {_said(reply.errors)})")
+        raise GitLabError(f"{_said(reply.errors)}: GitLab refused a query at {request}")
     if answer.status in (408, 504):
-        raise TooSlow(f"GitLab or a proxy gave up on time ({request}: {answer.status})")
+        raise TooSlow(f"{answer.status}: GitLab or a proxy gave up on time at {request}")
     check_status(answer, request, now)
     if reply is None or reply.data is None:
-        raise UnexpectedReply(f"GitLab answered {request} with no data")
+        raise UnexpectedReply(f"GitLab answered with no data ({request})")
 
 
 def _read(answer: Answer) -> _Envelope | None:
@@ -159,12 +159,12 @@ def _read(answer: Answer) -> _Envelope | None:
 
 
 def _raise_known(error: _Error, request: str) -> None:
-    said = f"{request}: {_said([error])}"
+    said = _said([error])
     if (error.extensions or {}).get("code") in _UNKNOWN_CODES:
-        raise NotInSchema(f"this GitLab's schema does not have it ({said})")
+        raise NotInSchema(f"{said}: this GitLab's schema does not have it ({request})")
     for pattern, kind, meaning in _KNOWN:
         if pattern.search(error.message):
-            raise kind(f"{meaning} ({said})")
+            raise kind(f"{said}: {meaning} ({request})")
 
 
 def _said(errors: list[_Error]) -> str:

@@ -63,7 +63,7 @@ def read_page(answer: Answer, request: str, query: str, fetched_at: str) -> Page
         rows = _ROWS.decode(answer.body)
         _check_readable(answer.body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UnexpectedReply(f"GitLab answered {request} with no list: {error}") from error
+        raise UnexpectedReply(f"GitLab answered with no list: {error} ({request})") from error
     _check_objects(rows, request)
     return Page(
         list(map(JsonObject, rows)),
@@ -82,7 +82,7 @@ def read_single(answer: Answer, request: str, fetched_at: str) -> Page:
         _ROW.decode(answer.body)
         _check_readable(answer.body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UnexpectedReply(f"GitLab answered {request} with no object: {error}") from error
+        raise UnexpectedReply(f"GitLab answered with no object: {error} ({request})") from error
     sha256, etag = hashlib.sha256(answer.body).hexdigest(), answer.headers.get("etag", "")
     return Page([JsonObject(answer.body)], None, 1, request, sha256, fetched_at, etag)
 
@@ -152,7 +152,7 @@ def _number(text: str) -> int | None:
 
 def _check_objects(rows: list[msgspec.Raw], request: str) -> None:
     if {memoryview(row)[0] for row in rows} - {OBJECT}:
-        raise UnexpectedReply(f"GitLab answered {request} with a list of something else")
+        raise UnexpectedReply(f"GitLab answered with a list of something else ({request})")
 
 
 def has_next(answer: Answer) -> bool:

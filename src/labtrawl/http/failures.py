@@ -1,5 +1,7 @@
 """What the HTTP library raises, as one sentence of ours; it quotes no URL and no header."""
 
+import re
+
 from pyreqwest.exceptions import (
     BodyDecodeError,
     ConnectError,
@@ -12,6 +14,7 @@ from labtrawl.errors import ConfigError, LabtrawlError, Unavailable, UnexpectedR
 from labtrawl.http.origin import Limits
 
 _BAD_CERTIFICATE = "invalid peer certificate: "
+_OS_NUMBER = re.compile(r" \(os error \d+\)$")
 
 
 def was_never_sent(error: DetailedPyreqwestError) -> bool:
@@ -25,7 +28,10 @@ def mapped(error: DetailedPyreqwestError, place: str, limits: Limits) -> Labtraw
     if cause.startswith(_BAD_CERTIFICATE):
         return ConfigError(_certificate_sentence(place, cause))
     if "corrupt message" in cause:
-        return ConfigError(f"{place} does not speak TLS: check the port in the URL")
+        return ConfigError(
+            f"{place} does not speak TLS: check the port in the URL; without TLS it begins with"
+            " http://"
+        )
     if isinstance(error, RequestTimeoutError):
         return Unavailable(f"{place} {_patience(error, limits)}: check the network and GitLab")
     if isinstance(error, DecodeError) and not isinstance(error, BodyDecodeError):
@@ -50,7 +56,7 @@ def _causes(error: DetailedPyreqwestError) -> list[str]:
 def _innermost_cause(error: DetailedPyreqwestError) -> str:
     """The library's own word for it; the outer causes hold the whole URL."""
     named = [cause for cause in _causes(error) if "url (" not in cause]
-    return named[-1] if named else error.message
+    return _OS_NUMBER.sub("", named[-1] if named else error.message)
 
 
 def _certificate_sentence(place: str, cause: str) -> str:
@@ -58,6 +64,6 @@ def _certificate_sentence(place: str, cause: str) -> str:
     if detail == "UnknownIssuer":
         return (
             f"the certificate of {place} comes from an authority that this machine does not know: "
-            "if it is your own, name its certificate in ca_file"
+            "if it is your own, name its certificate in ca_file (--ca-file)"
         )
     return f"the certificate of {place} is not valid ({detail}): whoever runs it must replace it"

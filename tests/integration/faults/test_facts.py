@@ -146,6 +146,7 @@ SILENT: dict[str, Change] = {
     "status of a pipeline": Edit(
         what="pipeline", project=ONE.id, key=ONE.pipelines[0].id, fields={"status": "canceled"}
     ),
+    "renamed user": Edit(what="user", key=ISSUE.author.username, fields={"username": "another"}),
     "status of a job": Edit(
         what="job", project=ONE.id, key=ONE.jobs[0].id, fields={"status": "canceled"}
     ),

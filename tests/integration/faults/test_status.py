@@ -1,16 +1,19 @@
 """Statuses of HTTP that are no success: waited for, tried again, or a gap with its reason."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from labtrawl.sandbox import Fault
-from labtrawl.store import summary
+from labtrawl.dispatch import visiting
+from labtrawl.sandbox import Add, Fault, Planned, Remove
+from labtrawl.store import gaps, summary
 from labtrawl.store.engine import Connection
-from tests.integration.faults.crawling import ONE, OTHER, Crawl, crawl, path_of
+from tests.integration.faults.crawling import ONE, OTHER, SCHEDULE, Crawl, crawl, path_of
 
 # A single object, two flat lists, and the search for areas.
 PLACES = (
@@ -108,6 +111,97 @@ async def test_429_of_a_year_is_waited_for_a_day_and_nothing_is_said_to_be_compl
             await one.site.store.write(_a_day_later)
             await one.site.finished(30)
         await one.assert_equals_truth()
+
+
+async def test_429_in_a_list_keeps_the_pages_before_it_and_asks_for_none_twice(
+    tmp_path: Path,
+) -> None:
+    """Whoever waits long gives the list away: it goes on behind what was committed."""
+    fault = Fault(path=rf"/projects/{ONE.id}/labels\?.*page=3", kind="429_http", retry_after="7200")
+    async with crawl(tmp_path, fault) as one:
+        one.server.change(
+            *(Add(what="label", project=ONE.id, fields={"name": f"m{n:03}"}) for n in range(230))
+        )
+        async with one.crawling():
+            await _put_off(one)
+            items, _ = await one.items()
+            assert len([key for key in items if key[1:3] == (ONE.id, "labels")]) == 200
+            one.time.leapt_seconds += 86_401
+            await one.site.store.write(_a_day_later)
+            await one.site.finished(30)
+        await one.assert_equals_truth()
+        # Three pages, one of them refused once, and the other project's only one.
+        assert (await one.asked())["projects/:id/labels"] == 5
+
+
+async def test_gap_that_is_refilled_costs_the_requests_of_its_list(tmp_path: Path) -> None:
+    fault = Fault(path=path_of("labels"), kind="500", times=0)
+    async with crawl(tmp_path, fault) as one:
+        async with one.crawling():
+            await one.site.finished(30)
+            await one.assert_only_gaps({LABELS: "failed"})
+            await one.control("DELETE", "faults")
+            await one.control("DELETE", "requests")
+            assert await one.site.store.write(lambda c: gaps.refill(c, gaps.Wanted())) == 1
+            await one.site.finished(30)
+        await one.assert_equals_truth()
+        assert await one.asked() == {"projects/:id/labels": 1}
+
+
+async def test_list_that_moved_and_fails_when_it_is_read_again_is_a_gap_at_last(
+    tmp_path: Path,
+) -> None:
+    """Each try reads its first page again, which is no progress."""
+    fault = Fault(path=rf"/projects/{ONE.id}/labels\?.*page=2", kind="500", times=0, skip=1)
+    plan = Planned(
+        changes=(Remove(what="label", project=ONE.id, key=ONE.labels[0].id),),
+        matching=path_of("labels"),
+    )
+    async with crawl(tmp_path, fault) as one:
+        one.server.change(
+            *(Add(what="label", project=ONE.id, fields={"name": f"m{n:03}"}) for n in range(130))
+        )
+        one.server.living.script.add((plan,))
+        await one.run()
+        assert await one.gaps() == {LABELS: "failed"}
+        assert (await one.asked())["projects/:id/labels"] < 60
+
+
+SWEPT = {
+    "first page": Fault(path=path_of("labels"), kind="500", times=0),
+    "later page": Fault(path=rf"/projects/{ONE.id}/labels\?.*page=2", kind="500", times=0),
+    "forbidden": Fault(path=path_of("labels"), kind="403", times=0),
+    "missing": Fault(path=path_of("labels"), kind="404", times=0),
+    "no list": Fault(path=path_of("labels"), kind="wrong_type", times=0),
+}
+
+
+@pytest.mark.parametrize("name", SWEPT)
+async def test_sweep_that_fails_buries_nothing(tmp_path: Path, name: str) -> None:
+    """Something is gone, and the list that would show it cannot be read."""
+    fault = json.loads(msgspec.json.encode(SWEPT[name]))
+    made = (Add(what="label", project=ONE.id, fields={"name": f"m{n:03}"}) for n in range(130))
+    async with crawl(tmp_path) as one:
+        gone = one.server.change(*made)[0]["key"]
+        async with one.crawling():
+            await one.site.finished(30)
+            before = one.truth()
+            await one.control("POST", "faults", [fault])
+            one.server.change(Remove(what="label", project=ONE.id, key=int(str(gone))))
+            await one.site.store.write(_sweep_all)
+            await one.site.finished(30)
+            assert await one.now() == before
+            assert (await one.gaps()).keys() == {LABELS}
+            await one.control("DELETE", "faults")
+            await one.site.store.write(_sweep_all)
+            await one.site.finished(30)
+        assert await one.now() == one.truth()
+        assert await one.gaps() == {}
+
+
+def _sweep_all(connection: Connection) -> None:
+    connection.exec_driver_sql("UPDATE visit SET sweep_at = 1, next_at = 1")
+    visiting.open_all(connection, SCHEDULE)
 
 
 def _a_day_later(connection: Connection) -> None:

@@ -102,7 +102,7 @@ async def test_answers_whose_clocks_differ_hide_no_change(tmp_path: Path) -> Non
         assert await _titles(one) == {"late"}
 
 
-@pytest.mark.parametrize("jump", [MINUTES, -DAY])
+@pytest.mark.parametrize("jump", [MINUTES, -MINUTES, DAY, -DAY])
 async def test_own_clock_that_jumps_hides_no_change(tmp_path: Path, jump: float) -> None:
     async with crawl(tmp_path) as one:
 

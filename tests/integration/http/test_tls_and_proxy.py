@@ -23,7 +23,7 @@ async def test_certificate_of_an_unknown_authority_is_refused(tmp_path: Path) ->
             await status_of(Origin(wire.base("https"), address_allow=LOOPBACK))
     assert str(raised.value) == (
         f"the certificate of 127.0.0.1 port {wire.port} comes from an authority that this machine "
-        "does not know: if it is your own, name its certificate in ca_file"
+        "does not know: if it is your own, name its certificate in ca_file (--ca-file)"
     )
     assert wire.heads == []
 

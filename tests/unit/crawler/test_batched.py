@@ -14,7 +14,7 @@ from labtrawl.crawler.cursor import Cursor, decode_cursor
 from labtrawl.crawler.ledger import report_of
 from labtrawl.crawler.reader import Reader
 from labtrawl.domain.failure import GapReason
-from labtrawl.errors import GitLabError, Unavailable, UnexpectedReply
+from labtrawl.errors import Unavailable, UnexpectedReply
 from labtrawl.gitlab.catalog import find
 from labtrawl.gitlab.graphql_pace import EVERYTHING, Learnt
 from labtrawl.http import Answer
@@ -270,16 +270,6 @@ async def test_visit_of_changes_asks_for_less_where_a_page_is_too_much() -> None
     assert [asked["first"] for asked in desk.asked] == [50, 25, 12, 12, 12, 12, 12]
 
 
-async def test_page_that_leads_back_to_itself_ends_the_reading() -> None:
-    def before(_desk: Desk, _asked: dict[str, Any]) -> Answer | None:
-        info = {"endCursor": "x", "hasNextPage": True}
-        return said({"projects": {"nodes": [{"items": {"pageInfo": info, "nodes": []}}]}})
-
-    desk = Desk({}, before=before)
-    with pytest.raises(GitLabError, match="circle"):
-        await read(reader_of(desk, since=datetime(2026, 1, 1, tzinfo=UTC)))
-
-
 async def test_emoji_are_read_by_rest_of_the_items_that_have_any() -> None:
     desk = Desk({1: [], 2: [["x"]], 3: []})
     steps = await read(reader_of(desk, "issue_award_emoji"))
@@ -392,3 +382,16 @@ async def test_cursor_of_a_fallback_keeps_what_belongs_to_the_visit() -> None:
     steps = await read(reader_of(desk), cursor=replace(begun, started_at=5))
     end = steps[-1][1]
     assert (end.items, end.written, end.passes, end.started_at, end.stage) == (3, 9, 1, 5, "")
+
+
+@pytest.mark.parametrize(("refused", "passes"), [("60", 1), ("1", 0)])
+async def test_fallback_behind_what_was_read_begins_a_reading_that_is_compared_with_it(
+    refused: str, passes: int
+) -> None:
+    """Told by GraphQL already and counted again, the same rows would be twice as many."""
+
+    def before(_desk: Desk, asked: dict[str, Any]) -> Answer | None:
+        return broken("no") if refused in asked.get("iids", ()) else None
+
+    end = (await read(reader_of(Desk(some(100), before=before), width=1)))[-1][1]
+    assert (end.items, end.passes, end.ended) == (100, passes, True)

@@ -267,6 +267,95 @@ async def test_discovery_goes_on_from_each_of_its_cursors() -> None:
         assert len(rest) < 4
 
 
+@dataclass(slots=True)
+class Shrinking(Site):
+    """Groups by page numbers; before the second page is given, those in `vanish` go one by one."""
+
+    groups: list[int] = field(default_factory=lambda: list(range(1, 103)))
+    vanish: list[int] = field(default_factory=list)
+
+    async def get(self, request: str, headers: dict[str, str]) -> Answer:
+        asked = request.removeprefix(API)
+        if not asked.startswith("groups?"):
+            return await Site.get(self, request, headers)
+        number = 2 if asked.endswith("&page=2") else 1
+        if number == 2 and self.vanish:
+            self.groups.remove(self.vanish.pop(0))
+        rows = [_group(each, f"g{each}") for each in self.groups[100 * number - 100 : 100 * number]]
+        following = "2" if number == 1 else ""
+        self.put(asked, rows, x_total=str(len(self.groups)), x_next_page=following)
+        return await Site.get(self, request, headers)
+
+
+def _shrinking(*vanish: int) -> Shrinking:
+    site = Shrinking(vanish=list(vanish))
+    site.put(PROJECTS, [])
+    return site
+
+
+async def test_group_that_slips_past_while_another_one_vanishes_is_found() -> None:
+    site = _shrinking(5)
+    told = await _discover(site)
+    assert told.progress()[-1].status == "completed"
+    assert set(told.paths()) == {f"g{each}" for each in range(1, 103)}
+    pages = [asked.endswith("&page=2") for asked in site.asked if asked.startswith("groups?")]
+    assert pages == [False, True, False, True]
+
+
+async def test_groups_that_never_stand_still_fail_the_discovery_to_be_tried_again() -> None:
+    told = await _discover(_shrinking(5, 6, 7))
+    end = told.progress()[-1]
+    assert (end.status, end.reason, end.retryable) == ("failed", "unexpected_reply", True)
+    again = await _discover(
+        _shrinking(),
+        cursor=[decode_cursor(one.cursor) for one in told.progress() if one.cursor][-1],
+    )
+    assert again.progress()[-1].status == "completed"
+
+
+async def test_discovery_that_goes_on_elsewhere_knows_how_many_groups_there_were() -> None:
+    whole = await _discover(_shrinking())
+    first = next(decode_cursor(one.cursor) for one in whole.progress() if one.cursor)
+    site = _shrinking()
+    site.groups.remove(5)
+    rest = await _discover(site, cursor=first)
+    assert "g101" in rest.paths()
+    assert rest.progress()[-1].status == "completed"
+
+
+@pytest.mark.parametrize("stage", ["groups", "projects"])
+async def test_list_of_areas_that_goes_in_a_circle_fails_the_discovery(stage: str) -> None:
+    """Page 2 leads back to page 1, and page 1 to page 2."""
+    site = _paged()
+    first = GROUPS if stage == "groups" else PROJECTS
+    second = next(one for one in site.answers if one.startswith(stage) and one != first)
+    back = {
+        **site.answers[second].headers,
+        "link": f'<https://o/x?{first.partition("?")[2]}>; rel="next"',
+    }
+    site.answers[second] = Answer(200, back, site.answers[second].body, "/")
+    last = (await _discover(site)).progress()[-1]
+    assert (last.status, last.retryable, "circle" in last.error) == ("failed", False, True)
+    assert (site.asked.count(first), site.asked.count(second)) == (1, 1)
+
+
+async def test_included_group_alone_asks_for_no_list_of_all_groups() -> None:
+    """Of thousands of groups only the ones below it are read, and itself."""
+    site = _site([_group(1, "other")], [_project(7, "other/p")])
+    inside = "order_by=id&sort=asc&per_page=100"
+    below = f"groups/5/projects?include_subgroups=true&with_shared=false&{inside}"
+    site.put("groups/lab?with_projects=false", _group(5, "lab"))
+    site.put(f"groups/5/descendant_groups?{inside}", [_group(6, "lab/sub")])
+    site.put(below, [_project(9, "lab/p")])
+    told = await _discover(site, Scope(include=("lab",), members=False))
+    assert told.paths() == ["lab", "lab/sub", "lab/p"]
+    assert site.asked == [
+        "groups/lab?with_projects=false",
+        f"groups/5/descendant_groups?{inside}",
+        below,
+    ]
+
+
 async def test_discovery_that_is_asked_to_stop_gives_its_job_back() -> None:
     told = await _discover(_paged(), stop=True)
     assert [one.status for one in told.progress()] == ["paused"]

@@ -225,11 +225,21 @@ def _find(kind: str, name: str) -> Resource:
 def test_gap_is_known_from_the_settings_of_the_area(resource: Resource) -> None:
     everything_off = dict.fromkeys(FEATURES, "disabled")
     off, empty = gap_of(resource, everything_off, False), gap_of(resource, {}, True)
-    assert off == (GapReason.FEATURE_OFF if resource.feature else None)
+    is_switched = resource.feature or resource.features
+    assert off == (GapReason.FEATURE_OFF if is_switched else None)
     assert empty == (GapReason.EMPTY_REPOSITORY if resource.needs_repository else None)
     for level in ("private", "enabled", "public", "", "something new"):
         assert gap_of(resource, dict.fromkeys(FEATURES, level), False) is None
     assert gap_of(resource, {}, False) is None
+
+
+def test_milestones_are_there_as_long_as_there_is_something_to_plan() -> None:
+    """Of issues or merge requests (app/policies/project_policy.rb)."""
+    both = ("issues_access_level", "merge_requests_access_level")
+    for on in both:
+        levels = dict.fromkeys(FEATURES, "disabled") | {on: "private"}
+        assert gap_of(_find("project", "milestones"), levels, False) is None
+    assert _find("project", "milestones").features == both
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from labtrawl.clock import Clock
 from labtrawl.domain.credential import Secret
-from labtrawl.domain.failure import RetryPolicy
+from labtrawl.domain.failure import RetryPolicy, cause_of
 from labtrawl.errors import (
     Forbidden,
     GitLabError,
@@ -98,14 +98,20 @@ def _gitlab(
 def test_status_stands_for_one_failure(
     status: int, error: type[GitLabError], reason: str, is_retryable: bool
 ) -> None:
-    with pytest.raises(GitLabError) as raised:
-        check_status(_answer(status, {"message": f"{status} Words"}), "/api/v4/x", NOW)
+    answer, told = _answer(status, {"message": f"{status} Words"}), []
+    for request in ("/api/v4/x", "/api/v4/groups/a%2Fb/y?page=2&per_page=100"):
+        with pytest.raises(GitLabError) as raised:
+            check_status(answer, request, NOW)
+        assert request in str(raised.value)
+        told.append(str(raised.value))
     assert (type(raised.value), raised.value.reason, raised.value.retryable) == (
         error,
         reason,
         is_retryable,
     )
-    assert f"/api/v4/x: {status} Words" in str(raised.value)
+    # First what went wrong, and of each place the same.
+    assert [each.startswith(f"{status} Words: ") for each in told] == [True, True]
+    assert cause_of(told[0]) == cause_of(told[1])
 
 
 @pytest.mark.parametrize(
@@ -114,7 +120,7 @@ def test_status_stands_for_one_failure(
         (b'{"message": {"error": "too many"}}', "{'error': 'too many'}"),
         (b'{"error": "invalid_token", "error_description": "Token is expired."}', "Token is"),
         (b"Retry   later\n", "Retry later"),
-        (b"<html><body>blocked</body></html>", "403"),
+        (b"<html><body>blocked</body></html>", "403 Forbidden: "),
         (b"[1, 2]", "[1, 2]"),
         (b"\xff\xfe", "403"),
         (b'{"message": "' + b"x" * 5000 + b'"}', "x" * 200),

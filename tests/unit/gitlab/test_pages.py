@@ -12,6 +12,7 @@ from labtrawl.gitlab.pages import (
     read_page,
     read_single,
     resized,
+    served_at,
     without_keyset,
 )
 from labtrawl.http import Answer
@@ -87,6 +88,21 @@ def test_next_page_that_leads_nowhere_is_an_unexpected_reply(headers: dict[str, 
 )
 def test_total_is_read_where_it_is_a_count(total: str, read: int | None) -> None:
     assert read_page(_answer(x_total=total), "/x", QUERY, "now").total == read
+
+
+@pytest.mark.parametrize(
+    ("date", "instant"),
+    [
+        ("Thu, 01 Jan 2026 00:00:00 GMT", 1_767_225_600_000),
+        # A leap second is in no calendar of ours: the visit then has no instant of this answer.
+        ("Sat, 31 Dec 2016 23:59:60 GMT", None),
+        ("Sun, 29 Mar 2026 02:30:00 +0100", 1_774_747_800_000),
+        ("Thu, 99 Foo 99999 00:00:00 GMT", None),
+        ("", None),
+    ],
+)
+def test_instant_of_an_answer_is_that_of_its_date(date: str, instant: int | None) -> None:
+    assert served_at(_answer(date=date)) == instant
 
 
 def test_page_keeps_its_rows_byte_for_byte() -> None:
