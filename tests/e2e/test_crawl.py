@@ -22,7 +22,7 @@ from labtrawl.sandbox import Edit, Fault, Options
 from labtrawl.store import manifest
 from labtrawl.store.engine import database_path, open_snapshots
 from tests.e2e.test_bad_input import small_disk
-from tests.e2e.typed import COMMAND, Running, alive, environment, labtrawl, started
+from tests.e2e.typed import COMMAND, Ended, Running, alive, environment, labtrawl, started
 from tests.integration.faults.crawling import ONE, WORLD
 from tests.rig.crawled import Key, assert_is_current, assert_is_truth
 from tests.rig.served import Served, served
@@ -190,15 +190,32 @@ def test_folder_that_another_crawl_works_in_is_refused(tmp_path: Path) -> None:
             until_asked(there, 8)
             refused = labtrawl(tmp_path, *given)
             assert refused.code == 2
-            assert f"another labtrawl (pid {running.process.pid}) works in" in refused.sentence()
-            running.process.kill()
-            running.end()
+            pid = running.process.pid
+            assert f"another labtrawl (pid {pid}) works in" in refused.sentence()
+            status = labtrawl(tmp_path, "status", "--data-dir", "out")
+            assert status.code == 0
+            assert re.fullmatch(
+                rf"labtrawl crawl works in \S+/out, pid {pid}\n"
+                r"collected: \d+ records, \d+ of \d+ lists, \d+ requests\n",
+                status.out,
+            )
+            reload = labtrawl(tmp_path, "reload", "--data-dir", "out").sentence()
+            assert re.fullmatch(
+                rf"`labtrawl crawl` works in \S+/out \(pid {pid}\), which has no programs;"
+                " `labtrawl stop` ends it",
+                reload,
+            )
+            stopped = labtrawl(tmp_path, "stop", "--data-dir", "out")
+            assert stopped == Ended(
+                0, "stopped; the same `labtrawl crawl` goes on where it was\n", ""
+            )
+            assert running.end() == 130
 
 
 def test_changes_are_followed_until_it_is_ended(tmp_path: Path) -> None:
     with served(WORLD) as there:
         with started(tmp_path, *words(tmp_path, there, "--every", "0.3")) as running:
-            running.until("complete +following changes; Ctrl-C ends it")
+            running.until("complete +following changes, looked for every 0.3 s; Ctrl-C ends it")
             before = len(committed(tmp_path / "out"))
             issue = ONE.issues[0]
             change = Edit(what="issue", project=ONE.id, key=issue.iid, fields={"title": "other"})

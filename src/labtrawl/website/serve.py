@@ -11,6 +11,7 @@ import struct
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -20,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from labtrawl import logs
 from labtrawl.website.app import Website
 from labtrawl.website.door.callers import PEER, Peer
+from labtrawl.website.door.room import SILENT_SECONDS, Room, open_files, turn_away
 
 log = logs.get("auth.direct-socket")
 
@@ -55,7 +57,52 @@ class _Marked:
         await self._app(scope, receive, send)
 
 
-class _OverUnix(HttpToolsProtocol):
+class _Connection(HttpToolsProtocol):
+    """One connection, which may get another app than the others."""
+
+    def lead_to(self, app: Any) -> None:
+        """Let what comes over this connection, WebSockets too, be answered by this app."""
+        make = self.ws_protocol_class
+
+        def make_socket(**given: Any) -> Any:
+            protocol = make(**given)
+            protocol.app = app
+            return protocol
+
+        self.app = app
+        self.ws_protocol_class: Any = make_socket
+
+
+class _OverTcp(_Connection):
+    """One connection over TCP, which gets an answer while there is room."""
+
+    cycle: Any  # None until something is asked for
+
+    def __init__(self, room: Room, **given: Any) -> None:
+        super().__init__(**given)
+        self._room = room
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._silence = self.loop.call_later(SILENT_SECONDS, self._close_silent)
+        number = len(self.connections)
+        if self._room.is_full(number):
+            self._room.note(self.loop.time())
+            self.lead_to(turn_away)
+        if self._room.is_overrun(number):
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._silence.cancel()
+        super().connection_lost(exc)
+
+    def _close_silent(self) -> None:
+        """Close what asked for nothing; a WebSocket has left for a protocol of its own."""
+        if self.cycle is None and self in self.connections:
+            self.transport.close()
+
+
+class _OverUnix(_Connection):
     """One connection over the Unix socket: of a process of ours or of an allowed user, or closed."""
 
     allowed_users: frozenset[int] = frozenset()
@@ -67,14 +114,7 @@ class _OverUnix(HttpToolsProtocol):
             log.warning("peer_refused", pid=peer.pid, uid=peer.uid, why="another user's process")
             transport.abort()
             return
-        self.app: Any = _Marked(self.app, peer)
-        make = self.ws_protocol_class
-        self.ws_protocol_class: Any = lambda **given: self._marked_socket(make, peer, given)
-
-    def _marked_socket(self, make: Any, peer: Peer, given: dict[str, Any]) -> Any:
-        protocol = make(**given)
-        protocol.app = _Marked(protocol.app, peer)
-        return protocol
+        self.lead_to(_Marked(self.app, peer))
 
 
 class _Server(uvicorn.Server):
@@ -120,11 +160,12 @@ async def serve(
 ) -> None:
     """Serve until `stopping` is set, then end within 3 s; the sockets stay open and listening.
 
-    Whoever comes by the `local` door is known by the connection.
+    Whoever comes by the `local` door is known by the connection. The process may open as many files
+    as its hard limit allows from then on; half of them are for connections.
     """
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=partial(_OverTcp, Room(open_files())),  # type: ignore[arg-type] # makes one all the same
         ws="wsproto",
         ws_max_size=LARGEST_FRAME,
         ws_per_message_deflate=False,

@@ -97,6 +97,8 @@ class Keeping:
     answer: str = "example (GitLab 19.3.0) accepts @ada.marin, with the scopes read_api"
     failure: LabtrawlError | None = None
     asked: list[int] = field(default_factory=list)
+    erased: list[int] = field(default_factory=list)
+    left: str = ""
 
     def budgets(self, account_id: int) -> tuple[BudgetTold, ...]:
         return self.told.get(account_id, ())
@@ -109,3 +111,7 @@ class Keeping:
         if self.failure is not None:
             raise self.failure
         return self.answer
+
+    async def erase(self, account_id: int) -> str:
+        self.erased.append(account_id)
+        return self.left

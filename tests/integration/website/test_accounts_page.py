@@ -71,7 +71,10 @@ async def test_each_way_to_be_is_shown_and_no_token(admin: Client) -> None:
     budget = BudgetTold(
         endpoints="rest", limit_per_minute=2000, allowed_per_minute=1600, used_last_minute=812
     )
-    admin.around.accounts.told = {1: (budget,)}
+    single = BudgetTold(
+        endpoints="group_single", limit_per_minute=None, allowed_per_minute=9, used_last_minute=3
+    )
+    admin.around.accounts.told = {1: (budget, single)}
     page = await admin.get("/accounts")
     found = await told(admin)
     assert {name: (each["state"], each["warns"]) for name, each in found.items()} == {
@@ -84,7 +87,15 @@ async def test_each_way_to_be_is_shown_and_no_token(admin: Client) -> None:
         "bad": ("refused", False),
     }
     assert found["ends"]["days_left"] == 6
-    assert found["works"]["budgets"][0]["used_last_minute"] == 812
+    assert [
+        (each["endpoints"], each["used_last_minute"]) for each in found["works"]["budgets"]
+    ] == [
+        ("rest", 812),
+        ("group_single", 3),
+    ]
+    # People read words; the name in code is a title, for who reads the JSON too.
+    assert '<li><span title="group_single">One group</span>' in page.text
+    assert 'aria-label="Used of: One group"' in page.text
     for words in ("812 of 1,600 a minute", "6 days left", "renews itself", "Waits for consent"):
         assert words in page.text
     assert CANARY not in page.text + str(found)
@@ -193,6 +204,23 @@ async def test_removal_takes_the_name_and_a_reason(admin: Client) -> None:
     assert (await told(admin))["ada.marin"]["state"] == "removed"
     kept = "SELECT token, refresh_token FROM account"
     assert await admin.write(lambda c: c.exec_driver_sql(kept).all()) == [("", "")]
+    assert admin.around.accounts.erased == [1]
+
+
+async def test_entry_that_stays_in_the_file_of_settings_is_told(admin: Client) -> None:
+    await admin.write(world.first_account)
+    admin.around.accounts.left = "its entry in the file of settings is still there: it is a link"
+    body = urlencode({"username": "ada.marin", "because": "she left"})
+    reply = await admin.post("/accounts/1/remove", body)
+    page = (await admin.get(reply.headers["location"])).text
+    assert "is not used any more, but its token could not be erased everywhere" in page
+    (row,) = await admin.write(
+        lambda c: audit.newest_of(c, ["POST /accounts/{account_id}/remove"], 5)
+    )
+    assert row.entry.detail == f"she left but {admin.around.accounts.left}"
+    again = {"username": "ada.marin", "because": "once more"}
+    _, told = await admin.json("POST", "/api/v1/accounts/1/remove", again)
+    assert told["outcome"].endswith(f"; {admin.around.accounts.left}")
 
 
 async def test_removal_takes_the_running_jobs_from_the_crawlers(admin: Client) -> None:

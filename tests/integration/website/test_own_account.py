@@ -73,6 +73,7 @@ async def test_disconnect_erases_the_tokens_here_and_at_gitlab_and_ends_all_sess
             ("", "", "refused")
         ]
         assert (await site.told())["living_pairs"] == 0
+        assert site.client.around.accounts.erased == [1]
 
 
 async def _claimed(site: Entered) -> list[ClaimedJob]:

@@ -209,10 +209,10 @@ async def test_overview_says_which_crawlers_are_paused_and_why_nothing_begins(
 async def test_overview_groups_failures_by_cause_not_by_address(admin: Client) -> None:
     """Of many failures one cause is told, with how often, and a way to one of them."""
     failed = (
-        "GitLab failed (/api/v4/projects/{}/milestones?per_page=100: 500 Internal Server Error)"
+        "500 Internal Server Error: GitLab failed at /api/v4/projects/{}/milestones?per_page=100"
     )
     said = [("failed", failed.format(area)) for area in (4711, 17, 2700)]
-    said += [("failed", "GitLab failed (/api/v4/groups/9/labels: 502 Bad Gateway)")]
+    said += [("failed", "502 Bad Gateway: GitLab failed at /api/v4/groups/9/labels")]
     said += [("forbidden", "GitLab's GraphQL shows no such <project>")]
 
     def fail(connection: Connection) -> list[int]:
@@ -234,12 +234,12 @@ async def test_overview_groups_failures_by_cause_not_by_address(admin: Client) -
             4,
             [
                 {
-                    "words": "GitLab failed (…: 500 Internal Server Error)",
+                    "words": "500 Internal Server Error: GitLab failed at …",
                     "number": 3,
                     "newest_id": numbers[2],
                 },
                 {
-                    "words": "GitLab failed (…: 502 Bad Gateway)",
+                    "words": "502 Bad Gateway: GitLab failed at …",
                     "number": 1,
                     "newest_id": numbers[3],
                 },
@@ -249,7 +249,7 @@ async def test_overview_groups_failures_by_cause_not_by_address(admin: Client) -
     }
     page = (await admin.get("/")).text
     assert (
-        "3 \N{MULTIPLICATION SIGN} <bdi>GitLab failed (…: 500 Internal Server Error)</bdi>" in page
+        "3 \N{MULTIPLICATION SIGN} <bdi>500 Internal Server Error: GitLab failed at …</bdi>" in page
     )
     assert f'href="/jobs/{numbers[2]}"' in page
     assert "shows no such &lt;project&gt;" in page

@@ -19,6 +19,7 @@ from labtrawl.website.parts.asking import (
     MaybeId,
     MaybeKind,
     MaybeState,
+    MessagePart,
     PathPart,
     Word,
 )
@@ -52,6 +53,7 @@ class AskedFilter(BaseModel):
     account: MaybeId = None
     hold: MaybeHold = None
     error: Word = ""
+    message: MessagePart = ""
     sort: Annotated[Order, Blank] = Order.NEWEST
 
     def filter(self) -> JobFilter:
@@ -64,6 +66,7 @@ class AskedFilter(BaseModel):
             self.account,
             self.hold,
             self.error,
+            self.message,
             self.sort,
         )
 

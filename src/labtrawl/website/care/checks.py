@@ -76,7 +76,8 @@ def _versions(facts: Facts) -> Check:
         advice = "look at the check of fields below" if gitlab else "nothing, where it was you"
         found = warned(some(changed), advice)
     else:
-        found = fine(some([f"{name} {texts[-1]}" for name, texts in sorted(newest.items())]))
+        told = some([f"{name} {texts[-1]}" for name, texts in sorted(newest.items())])
+        found = fine(told or "none is known yet")
     return checked("versions", "Versions", "What changed within the last seven days.", found)
 
 

@@ -41,6 +41,12 @@ class Accounts(Protocol):
         Missing for no account, and LabtrawlError as its GitLab or the way to it is.
         """
 
+    async def erase(self, account_id: int) -> str:
+        """Take what is left of a removed credential out of the settings and the database's files.
+
+        Return what could not be done and why, "" where all was.
+        """
+
 
 class Nobody:
     """For a site without accounts to keep."""
@@ -56,3 +62,7 @@ class Nobody:
     async def verify(self, account_id: int) -> str:
         """Refuse."""
         raise Conflict(f"nobody here can ask the GitLab of account {account_id}")
+
+    async def erase(self, _account_id: int) -> str:
+        """Have nothing to erase."""
+        return ""

@@ -13,6 +13,7 @@ from labtrawl.store.sessions import ended_sessions
 from labtrawl.website.figures.sums import Figures
 from labtrawl.website.given.site import Site
 from labtrawl.website.live.screens import Screens, changed_page
+from labtrawl.website.live.turns import Turns
 from labtrawl.website.parts.render import Renderer
 
 log = logs.get("website")
@@ -25,8 +26,6 @@ SHARE = 0.5
 STILL_SECONDS = 2.0
 # Who signed out sees what changes for so long.
 RECOGNISE_SECONDS = 1.0
-# A page that asks for itself again does so at most this often.
-PAGE_SECONDS = 2.0
 
 
 class Viewer:
@@ -87,7 +86,7 @@ class Hub:
         self._joined = asyncio.Event()
         # Greater than that of the site before this one, so that its pages see that they are old.
         self._started = site.clock.now_ms()
-        self._commits, self._told_at = 0, 0.0
+        self._turns = Turns()
         self._recognised_at = 0.0
         self.sockets: set[asyncio.Task[None]] = set()
         """What tells of single jobs; ended together with the streams."""
@@ -115,6 +114,7 @@ class Hub:
     def leave(self, viewer: Viewer) -> None:
         """Forget a viewer."""
         self._viewers.discard(viewer)
+        self._turns.forget(viewer)
 
     def close(self) -> None:
         """End all streams; those that come later end at once."""
@@ -153,8 +153,7 @@ class Hub:
     async def _update(self, viewers: Sequence[Viewer]) -> None:
         if not viewers:
             return
-        self._count()
-        sessions = self._doubtful(viewers)
+        commits, sessions = self.commits, self._doubtful(viewers)
         views = {viewer.view for viewer in viewers}
         since = min((each.since for each in viewers if each.view != PageView()), default=0)
         reading, over = await self._site.store.read(
@@ -170,8 +169,9 @@ class Hub:
         for viewer in viewers:
             if viewer.session in over:
                 viewer.sign_out()
-            else:
+            elif viewer.view != PageView():
                 self._tell(viewer, screens)
+        self._tell_pages([each for each in viewers if each.view == PageView()], commits)
 
     def _doubtful(self, viewers: Sequence[Viewer]) -> Set[str]:
         """Return the sessions that may have ended: all of them, once a second."""
@@ -181,18 +181,16 @@ class Hub:
         self._recognised_at = now
         return {viewer.session for viewer in viewers}
 
-    def _count(self) -> None:
+    def _tell_pages(self, viewers: Sequence[Viewer], commits: int) -> None:
+        """Tell those whose turn it is that something was committed since their page was made."""
         now = self._site.clock.monotonic()
-        if now - self._told_at >= PAGE_SECONDS or not self._commits:
-            self._commits, self._told_at = self.commits, now
+        old = [each for each in viewers if each.since != commits and not each.closed]
+        for viewer in self._turns.take(now, old):
+            viewer.put("", changed_page(commits))
+            viewer.since = commits
 
     def _tell(self, viewer: Viewer, screens: Screens) -> None:
         """Put what changed for a page where its stream finds it, and note how far it is."""
-        if viewer.view == PageView():
-            if viewer.since != self._commits:
-                viewer.put("", changed_page(self._commits))
-            viewer.since = self._commits
-            return
         for target, part in screens.of(viewer.view, viewer.since):
             viewer.put(target, part)
         viewer.since = max(viewer.since, screens.top)

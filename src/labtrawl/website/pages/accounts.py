@@ -26,7 +26,7 @@ from labtrawl.website.parts.asking import Id, MaybeId
 from labtrawl.website.parts.reasons import LONGEST_REASON, reason_of
 
 State = Literal["works", "off", "removed", "consent", "refused"]
-Did = Literal["verified", "refused", "on", "still_off", "off", "removed"]
+Did = Literal["verified", "refused", "on", "still_off", "off", "removed", "named"]
 
 
 class AccountTold(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,9 +144,14 @@ def _add_removal(app: FastAPI, desk: Desk) -> None:
         "Erase an account's credential and end it at its GitLab",
     )
     async def remove(account_id: Id, request: Request, wanted: RemovalWanted) -> Done:
-        note_detail(request, reason_of(wanted.because))
+        because = reason_of(wanted.because)
+        note_detail(request, because)
         await _check_name(desk, account_id, wanted.username)
-        return _done(account_id, "removed", await _removed(desk, account_id))
+        told = await _removed(desk, account_id)
+        if left := await desk.site.accounts.erase(account_id):
+            note_detail(request, because, "but", left)
+            told = AccountDone(f"{told.outcome}; {left}", told.accepted)
+        return _done(account_id, "named" if left else "removed", told)
 
 
 def _done(account_id: int, did: Did, told: AccountDone) -> Done:

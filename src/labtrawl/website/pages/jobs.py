@@ -19,6 +19,7 @@ from labtrawl.website.answering.desk import Desk
 from labtrawl.website.answering.picking import SIZES, AskedPage, Menu
 from labtrawl.website.answering.twins import Shown
 from labtrawl.website.parts.addresses import Pager, given, jobs_address, live_jobs_address
+from labtrawl.website.parts.asking import LONGEST_MESSAGE
 from labtrawl.website.parts.words import ACTIONS, in_order
 
 FIRST_WORDS = {
@@ -127,6 +128,7 @@ def _asked(asked: AskedPage, wanted: JobFilter, menu: Choices) -> dict[str, Any]
         "size": asked.size,
         "picked": asked.ticked(),
         "looked": LOOKED,
+        "longest_message": LONGEST_MESSAGE,
         "actions": ACTIONS,
         "forget": jobs_address(wanted, asked.place(), asked.size),
         "back": asked.back(),

@@ -23,7 +23,7 @@ from labtrawl.website.answering.twins import Done, Shown
 from labtrawl.website.door.callers import visitor_of
 from labtrawl.website.door.trail import note_detail
 from labtrawl.website.parts.addresses import Pager, given, jobs_address, live_page_address
-from labtrawl.website.parts.asking import Id, MaybeId
+from labtrawl.website.parts.asking import LONGEST_MESSAGE, Id, MaybeId
 from labtrawl.website.parts.words import ACTIONS, EFFECTS, SKIPPED
 
 LONGEST_REASON = 200
@@ -47,6 +47,7 @@ class OperationWanted(msgspec.Struct, frozen=True, kw_only=True):
     account: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None = None
     hold: HoldReason | None = None
     error: Annotated[str, msgspec.Meta(max_length=LONGEST_PART)] = ""
+    message: Annotated[str, msgspec.Meta(max_length=LONGEST_MESSAGE)] = ""
     value: Annotated[int, msgspec.Meta(ge=-LARGEST_PRIORITY, le=LARGEST_PRIORITY)] | None = None
 
     def target(self) -> Target:
@@ -54,7 +55,8 @@ class OperationWanted(msgspec.Struct, frozen=True, kw_only=True):
         if not self.all:
             return Target(None, tuple(self.ids))
         parts = (self.state, self.resource, self.area, self.kind, self.account)
-        return Target(JobFilter(*parts, self.hold, self.error), tuple(self.ids))
+        rest = (self.hold, self.error, self.message.strip())
+        return Target(JobFilter(*parts, *rest), tuple(self.ids))
 
 
 class AskedConfirmation(AskedTicks):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from fastapi import FastAPI, Request
 
+from labtrawl import logs
 from labtrawl.errors import BadMessage, Conflict, Missing
 from labtrawl.store import connections, sessions
 from labtrawl.store.connections import Link
@@ -16,6 +17,8 @@ from labtrawl.website.answering.twins import Done, Shown
 from labtrawl.website.door.callers import Visitor, visitor_of
 from labtrawl.website.door.trail import note_detail
 from labtrawl.website.parts.asking import Id
+
+log = logs.get("website")
 
 HERE = "/me/account"
 
@@ -141,5 +144,7 @@ async def _disconnect(desk: Desk, visitor: Visitor) -> bool:
     if desk.site.entrance is None or account_id is None or person_id is None:
         raise Conflict("you have no account that is connected")
     is_confirmed = await desk.site.entrance.disconnect(account_id, desk.tell_stopped)
+    if left := await desk.site.accounts.erase(account_id):
+        log.warning("credential_not_erased", account=account_id, why=left)
     await desk.site.store.write(lambda connection: sessions.end_all(connection, person_id))
     return is_confirmed

@@ -5,11 +5,14 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 from urllib.parse import urlencode
 
+from labtrawl.domain.failure import ANYTHING
 from labtrawl.domain.job import JobState
 from labtrawl.store.pages.areas import AreaFilter, AreaKey, AreaRow
 from labtrawl.store.pages.jobs import PAGE, JobFilter, Key, Order
 from labtrawl.store.pages.keyset import Page, Place
+from labtrawl.store.pages.saying import whole
 from labtrawl.website.access import VERSION
+from labtrawl.website.parts.asking import LONGEST_MESSAGE
 
 T = TypeVar("T")
 
@@ -28,6 +31,7 @@ def _filter(wanted: JobFilter) -> dict[str, object]:
         "account": wanted.account,
         "hold": wanted.hold.value if wanted.hold else None,
         "error": wanted.error,
+        "message": wanted.message,
         "sort": None if wanted.order is Order.NEWEST else wanted.order.value,
     }
 
@@ -63,6 +67,13 @@ def _key(wanted: JobFilter, key: Key | None) -> str | None:
 def address_with_state(wanted: JobFilter, state: str) -> str:
     """Return the address of the first page of the same filter with another state, "" for any."""
     return jobs_address(replace(wanted, state=JobState(state) if state else None))
+
+
+def address_of_cause(reason: str, words: str) -> str:
+    """Return the address of the failed jobs with this reason that say this and nothing else."""
+    most = LONGEST_MESSAGE - len(whole(ANYTHING))
+    shown = words if len(words) <= most else words[:most] + ANYTHING
+    return jobs_address(JobFilter(JobState.FAILED, error=reason, message=whole(shown)))
 
 
 def live_jobs_address(wanted: JobFilter, ids: list[int], is_first: bool, since: int) -> str:

@@ -33,6 +33,9 @@ Word = Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_]*$")]
 SettingName = Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_.]*$")]
 ProgramName = Annotated[str, Field(pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.-]{0,63})?$")]
 PathPart = Annotated[str, BeforeValidator(_stripped), Field(max_length=255)]
+# Part of what a failure says; as long as the overview shows and two quotes.
+LONGEST_MESSAGE = 300
+MessagePart = Annotated[str, BeforeValidator(_stripped), Field(max_length=LONGEST_MESSAGE)]
 # As many as a page shows, with commas between them.
 Ids = Annotated[str, Field(pattern=r"^([0-9]{1,18}(,[0-9]{1,18}){0,199})?$")]
 # ID:PATH, the key of an area in the tree.

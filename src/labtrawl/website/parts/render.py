@@ -14,7 +14,7 @@ from labtrawl.domain.consent import Mode
 from labtrawl.domain.waits import Around, Job, Wait, left, why
 from labtrawl.website.access import Who
 from labtrawl.website.parts import words
-from labtrawl.website.parts.addresses import address_with_state
+from labtrawl.website.parts.addresses import address_of_cause, address_with_state
 from labtrawl.website.parts.assets import Asset
 from labtrawl.website.parts.navigation import bar
 
@@ -109,12 +109,14 @@ def breakable(path: str) -> Markup:
 KNOWN: Mapping[str, Any] = {
     "version": __version__,
     "for_admin": lambda: Who.ADMIN in ROLES.get(),
+    "address_of_cause": address_of_cause,
     "address_with_state": address_with_state,
     "states": words.STATES,
     "holds": words.HOLDS,
     "explain": words.explain,
     "is_refusal": words.is_refusal,
     "resource_title": words.resource_title,
+    "endpoints_title": words.endpoints_title,
     "role_title": words.role_title,
     "left": left,
 }

@@ -157,6 +157,21 @@ RESOURCES = {
     "events": "Events",
 }
 
+# Classes of endpoints with a limit of their own (gitlab/limits).
+ENDPOINTS = {
+    "rest": "All endpoints",
+    "members_all": "Members, inherited ones too",
+    "jobs_list": "CI jobs of a project",
+    "files": "Files of a repository",
+    "search": "Search",
+    "project_single": "One project",
+    "projects_list": "List of projects",
+    "group_projects": "Projects of a group",
+    "group_single": "One group",
+    "groups_list": "List of groups",
+    "users_single": "One user",
+}
+
 # docs.gitlab.com/api/access_requests/#valid-access-levels
 ROLES = {
     0: "",
@@ -175,6 +190,11 @@ ROLES = {
 def resource_title(resource: str) -> str:
     """Return a resource's name as people write it."""
     return RESOURCES.get(resource) or resource.replace("_", " ").capitalize()
+
+
+def endpoints_title(name: str) -> str:
+    """Return a class of endpoints as people call it."""
+    return ENDPOINTS.get(name) or name.replace("_", " ").capitalize()
 
 
 def explain(reason: str | None) -> Explanation:

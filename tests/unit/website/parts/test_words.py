@@ -2,7 +2,15 @@
 
 from labtrawl.domain.job import HoldReason
 from labtrawl.gitlab.catalog import DISCOVERY, RESOURCES
-from labtrawl.website.parts.words import HOLDS, REASONS, in_order, resource_title
+from labtrawl.gitlab.limits import CLASSES
+from labtrawl.website.parts.words import (
+    ENDPOINTS,
+    HOLDS,
+    REASONS,
+    endpoints_title,
+    in_order,
+    resource_title,
+)
 from labtrawl.website.parts.words import RESOURCES as TITLES
 
 
@@ -24,3 +32,9 @@ def test_titles_differ_but_for_the_details_of_groups_and_projects() -> None:
 def test_resource_nobody_knows_stands_last_and_reads_as_it_is_called() -> None:
     assert in_order({"some_thing", "events", "issues"}) == ["issues", "events", "some_thing"]
     assert resource_title("some_thing") == "Some thing"
+
+
+def test_each_class_of_endpoints_has_words_for_people() -> None:
+    assert ENDPOINTS.keys() == CLASSES
+    assert len(set(ENDPOINTS.values())) == len(CLASSES)
+    assert endpoints_title("of_a_later_version") == "Of a later version"
