@@ -1,28 +1,35 @@
 """The accounts as the website's pages ask for them: what of their limits is used, and a check now."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from labtrawl.cli.origins import http_to, user_agent
+from labtrawl.cli.settings_desk import FileDesk
 from labtrawl.clock import Clock
-from labtrawl.config import Instance, Settings
+from labtrawl.config import Account, Instance, Settings
 from labtrawl.dispatch import planner
 from labtrawl.dispatch.budget import Budget
 from labtrawl.dispatch.credentials import Credentials
 from labtrawl.domain.credential import Secret
-from labtrawl.errors import ConfigError, Conflict, Unauthorized
+from labtrawl.errors import ConfigError, Conflict, LabtrawlError, Unauthorized
 from labtrawl.gitlab.probe import Probe, probe
 from labtrawl.http import Limits, open_http
 from labtrawl.store import accounts, jobs, renewals
 from labtrawl.store.accounts import VerifiedAccount
-from labtrawl.store.engine import Connection, Store
+from labtrawl.store.engine import Connection, Store, database_path
+from labtrawl.store.erasing import empty_log
 from labtrawl.store.renewals import StoredPair
 from labtrawl.website.given.keeping import BudgetTold
 
 
 @dataclass(frozen=True, slots=True)
 class AccountDesk:
-    """All accounts of one website; `accepted` hears that a GitLab took one."""
+    """All accounts of one website; `accepted` hears that a GitLab took one.
+
+    `source_of` tells what the database knows an account of the settings by.
+    """
 
     settings: Settings
     store: Store
@@ -30,6 +37,8 @@ class AccountDesk:
     credentials: Credentials
     budget: Budget
     accepted: Callable[[StoredPair], Awaitable[None]]
+    source_of: Callable[[Account], str]
+    file: FileDesk
 
     def budgets(self, account_id: int) -> Sequence[BudgetTold]:
         """Return how much of each limit is used."""
@@ -74,6 +83,33 @@ class AccountDesk:
         version = found.instance.version or "of an unknown version"
         who = f"@{found.account.username}, with the scopes {scopes}"
         return f"{pair.instance_name} (GitLab {version}) accepts {who}"
+
+    async def erase(self, account_id: int) -> str:
+        """Take what is left of a removed credential out of files; see `website.given.keeping`."""
+        pair, source = await self.store.read(
+            lambda c: (renewals.pair_of(c, account_id), accounts.source_of(c, account_id))
+        )
+        left = []
+        try:
+            await asyncio.to_thread(self.file.take_out, partial(self._is_entry, pair, source))
+        except LabtrawlError as error:
+            left.append(f"its entry in the file of settings is still there: {error}")
+        if not await asyncio.to_thread(self._empty_log):
+            left.append("the database's log still has the encrypted text until it is written anew")
+        return "; ".join(left)
+
+    def _empty_log(self) -> bool:
+        try:
+            return empty_log(database_path(self.settings.data_dir))
+        except LabtrawlError:
+            return False
+
+    def _is_entry(self, pair: StoredPair, source: str, entry: Account) -> bool:
+        """Say whether an entry of the settings is of this account, whatever token it has."""
+        if entry.instance != pair.instance_name or entry.user_id not in {0, pair.user_id}:
+            return False
+        # Without a number it may be anybody's on that GitLab.
+        return bool(entry.user_id) or self.source_of(entry) == source
 
     async def _found(self, pair: StoredPair) -> Probe:
         """Ask with the token that is there; once more with a new one where that can be had."""

@@ -8,13 +8,14 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
+from labtrawl.cli.lazy import Commands
 from labtrawl.cli.options import settings_options
 from labtrawl.config import Settings
 
 CONNECT_SECONDS = 1.0
 
 
-@click.group()
+@click.group(cls=Commands)
 def admin() -> None:
     """Print a sign-in link, and other care."""
 
@@ -36,9 +37,10 @@ def link(settings: Settings, role: str) -> None:
     labtrawl admin link --role operator
     labtrawl admin link --data-dir /srv/labtrawl
     """  # noqa: D301 - click reads \b
-    from labtrawl.cli.audited import audited
+    from labtrawl.cli.audited import audited, check_has_website
     from labtrawl.store.sessions import Role, create_link
 
+    check_has_website(settings)
     token = asyncio.run(
         audited(settings, "admin link", lambda c: (create_link(c, Role(role)), role, "created"))
     )

@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 
 import click
 
+from labtrawl.cli.lazy import Commands
 from labtrawl.cli.options import settings_options
 from labtrawl.config import Settings
 from labtrawl.logs import escape
 
 
-@click.group()
+@click.group(cls=Commands)
 def audit() -> None:
     """List the audit log and verify that it is whole."""
 
@@ -36,6 +37,8 @@ def list_rows(settings: Settings, limit: int) -> None:
         rows = database.read_now(lambda connection: log.newest(connection, limit))
     for row in reversed(rows):
         click.echo(_line(row))
+    if not rows:
+        click.echo("Nothing is written down yet.", err=True)
 
 
 def _line(row: object) -> str:
@@ -56,11 +59,12 @@ def verify(settings: Settings) -> int:
     \b
     labtrawl audit verify
     """  # noqa: D301 - click reads \b
-    from labtrawl.cli.audited import database_of
+    from labtrawl.cli.audited import check_has_website, database_of
     from labtrawl.store import audit as log
     from labtrawl.store.engine import open_snapshots
     from labtrawl.store.secrets import key_path, open_cipher
 
+    check_has_website(settings)
     path, keys = database_of(settings), open_cipher(key_path(settings.data_dir))
     remembered = log.remembered_in(log.head_path(settings.data_dir))
     with open_snapshots(path) as database:

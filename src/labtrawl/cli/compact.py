@@ -24,7 +24,11 @@ def compact(settings: Settings) -> None:
     labtrawl dataset compact
     """  # noqa: D301 - click reads \b
     made = asyncio.run(_compact(settings))
-    click.echo(f"{made} segments were made of many.")
+    click.echo(
+        f"{made} segments were made of many."
+        if made
+        else "There is nothing to do: no list has small segments that follow each other."
+    )
 
 
 async def _compact(settings: Settings) -> int:

@@ -10,6 +10,7 @@ import click
 
 from labtrawl.cli.ancestor_files import read_keys
 from labtrawl.cli.ancestors import INSTANCE, Value, Verdict, judge
+from labtrawl.cli.lazy import Commands
 from labtrawl.cli.settings_file import put_file, quoted
 from labtrawl.config import SETTINGS, defaults
 from labtrawl.config.layers import FILE_NAME
@@ -21,7 +22,7 @@ _KINDS = ("taken", "renamed", "secret", "without meaning", "not usable", "unknow
 _SILENCE_FACTOR = 3  # theirs: a heartbeat every 30 s, silence after 90 s
 
 
-@click.group("config")
+@click.group("config", cls=Commands)
 def config_group() -> None:
     """Bring the settings of an earlier system along."""
 

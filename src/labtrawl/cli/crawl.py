@@ -6,7 +6,7 @@ forked from this process, and what they share is what is here by then.
 """
 
 import asyncio
-import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -28,7 +28,7 @@ from labtrawl.cli.crawl_place import (
     mark_of,
     parse_url,
 )
-from labtrawl.cli.crawl_wish import Wish, chosen
+from labtrawl.cli.crawl_wish import Wish, chosen, read_day
 from labtrawl.cli.demo_words import check_place
 from labtrawl.cli.lazy import load
 from labtrawl.cli.token_input import read_token
@@ -51,28 +51,38 @@ SWITCH_SECONDS = 0.0005
 @click.option("--out", type=Path, metavar="DIR", help="Folder to write; named after the URL.")
 @click.option(
     "--resources",
-    default="",
     metavar="NAMES",
     help="Only these, like issues,merge_requests,*_discussions; all if left out.",
 )
 @click.option("--include", multiple=True, metavar="PATH", help="A group or project besides.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these paths out.")
-@click.option("--since", type=click.DateTime(), help="Only what changed from this day (UTC) on.")
+@click.option(
+    "--since", callback=read_day, metavar="DAY", help="Only what changed from this day (UTC) on."
+)
 @click.option(
     "--every",
-    default=3600.0,
+    default=3600,
     type=click.FloatRange(0.1),
     metavar="SECONDS",
+    show_default=True,
     help="How often to look for changes.",
 )
 @click.option("--once", is_flag=True, help="End when all is there instead of following changes.")
 @click.option("--summary", type=Path, metavar="FILE", help="Write the figures as JSON.")
 @click.option("--ca-file", type=Path, help="Certificates (PEM) to trust besides the system's.")
 @click.option("--contact", default="", help="Where GitLab's administrators reach you.")
-@click.option("--jobs", default=16, type=click.IntRange(1, 256), help="Lists read at once.")
+@click.option(
+    "--jobs",
+    default=16,
+    type=click.IntRange(1, 256),
+    metavar="N",
+    show_default=True,
+    help="Lists read at once.",
+)
 @click.option(
     "--crawlers",
     type=click.IntRange(1, 64),
+    metavar="N",
     help="Processes that share them; two, where there is more than one processor.",
 )
 @click.option(
@@ -92,39 +102,36 @@ def crawl(**flags: Any) -> int:
     1 a list failed, or misses something without a reason; 2 it could not begin or go on; 130 it was
     ended before all was there.
     """  # noqa: D301 - click reads \b
-    _fill_standard_files()
     share_arenas()
     return_freed()
     wish = Wish(**flags)
     check_place(wish.summary)
-    resources = chosen(wish.resources, (each.name for each in catalog.RESOURCES if each.kind))
+    resources = chosen(wish.resources or "", (each.name for each in catalog.RESOURCES if each.kind))
     out = (wish.out or Path(parse_url(wish.url).folder)).absolute()
     _check_is_free(out)
     kept = kept_in(out, wish.url, wish.bounds)
     token = read_token(wish.token_file, is_terminal=sys.stdin.isatty())
     beside = fork_crawlers(wish.crawlers or usual_count())
     target = _asked(wish, kept, token)
+    is_new = not out.exists()
     make_private_folder(out)
     logs.set_up(stream=LogStream(_log_file(out, is_shared=bool(beside))))
     keep(out, _kept(wish, kept, target, token))
-    from labtrawl.cli.crawl_follow import Crawling
+    from labtrawl.cli.crawl_follow import Crawling, UnusableTarget
 
-    return Crawling(wish, resources, out, target, token, tuple(beside)).run()
+    try:
+        return Crawling(wish, resources, out, target, token, tuple(beside)).run()
+    except UnusableTarget:
+        if is_new:
+            # So that the right URL can have the same folder; there is nothing in it but this try.
+            shutil.rmtree(out, ignore_errors=True)
+        raise
 
 
 def _log_file(out: Path, *, is_shared: bool) -> LogFile:
     """Return where to log; a crawler beside this process logs there too, and moves it when full."""
     path = out / "crawl.log"
     return LogFile(path, max_bytes=sys.maxsize) if is_shared else LogFile(path)
-
-
-def _fill_standard_files() -> None:
-    """Where a standard file is closed, a database would get its number, and what is printed."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) < 3:
-        pass
-    os.close(descriptor)
-    sys.stdin = sys.stdin or open(0, encoding="utf-8")  # noqa: SIM115 - until the exit
-    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def _check_is_free(out: Path) -> None:

@@ -22,7 +22,8 @@ from labtrawl.cli.crawl_place import Target
 from labtrawl.cli.crawl_run import Embedded, Plan
 from labtrawl.cli.crawl_verdict import Outcome, as_json, in_words, look
 from labtrawl.cli.crawl_wish import Wish
-from labtrawl.cli.demo_screen import Screen, open_screen
+from labtrawl.cli.database_file import check_is_database
+from labtrawl.cli.demo_screen import Screen, elapsed, open_screen
 from labtrawl.cli.signals import end_by_signals
 from labtrawl.cli.whole_file import write_whole
 from labtrawl.clock import system_clock
@@ -56,12 +57,13 @@ class Crawling:
     token: Secret
     beside: tuple[Beside, ...] = ()
     began_at: float = 0.0
-    before: int = 0
+    before: summary.Progress | None = None
     failure: LabtrawlError | None = None
     full_since: float | None = None
 
     def run(self) -> int:
         """Crawl, tell how it went, and return the exit code; raises what ended it for good."""
+        check_is_database(database_path(self.out))
         self.began_at = time.monotonic()
         gc.freeze()  # what was imported stays: to look at it again and again is dear
         try:
@@ -88,7 +90,7 @@ class Crawling:
             resources=self.resources,
             include=wish.include,
             exclude=wish.exclude,
-            since=wish.since_utc,
+            since=wish.since,
             every_seconds=None if wish.once else wish.every,
             jobs=wish.jobs,
             ca_file=wish.ca_file,
@@ -107,9 +109,9 @@ class Crawling:
         embedded = Embedded(self._plan(), system_clock(), stopping)
         was_complete = False
         async with embedded.running() as store:
-            self.before = (await store.read(summary.progress)).records
+            self.before = await store.read(summary.progress)
             async for now in embedded.progress(store):
-                still = await embedded.left(store)
+                still = "" if was_complete else await embedded.left(store)
                 _tell(
                     lambda now=now, left=still: screen.show_open(now, self._seconds(), left)  # type: ignore[misc]
                 )
@@ -122,9 +124,14 @@ class Crawling:
                     break
                 if not was_complete:
                     was_complete = True
-                    _tell(lambda: screen.say("complete", "following changes; Ctrl-C ends it"))
+                    self._say_that_it_follows(screen)
             _tell(screen.finish)
         return was_complete and self.failure is None
+
+    def _say_that_it_follows(self, screen: Screen) -> None:
+        often = elapsed(self.wish.every)
+        words = f"following changes, looked for every {often}; Ctrl-C ends it"
+        _tell(lambda: screen.say("complete", words))
 
     async def _is_held_up(self, store: Store, screen: Screen) -> bool:
         """Say whether what is left waits for a person; what nobody is waited for is a failure."""

@@ -23,6 +23,8 @@ DEEPEST_INSTANCE = 3
 SEPARATOR = "/-/"
 # The pages of a group lie below this word, and no group is called so.
 GROUP_PAGES = "groups"
+# What is left out of an instant that is a day.
+MIDNIGHT = "T00:00:00+00:00"
 # A token that was good is not asked for again within a day: a run that finds no change stays cheap.
 TRUST_SECONDS = 86_400
 # What is asked at once of a GitLab that is new.
@@ -73,7 +75,7 @@ class Bounds(msgspec.Struct, frozen=True):
 
     def flags(self) -> str:
         """Return the flags that say the same."""
-        since = [f"--since {self.since[:10]}"] if self.since else []
+        since = [f"--since {self.since.removesuffix(MIDNIGHT)}"] if self.since else []
         named = [f"--include {one}" for one in self.include]
         return " ".join([*named, *(f"--exclude {one}" for one in self.exclude), *since])
 

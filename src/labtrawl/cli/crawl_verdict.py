@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from labtrawl.cli.demo_screen import elapsed
 from labtrawl.cli.demo_words import command_name, count_of, near
 from labtrawl.dataset.layout import dataset_root
 from labtrawl.logs import escape, mask
@@ -21,7 +22,7 @@ LABEL_WIDTH = 10
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run left behind; `new` are the records that it added, `seconds` what it took."""
+    """What a run left behind; `new` records and `asked` requests are its own, `seconds` it took."""
 
     is_done: bool
     now: summary.Progress
@@ -29,6 +30,7 @@ class Outcome:
     gaps: list[summary.Gap]
     records: dict[str, int]
     new: int
+    asked: int
     seconds: float
     failed: summary.Failure | None = None
 
@@ -48,8 +50,10 @@ class Outcome:
         return INCOMPLETE_EXIT_CODE if self.unexplained else 0
 
 
-def look(database: Snapshots, before: int, seconds: float, *, is_done: bool) -> Outcome:
-    """Read how it went from the database; `before` are the records at the start of the run."""
+def look(
+    database: Snapshots, before: summary.Progress | None, seconds: float, *, is_done: bool
+) -> Outcome:
+    """Read how it went from the database; `before` is how far it was at the start of the run."""
     now = database.read_now(summary.progress)
     return Outcome(
         is_done,
@@ -57,7 +61,8 @@ def look(database: Snapshots, before: int, seconds: float, *, is_done: bool) -> 
         database.read_now(summary.totals),
         database.read_now(summary.gaps),
         database.read_now(summary.records_by_resource),
-        max(0, now.records - before),
+        max(0, now.records - (before.records if before else 0)),
+        max(0, now.requests - (before.requests if before else 0)),
         seconds,
         database.read_now(summary.discovery_failure),
     )
@@ -79,9 +84,10 @@ def in_words(outcome: Outcome, out: Path) -> Iterator[str]:
 
 def _headline(outcome: Outcome) -> tuple[str, str]:
     areas = outcome.now.areas
-    where = " and ".join(count_of(areas.get(kind, 0), kind) for kind in ("project", "group"))
+    kinds = [count_of(areas[kind], kind) for kind in ("project", "group") if areas.get(kind)]
     new = "" if outcome.new == outcome.now.records else f", {outcome.new:,} of them new"
-    held = f"{count_of(outcome.now.records, 'record')} of {where}{new}"
+    where = f" of {' and '.join(kinds)}" if kinds else ""
+    held = f"{count_of(outcome.now.records, 'record')}{where}{new}"
     if not outcome.is_done:
         return "ended", f"before all was there: {held}; run the same again to go on"
     if outcome.unexplained:
@@ -92,17 +98,26 @@ def _headline(outcome: Outcome) -> tuple[str, str]:
 
 
 def _cost(outcome: Outcome) -> str:
+    """The time and the requests of this run; of all runs where there were others."""
+    asked, all_asked = outcome.asked, outcome.now.requests
+    whole = "" if asked == all_asked else f" ({all_asked:,} in all runs)"
     retries = f", {outcome.now.retries:,} of them tries again" if outcome.now.retries else ""
-    return f"{outcome.seconds:,.1f} s; {count_of(outcome.now.requests, 'request')} so far{retries}"
+    return f"{elapsed(outcome.seconds)}, {count_of(asked, 'request')}{whole}{retries}"
 
 
 def _table(totals: list[summary.Total]) -> Iterator[str]:
-    """A line for each resource; why there is less stands behind it."""
-    rows = [(t.resource, f"{t.lists:,}", f"{t.objects:,}", _reasons(t)) for t in totals]
+    """A line for each resource; why there is less stands behind it. Empty ones share a line."""
+    full = [each for each in totals if each.objects or each.reasons]
+    empty = [each for each in totals if not (each.objects or each.reasons)]
+    rows = [(t.resource, f"{t.lists:,}", f"{t.objects:,}", _reasons(t)) for t in full]
+    if empty:
+        lists = sum(each.lists for each in empty)
+        name = count_of(len(empty), "other" if full else "resource")
+        rows.append((name, f"{lists:,}", "0", ""))
     lines = [("resource", "lists", "objects", "lists with less"), *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(3)]
-    for name, lists, objects, reasons in lines if totals else ():
-        cells = (name.ljust(widths[0]), lists.rjust(widths[1]), objects.rjust(widths[2]), reasons)
+    for name, lists_, objects, reasons in lines if totals else ():
+        cells = (name.ljust(widths[0]), lists_.rjust(widths[1]), objects.rjust(widths[2]), reasons)
         yield "  ".join(cells).rstrip()
 
 
@@ -123,6 +138,12 @@ def _next(outcome: Outcome, out: Path) -> Iterator[str]:
     command, place = command_name(sys.argv[0]), shlex.quote(near(out))
     if outcome.gaps and outcome.is_done:
         yield _line("why less", f"{command} ledger --gaps --data-dir {place}")
+        if any(gap.reason is None for gap in outcome.unexplained):
+            yield _line(
+                "repair", f"{command} ledger --refill --data-dir {place}; then the same again"
+            )
+        elif outcome.unexplained:
+            yield _line("repair", "run the same again: what failed is read anew")
     if outcome.now.records:
         tables = f"{command} dataset export parquet --out tables --data-dir {place}"
         yield _line("tables", tables)
@@ -152,6 +173,7 @@ def as_json(outcome: Outcome, out: Path) -> dict[str, object]:
             for each in outcome.totals
         },
         "requests": outcome.now.requests,
+        "new_requests": outcome.asked,
         "retries": outcome.now.retries,
         "gaps": [
             {

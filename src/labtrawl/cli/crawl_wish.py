@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import click
+
 from labtrawl.cli.crawl_place import Bounds
 from labtrawl.domain.visit import NOT
 from labtrawl.errors import ConfigError
@@ -16,6 +18,24 @@ LEAST_SECONDS = 0.1
 MOST_SECONDS = 31_536_000
 
 
+def read_day(
+    ctx: click.Context,  # noqa: ARG001 - click's signature
+    param: click.Parameter,  # noqa: ARG001 - click's signature
+    value: str | None,
+) -> datetime | None:
+    """Return a day or an instant in ISO 8601, aware; in UTC where it names no offset.
+
+    click's error, with one that would do, for what is none.
+    """
+    if value is None:
+        return None
+    try:
+        found = datetime.fromisoformat(value.strip())
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{value!r} is no day; give one like 2026-06-01") from None
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """The flags of the command."""
@@ -23,7 +43,7 @@ class Wish:
     url: str
     token_file: Path | None = None
     out: Path | None = None
-    resources: str = ""
+    resources: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     since: datetime | None = None
@@ -44,25 +64,28 @@ class Wish:
                 f"--every: {self.every} is no interval; give {LEAST_SECONDS} to {MOST_SECONDS:,}"
                 " seconds"
             )
-        for path in self.include:
-            if "://" in path or not path.strip("/ "):
-                raise ConfigError(
-                    f"--include: {path!r} is no path; give one like group/project, without the"
-                    " address of the GitLab"
-                )
-        if self.since_utc is not None and self.since_utc > datetime.now(UTC):
+        if self.resources is not None and not self.resources.strip(", "):
+            raise ConfigError("--resources: no name is given; leave the flag out for all")
+        _check_paths("--include", self.include, "path; give one like group/project")
+        _check_paths("--exclude", self.exclude, "pattern; give one like group/old-*")
+        if not (self.contact.isascii() and self.contact.isprintable()):
+            raise ConfigError(
+                "--contact: it goes into each request; give an e-mail address or a URL, in ASCII"
+            )
+        if self.since is not None and self.since > datetime.now(UTC):
             raise ConfigError("--since: that day is still to come; nothing changed since then")
-
-    @property
-    def since_utc(self) -> datetime | None:
-        """The day from which on changes count, aware."""
-        return self.since and self.since.replace(tzinfo=UTC)
 
     @property
     def bounds(self) -> Bounds:
         """What is kept of the wish beside the data: it decides what they can hold."""
-        since = self.since_utc.isoformat() if self.since_utc else ""
+        since = self.since.isoformat() if self.since else ""
         return Bounds(self.include, self.exclude, since)
+
+
+def _check_paths(flag: str, paths: tuple[str, ...], wanted: str) -> None:
+    for path in paths:
+        if "://" in path or not path.strip("/ "):
+            raise ConfigError(f"{flag}: {path!r} is no {wanted}, without the address of the GitLab")
 
 
 def chosen(text: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from labtrawl.cli.lazy import LazyGroup, Row
+from labtrawl.cli.lazy import Commands, Row
 from labtrawl.cli.options import settings_options
 from labtrawl.config import Settings
 from labtrawl.errors import ConfigError, StoreError
@@ -61,7 +61,7 @@ _MORE = {
 }
 
 
-@click.group(cls=LazyGroup, rows=_MORE, epilog=_EXAMPLES)
+@click.group(cls=Commands, rows=_MORE, epilog=_EXAMPLES)
 def dataset() -> None:
     """Look at what was collected; nothing here changes what it says."""
 
@@ -258,20 +258,24 @@ def reasons_of(settings: Settings) -> dict[str, str]:
 
 
 def _read(settings: Settings, question: "Callable[[Connection], Found]") -> Found:
+    from labtrawl.cli.audited import folders_here
+    from labtrawl.cli.database_file import check_is_database, readable
     from labtrawl.store.engine import database_path, open_store
 
     path = database_path(settings.data_dir)
-    if not path.is_file():
+    check_is_database(path)
+    if not (path.is_file() and path.stat().st_size):
         raise ConfigError(
-            f"{settings.data_dir} holds no dataset yet; `labtrawl start` or `make demo` fills it,"
-            " --data-dir names another folder"
+            f"{settings.data_dir} holds no dataset yet; `labtrawl crawl`, `labtrawl start` or `make"
+            f" demo` fills one, --data-dir names another folder{folders_here()}"
         )
 
-    async def read() -> Found:
-        async with open_store(path) as store:
+    async def read(place: Path) -> Found:
+        async with open_store(place) as store:
             return await store.read(question)
 
-    return asyncio.run(read())
+    with readable(path) as place:
+        return asyncio.run(read(place))
 
 
 def root_of(settings: Settings) -> Path:

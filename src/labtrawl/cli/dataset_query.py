@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,10 +18,18 @@ from labtrawl.cli.options import settings_options
 from labtrawl.config import Settings
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from labtrawl.dataset.query import Answer
 
+_SHOW_TABLES = re.compile(r"\s*show\s+(all\s+)?tables\s*;?\s*", re.IGNORECASE)
 # What a screen and a person take in; the other formats give all.
 _SHOWN = 200
+# A column narrower than this cannot be read, and a longer cell is a text of its own.
+_READABLE = 16
+_LONGEST = 300
+# The line beside a column, and a space on both of its sides.
+_FRAME = 3
 
 
 @click.command("query")
@@ -39,6 +48,8 @@ def query(settings: Settings, sql: str, form: str) -> None:
     \b
     labtrawl dataset query "SELECT state, count(*) FROM issues GROUP BY state"
     labtrawl dataset query "SELECT * FROM merge_requests_history" --format csv > versions.csv
+    labtrawl dataset query "SHOW TABLES"
+    labtrawl dataset query "DESCRIBE issues"
 
     The tables are those of `labtrawl dataset export`; the ones that are named are made first, so a
     large dataset is better exported once. The SQL reaches no file and no network.
@@ -47,6 +58,9 @@ def query(settings: Settings, sql: str, form: str) -> None:
     from labtrawl.dataset.query import ask, named_tables, obeying, open_locked
     from labtrawl.dataset.scratch import scratch
 
+    if _SHOW_TABLES.fullmatch(sql):
+        _show(_tables(settings, as_json=form == "json"), form)
+        return
     wanted = plan(settings, manifest_of(settings), named_tables(sql))
     with scratch(Path(tempfile.gettempdir()), "labtrawl-query-") as folder:
         work = Path(folder, "work")
@@ -59,6 +73,17 @@ def query(settings: Settings, sql: str, form: str) -> None:
             obeying(connection),
         ):
             _show(ask(connection, sql, as_json=form == "json"), form)
+
+
+def _tables(settings: Settings, *, as_json: bool) -> "Answer":
+    """List what can be asked: none of these tables is made before somebody names it."""
+    from labtrawl.dataset.query import Answer
+    from labtrawl.dataset.tables import HISTORY, tables_of
+
+    filled = tables_of(frozenset(row.resource for row in manifest_of(settings)))
+    told = ((each.name, each.name + HISTORY, each.meaning) for each in filled)
+    rows = (tuple(map(json.dumps, row)) if as_json else row for row in told)
+    return Answer(("name", "history", "meaning"), ("VARCHAR",) * 3, rows)
 
 
 def _show(answer: "Answer", form: str) -> None:
@@ -104,19 +129,56 @@ def _csv_lines(answer: "Answer") -> Iterator[bytes]:
 
 def _show_table(answer: "Answer") -> None:
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     from labtrawl.logs import escape
 
-    table = Table()
-    for name, text in zip(answer.columns, answer.is_text, strict=True):
-        table.add_column(Text(escape(name)), justify="left" if text else "right", overflow="fold")
-    for row in itertools.islice(answer.rows, _SHOWN):
-        table.add_row(*(Text("" if cell is None else escape(cell)) for cell in row))
+    names = [escape(name) for name in answer.columns]
+    rows = [
+        ["" if cell is None else escape(cell) for cell in row]
+        for row in itertools.islice(answer.rows, _SHOWN)
+    ]
     # Into a pipe nothing is wrapped: there is no width to fit.
-    Console(highlight=False, width=None if sys.stdout.isatty() else 10_000).print(table)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
+    if _fits(names, rows, console.width):
+        _show_grid(console, names, rows, answer.is_text)
+    else:
+        _show_one_by_one(console, names, rows)
     if next(answer.rows, None) is not None:
         click.echo(
             f"labtrawl: only {_SHOWN} rows are shown; --format csv or json gives all", err=True
         )
+
+
+def _fits(names: list[str], rows: list[list[str]], width: int) -> bool:
+    """Say whether every column of a grid could be read: as wide as it needs, or a few words."""
+    widest = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
+    return sum(min(each, _READABLE) + _FRAME for each in widest) < width
+
+
+def _show_grid(
+    console: "Console", names: list[str], rows: list[list[str]], is_text: tuple[bool, ...]
+) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for name, text in zip(names, is_text, strict=True):
+        table.add_column(Text(name), justify="left" if text else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
+
+
+def _show_one_by_one(console: "Console", names: list[str], rows: list[list[str]]) -> None:
+    """A line for each cell: what psql calls an expanded display."""
+    from rich.text import Text
+
+    widest = max(map(len, names))
+    for number, row in enumerate(rows, 1):
+        console.print(Text(f"row {number}", style="bold"))
+        for name, cell in zip(names, row, strict=True):
+            told = cell if len(cell) <= _LONGEST else f"{cell[:_LONGEST]}…"
+            line = f"  {name.ljust(widest)}  {told}".rstrip()
+            console.print(Text(line), soft_wrap=True)
+    if not rows:
+        console.print("no row")

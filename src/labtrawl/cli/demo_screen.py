@@ -1,9 +1,9 @@
-"""What the demo shows in the terminal: a live bar, or plain lines where there is no terminal."""
+"""What the demo and a crawl show in the terminal: a live bar, or plain lines where there is no terminal."""
 
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PLAIN_SECONDS = 2.0
 LABEL_WIDTH = 10
-_BAR_WIDTH = 24
+BAR_WIDTH = 24
 _NARROW = 80
 
 
@@ -36,8 +36,8 @@ class Screen:
         if time.monotonic() - self._shown_at < PLAIN_SECONDS or figures == self._shown:
             return
         self._shown_at, self._shown = time.monotonic(), figures
-        words = _figures(now, expected) + (left and f", {left}")
-        click.echo(f"{_elapsed(seconds):<{LABEL_WIDTH}}{words}")
+        words = ", ".join(progress_words(now, expected, left))
+        click.echo(f"{elapsed(seconds):<{LABEL_WIDTH}}{words}")
 
     def show_open(self, now: "summary.Progress", seconds: float, left: str = "") -> None:
         """Tell how far a crawl is of which nobody knows the end."""
@@ -50,9 +50,10 @@ class Screen:
 class LiveScreen(Screen):
     """A bar that moves, with the sentences above it."""
 
-    def __init__(self, progress: "Progress") -> None:
+    def __init__(self, progress: "Progress", room: int) -> None:
         super().__init__()
         self._progress = progress
+        self._room = room
         self._task = progress.add_task("", total=None, figures="starting", elapsed="")
 
     def say(self, label: str, sentence: str, style: str = "") -> None:
@@ -68,8 +69,8 @@ class LiveScreen(Screen):
             self._task,
             total=max(expected, 1),
             completed=now.records if expected else 1,
-            figures=_figures(now, expected) + (left and f", {left}"),
-            elapsed=_elapsed(seconds),
+            figures=fitting(progress_words(now, expected, left), self._room),
+            elapsed=elapsed(seconds),
         )
 
     def show_open(self, now: "summary.Progress", seconds: float, left: str = "") -> None:
@@ -79,8 +80,8 @@ class LiveScreen(Screen):
             self._task,
             total=max(jobs, 1),
             completed=jobs - now.open_jobs,
-            figures=_figures(now, 0) + (left and f", {left}"),
-            elapsed=_elapsed(seconds),
+            figures=fitting(progress_words(now, 0, left), self._room),
+            elapsed=elapsed(seconds),
         )
 
     def finish(self) -> None:
@@ -88,15 +89,33 @@ class LiveScreen(Screen):
         self._progress.stop()
 
 
-def _figures(now: "summary.Progress", expected: int) -> str:
+def progress_words(now: "summary.Progress", expected: int = 0, left: str = "") -> list[str]:
+    """How far it is, the most wanted first; without an end in sight each job is a list to read."""
     jobs = sum(now.jobs.values())
-    records = f"{now.records:,} of {expected:,}" if expected else f"{now.records:,}"
-    asked = "" if expected else f", {now.requests:,} requests"
-    return f"{records} records, {jobs - now.open_jobs:,} of {jobs:,} jobs{asked}"
+    done = f"{jobs - now.open_jobs:,} of {jobs:,}"
+    if expected:
+        told = [f"{now.records:,} of {expected:,} records", f"{done} jobs", left]
+    else:
+        records, requests = f"{now.records:,} records", f"{now.requests:,} requests"
+        told = [records, f"{done} lists", left, requests]
+    return [each for each in told if each]
 
 
-def _elapsed(seconds: float) -> str:
-    return f"{seconds:.1f} s"
+def fitting(words: Sequence[str], room: int) -> str:
+    """Return as many of the words as a line has room for, the first always."""
+    line = words[0]
+    for each in words[1:]:
+        if len(line) + len(each) + 2 <= room:
+            line += f", {each}"
+    return line
+
+
+def elapsed(seconds: float) -> str:
+    """Say a time in at most nine letters: 43.9 s, 12:03 min, 2:02 h."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02} h"
 
 
 @contextlib.contextmanager
@@ -109,8 +128,9 @@ def open_screen() -> Iterator[Screen]:
     from rich.progress import BarColumn, Progress, TextColumn
 
     console = Console(highlight=False)
-    bar = [BarColumn(bar_width=_BAR_WIDTH)] if console.width >= _NARROW else []
-    elapsed = TextColumn(f"{{task.fields[elapsed]:<{LABEL_WIDTH - 1}}}", style="bold")
-    columns = (elapsed, *bar, TextColumn("{task.fields[figures]}"))
+    bar = [BarColumn(bar_width=BAR_WIDTH)] if console.width >= _NARROW else []
+    spent = TextColumn(f"{{task.fields[elapsed]:<{LABEL_WIDTH - 1}}}", style="bold")
+    columns = (spent, *bar, TextColumn("{task.fields[figures]}"))
+    room = console.width - LABEL_WIDTH - len(bar) * (BAR_WIDTH + 1)
     with Progress(*columns, console=console) as progress:
-        yield LiveScreen(progress)
+        yield LiveScreen(progress, room)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from labtrawl.website.care.verdicts import Check
     from labtrawl.website.given.facts import CrawlerFacts, Facts, GitLabFacts, ProgramFacts
 
+# What a folder of `labtrawl crawl` has not.
+_OF_A_WEBSITE = {"programs", "sockets", "crawlers", "gitlabs", "clock", "stop_requests", "notices"}
 _MARKS = {"ok": "ok  ", "warn": "warn", "bad": "BAD "}
 
 
@@ -32,10 +34,13 @@ def doctor(settings: Settings, as_json: bool, offline: bool) -> int:
     """  # noqa: D301 - click reads \b
     import msgspec
 
+    from labtrawl.cli.audited import is_of_crawl
     from labtrawl.website.care.checks import judge
     from labtrawl.website.care.verdicts import State, worst
 
     checks = judge(asyncio.run(_facts(settings, offline)))
+    if is_of_crawl(settings):
+        checks = [each for each in checks if each.name not in _OF_A_WEBSITE]
     state = worst(checks)
     if as_json:
         click.echo(msgspec.json.encode({"state": state, "checks": checks}))
@@ -54,14 +59,14 @@ def _lines(check: "Check") -> list[str]:
 
 
 async def _facts(settings: Settings, offline: bool) -> "Facts":
-    from labtrawl.cli.audited import database_of
+    from labtrawl.cli.audited import place_of
     from labtrawl.cli.care_facts import plan_of, programs_of, secret_files_of
     from labtrawl.clock import system_clock
     from labtrawl.store.backup import fault_of
     from labtrawl.store.engine import open_snapshots
     from labtrawl.website.care.sights import Around, gather, missing_of
 
-    path, clock = database_of(settings), system_clock()
+    path, clock = place_of(settings), system_clock()
     programs = await programs_of(settings.data_dir)
     sockets = {"crawlers": settings.socket.path, "http": settings.socket.http_path}
     around = Around(

@@ -44,7 +44,7 @@ def journal(
 
     NAME is a program: website, crawler-1, …, or supervisor where that runs in the background.
     """  # noqa: D301 - click reads \b
-    folder = settings.data_dir / "logs"
+    folder = _folder_of(settings)
     form: Form = "json" if as_json else "console"
     if name is not None and not _names(folder, name) and not follow:
         known = ", ".join(_names(folder, None)) or "none"
@@ -57,6 +57,13 @@ def journal(
     if follow:
         asyncio.run(_follow(tails, form))
     return 0
+
+
+def _folder_of(settings: Settings) -> Path:
+    """Return where the logs lie; `labtrawl crawl` has its own beside what it collects."""
+    from labtrawl.cli.audited import is_of_crawl
+
+    return settings.data_dir if is_of_crawl(settings) else settings.data_dir / "logs"
 
 
 def _last(entries: Iterable[Entry], lines: int | None) -> Iterable[Entry]:

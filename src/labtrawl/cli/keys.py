@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from labtrawl.cli.lazy import Commands
 from labtrawl.cli.options import Source, setting_flags, settings_options
 from labtrawl.config import Settings
 
@@ -23,7 +24,7 @@ _STATES = {
 }
 
 
-@click.group()
+@click.group(cls=Commands)
 def keys() -> None:
     """Change the key that encrypts tokens, or list the keys."""
 
@@ -36,10 +37,11 @@ def list_keys(settings: Settings) -> None:
     \b
     labtrawl keys list
     """  # noqa: D301 - click reads \b
-    from labtrawl.cli.audited import database_of
+    from labtrawl.cli.audited import check_has_website, database_of
     from labtrawl.store.keyring import key_states
     from labtrawl.store.secrets import key_path
 
+    check_has_website(settings)
     path = key_path(settings.data_dir)
     if not path.exists():
         database_of(settings)  # says that there is no labtrawl, rather than that a key is lost
@@ -60,6 +62,9 @@ def rotate_keys(settings: Settings, source: Source) -> None:
     A rotation that was cut off is finished by the next one. The old key is kept until nothing is
     encrypted under it: stop and start labtrawl, or reload it, and it goes.
     """  # noqa: D301 - click reads \b
+    from labtrawl.cli.audited import check_has_website
+
+    check_has_website(settings)
     config = find_settings_file(settings, source)
     done = asyncio.run(rotate(settings, config))
     click.echo(f"The key is now {done.key_id}.")

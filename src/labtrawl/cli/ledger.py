@@ -1,11 +1,13 @@
 """`labtrawl ledger`: for each list what GitLab announced, what is there, and why less."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
+from labtrawl.cli.demo_words import count_of
 from labtrawl.cli.options import settings_options
 from labtrawl.config import Settings
 from labtrawl.errors import ConfigError
@@ -38,14 +40,16 @@ def ledger(
     The exit code is 1 where something is missing and nobody knows why.
     """  # noqa: D301 - click reads \b
     from labtrawl.cli.audited import audited, database_of, is_of_crawl
+    from labtrawl.cli.database_file import readable
     from labtrawl.store import gaps as found
     from labtrawl.store.engine import Connection, open_snapshots
 
     wanted = Wanted(area.strip("/"), resource)
-    with open_snapshots(database_of(settings)) as database:
-        rows = database.read_now(lambda connection: found.rows(connection, wanted, gaps))
-        if not rows:
+    with readable(database_of(settings)) as path, open_snapshots(path) as database:
+        every = database.read_now(lambda connection: found.rows(connection, wanted))
+        if not every:
             _check_known(database, wanted)
+    rows = [row for row in every if row.is_unexplained or row.reason] if gaps else every
     if refill:
 
         def change(connection: Connection) -> tuple[int, str, str]:
@@ -55,7 +59,11 @@ def ledger(
         opened = asyncio.run(audited(settings, "ledger refill", change))
         click.echo(_refilled(opened, is_of_crawl=is_of_crawl(settings)), err=as_json)
         return 0
-    (_print_json if as_json else _print_table)(rows)
+    if as_json:
+        _print_json(rows)
+    else:
+        _print_table(rows)
+        click.echo(_sum(every), err=True)
     return UNEXPLAINED_EXIT_CODE if any(row.is_unexplained for row in rows) else 0
 
 
@@ -92,6 +100,8 @@ def _print_json(rows: Sequence[Row]) -> None:
 def _print_table(rows: Sequence[Row]) -> None:
     from labtrawl.logs import escape
 
+    if not rows:
+        return
     lines = [HEADINGS, *(tuple(map(escape, _cells(row))) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS) - 1)]
     for line in lines:
@@ -100,8 +110,17 @@ def _print_table(rows: Sequence[Row]) -> None:
             for column, (text, width) in enumerate(zip(line, widths, strict=False))
         ]
         click.echo("  ".join([*cells, line[-1]]).rstrip())
+
+
+def _sum(rows: Sequence[Row]) -> str:
+    """Say of how many lists there is less, and why."""
     if not rows:
-        click.echo("There is nothing to tell of.", err=True)
+        return "There is no list yet."
+    reasons = Counter("unexplained" if row.is_unexplained else row.reason for row in rows)
+    told = [f"{n:,} {why.replace('_', ' ')}" for why, n in reasons.most_common() if why]
+    less = sum(n for why, n in reasons.items() if why)
+    lists = count_of(len(rows), "list")
+    return f"{lists}, {less:,} with less: {', '.join(told)}" if less else f"{lists}, none with less"
 
 
 def _cells(row: Row) -> tuple[str, str, str, str, str]:

@@ -5,21 +5,23 @@ cannot work with its settings); no traceback. Everything else is a bug and is lo
 """
 
 import errno
+import io
 import os
 import platform
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import click
 
 from labtrawl import __version__
-from labtrawl.cli.lazy import LazyGroup, Row
+from labtrawl.cli.lazy import Commands, Row
 from labtrawl.errors import ConfigError, LabtrawlError
 
 CONFIG_EXIT_CODE = 78
 BUG_EXIT_CODE = 70
 _ROOM = "free some space, then run the same again"
-_RIGHTS = "choose a folder that you may write, by --data-dir"
+_RIGHTS = "choose another folder, or change its rights"
 _ADVICE = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
@@ -28,13 +30,22 @@ _ADVICE = {
     errno.EPERM: _RIGHTS,
 }
 
+_TRY = "Try it"
+_FOLDER = "Collect into a folder"
+_SITE = "Collect, with a website"
+_LOOK = "Look at what was collected"
+_CARE = "Look after it"
+
 _SUPERVISOR = {
-    "start": Row("labtrawl.cli.start:start", "Start website and crawlers, and watch over them."),
-    "stop": Row("labtrawl.cli.stop:stop", "Stop what runs on a data folder."),
-    "restart": Row("labtrawl.cli.stop:restart", "Stop and start one program."),
-    "status": Row("labtrawl.cli.status:status", "Say what runs, and how it is."),
-    "logs": Row("labtrawl.cli.journal:journal", "Print or follow what the programs logged."),
-    "reload": Row("labtrawl.cli.stop:reload", "Read the settings again; change what changed."),
+    name: Row(target, summary, heading=_SITE)
+    for name, target, summary in (
+        ("start", "labtrawl.cli.start:start", "Start website and crawlers, and watch over them."),
+        ("stop", "labtrawl.cli.stop:stop", "Stop what runs on a data folder."),
+        ("restart", "labtrawl.cli.stop:restart", "Stop and start one program."),
+        ("status", "labtrawl.cli.status:status", "Say what runs, and how it is."),
+        ("logs", "labtrawl.cli.journal:journal", "Print or follow what the programs logged."),
+        ("reload", "labtrawl.cli.stop:reload", "Read the settings again; change what changed."),
+    )
 }
 
 _BACKGROUND = {
@@ -42,25 +53,39 @@ _BACKGROUND = {
 }
 
 _COMMANDS = {
-    "demo": Row("labtrawl.cli.demo:demo", "Crawl a GitLab look-alike and prove the result."),
-    "init": Row("labtrawl.cli.init:init", "Connect a GitLab of your own."),
-    "crawl": Row("labtrawl.cli.crawl:crawl", "Collect a GitLab, group or project into a folder."),
-    "config": Row(
-        "labtrawl.cli.config_import:config_group", "Bring the settings of an earlier system along."
+    "demo": Row("labtrawl.cli.demo:demo", "Crawl a GitLab look-alike and prove the result.", _TRY),
+    "sandbox": Row(
+        "labtrawl.cli.sandbox:sandbox", "Serve a GitLab look-alike; print its truth.", _TRY
     ),
+    "crawl": Row(
+        "labtrawl.cli.crawl:crawl", "Collect a GitLab, group or project into a folder.", _FOLDER
+    ),
+    "init": Row("labtrawl.cli.init:init", "Connect a GitLab of your own.", _SITE),
     **_SUPERVISOR,
-    "dataset": Row("labtrawl.cli.dataset:dataset", "List, print and verify what was collected."),
-    "ledger": Row("labtrawl.cli.ledger:ledger", "Say how much is there, and why not more."),
-    "admin": Row("labtrawl.cli.admin:admin", "Print a sign-in link, and other care."),
-    "token": Row("labtrawl.cli.token:token", "Make, list and revoke API tokens."),
-    "audit": Row("labtrawl.cli.audit:audit", "List the audit log and verify that it is whole."),
-    "keys": Row("labtrawl.cli.keys:keys", "Change the key that encrypts tokens."),
-    "doctor": Row("labtrawl.cli.doctor:doctor", "Check everything, and say what to do."),
-    "backup": Row("labtrawl.cli.backup:backup", "Copy everything but the keys, while it runs."),
-    "restore": Row("labtrawl.cli.restore:restore", "Make a data folder out of a backup."),
-    "notices": Row("labtrawl.cli.notices:notices", "What operators are told, and over what."),
-    "sandbox": Row("labtrawl.cli.sandbox:sandbox", "Serve a GitLab look-alike; print its truth."),
-    "supervisor": Row("labtrawl.cli.main:supervisor", "The same start, stop, status, …"),
+    "supervisor": Row("labtrawl.cli.main:supervisor", "The same start, stop, status, …", _SITE),
+    "config": Row(
+        "labtrawl.cli.config_import:config_group",
+        "Bring the settings of an earlier system along.",
+        _SITE,
+    ),
+    "dataset": Row(
+        "labtrawl.cli.dataset:dataset", "List, print, verify, export it, and ask in SQL.", _LOOK
+    ),
+    "ledger": Row("labtrawl.cli.ledger:ledger", "Say how much is there, and why not more.", _LOOK),
+    "doctor": Row("labtrawl.cli.doctor:doctor", "Check everything, and say what to do.", _CARE),
+    "backup": Row(
+        "labtrawl.cli.backup:backup", "Copy everything but the keys, while it runs.", _CARE
+    ),
+    "restore": Row("labtrawl.cli.restore:restore", "Make a data folder out of a backup.", _CARE),
+    "admin": Row("labtrawl.cli.admin:admin", "Print a link to sign in to the website.", _CARE),
+    "token": Row("labtrawl.cli.token:token", "Make, list and revoke API tokens.", _CARE),
+    "audit": Row(
+        "labtrawl.cli.audit:audit", "List the audit log and verify that it is whole.", _CARE
+    ),
+    "keys": Row("labtrawl.cli.keys:keys", "Change the key that encrypts tokens.", _CARE),
+    "notices": Row(
+        "labtrawl.cli.notices:notices", "What operators are told, and over what.", _CARE
+    ),
     "run": Row("labtrawl.cli.main:run", "What the supervisor starts.", hidden=True),
 }
 
@@ -78,24 +103,25 @@ def _protect_child() -> None:
     protect()
 
 
-@click.group(cls=LazyGroup, rows=_COMMANDS, context_settings={"max_content_width": 100})
+@click.group(cls=Commands, rows=_COMMANDS, context_settings={"max_content_width": 100})
 @click.version_option(__version__, message="labtrawl %(version)s")
 def labtrawl() -> None:
     """Collect what an account may see on a GitLab into a dataset you can trust.
 
     \b
     labtrawl demo        try it on a GitLab look-alike
+    labtrawl crawl URL   collect a GitLab, group or project into a folder
     labtrawl init        connect a GitLab of your own, then:
     labtrawl start       collect, and show every job on a website
     """  # noqa: D301 - click reads \b
 
 
-supervisor = LazyGroup(
+supervisor = Commands(
     "supervisor",
     rows=_SUPERVISOR | _BACKGROUND,
     help="Start, stop and look at website and crawlers.",
 )
-run = LazyGroup("run", rows=_PROGRAMS, before=_protect_child, help="What the supervisor starts.")
+run = Commands("run", rows=_PROGRAMS, before=_protect_child, help="What the supervisor starts.")
 
 
 def main() -> None:
@@ -103,7 +129,21 @@ def main() -> None:
     # The HTTP library's allocator (mimalloc) else touches 15 MB that it never uses, a process.
     os.environ.setdefault("MIMALLOC_ARENA_EAGER_COMMIT", "0")
     os.umask(0o077)  # what is collected is for its user alone, whatever the shell says
+    _fill_standard_files()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows ASCII alone gets escapes
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(execute(sys.argv[1:]))
+
+
+def _fill_standard_files() -> None:
+    """Where a standard file is closed, a database would get its number, and what is printed."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) < 3:
+        pass
+    os.close(descriptor)
+    sys.stdin = sys.stdin or open(0, encoding="utf-8")  # noqa: SIM115 - until the exit
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def execute(arguments: Sequence[str]) -> int:
@@ -111,9 +151,11 @@ def execute(arguments: Sequence[str]) -> int:
     if platform.system() != "Linux":
         return _fail(f"labtrawl runs on Linux only, this is {platform.system()}", 2)
     try:
+        for each in arguments:
+            each.encode()
         result = labtrawl.main(list(arguments), prog_name="labtrawl", standalone_mode=False)
     except click.ClickException as error:
-        return _fail(error.format_message() + _hint(error), error.exit_code)
+        return _misused(error)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", 130)
     except BrokenPipeError:
@@ -123,10 +165,16 @@ def execute(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _hint(error: click.ClickException) -> str:
-    """Say where the right words are."""
+def _misused(error: click.ClickException) -> int:
+    """Say what is wrong with the words, and where the right ones are."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
+    said = " ".join(error.format_message().split())
     context = error.ctx if isinstance(error, click.UsageError) else None
-    return f" `{context.command_path} --help` tells more." if context is not None else ""
+    if context is not None:
+        said = f"{said.removesuffix('.')}. `{context.command_path} --help` tells more."
+    return _fail(said, error.exit_code)
 
 
 def _explain(error: Exception, *, is_child: bool) -> int:
@@ -138,7 +186,8 @@ def _explain(error: Exception, *, is_child: bool) -> int:
         if not logs.is_set_up():
             logs.set_up()
         logs.get("cli").error("unexpected_error", exc_info=error)
-        return BUG_EXIT_CODE
+        sentence = f"a fault of labtrawl itself, a {type(error).__name__}; its log says where"
+        return _fail(f"{sentence}. Nothing that was committed is lost", BUG_EXIT_CODE)
     supervised = is_child and isinstance(ours, ConfigError)
     return _fail(str(ours), CONFIG_EXIT_CODE if supervised else 2)
 
@@ -153,11 +202,22 @@ def _ours(error: BaseException) -> Iterator[LabtrawlError]:
 
 def _of_the_machine(error: Exception) -> LabtrawlError | None:
     """Say what a full or forbidden disk refused, where no room below could tell more."""
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return ConfigError(f"{error.object[:200]!r} is not written in UTF-8: give it another name")
+    if isinstance(error, FileNotFoundError) and not _has_working_folder():
+        return ConfigError("the working folder is gone: change to one that is there")
     advice = _ADVICE.get(error.errno or 0) if isinstance(error, OSError) else None
     if not isinstance(error, OSError) or advice is None:
         return None
     where = f"{error.filename}: " if error.filename else ""
     return ConfigError(f"{where}{error.strerror}; {advice}")
+
+
+def _has_working_folder() -> bool:
+    try:
+        return bool(Path.cwd())
+    except FileNotFoundError:
+        return False
 
 
 def _fail(sentence: str, code: int) -> int:

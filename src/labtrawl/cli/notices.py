@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from labtrawl.cli.lazy import Commands
 from labtrawl.cli.options import Source, setting_flags, settings_options
 from labtrawl.config import Settings
 from labtrawl.domain.credential import Secret
@@ -22,7 +23,7 @@ WEBHOOK = "webhook"
 _SETTING = {"webhook": "webhook_secret", "mail": "mail_password"}
 
 
-@click.group()
+@click.group(cls=Commands)
 def notices() -> None:
     """List what operators were told, send a test, enter the secrets of webhook and mail."""
 
@@ -45,6 +46,8 @@ def list_notices(settings: Settings, limit: int) -> None:
         found = database.read_now(lambda c: rows.newest(c, limit))
     for each in reversed(found):
         click.echo(escape(_line(each)))
+    if not found:
+        click.echo("Nobody was told of anything yet.", err=True)
 
 
 def _line(row: "NoticeRow") -> str:

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgspec
 
 from labtrawl import config, logs
 from labtrawl.config import Settings
+from labtrawl.errors import LabtrawlError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -103,6 +105,18 @@ def _set_up(source: Source) -> Settings:
     settings = source.read()
     logs.set_up(settings.logs)
     return settings
+
+
+def folder_flag(settings: Settings) -> str:
+    """Return the flag that a command typed here needs for the same data folder, with a space; or ""."""
+    try:
+        usual = config.load(None, os.environ, {}).data_dir
+    except LabtrawlError:
+        usual = None
+    here = Path.cwd()
+    folder = settings.data_dir
+    near = folder.relative_to(here) if folder.is_relative_to(here) else folder
+    return "" if folder == usual else f" --data-dir {shlex.quote(str(near))}"
 
 
 def database_path(settings: Settings) -> Path:

@@ -56,4 +56,12 @@ def restore(source: Path, target: Path | None, keys: Path | None, check: bool) -
         return
     if not done.has_keys:
         click.echo(_NO_KEYS)
-    click.echo(f"Start it with: labtrawl start --data-dir '{target}'")
+    click.echo(f"Start it with: labtrawl start{_config_flag(target)} --data-dir '{target}'")
+
+
+def _config_flag(target: Path) -> str:
+    """Name the restored file of settings where one in the working folder would be read instead."""
+    from labtrawl.config.layers import FILE_NAME
+
+    own = target / FILE_NAME
+    return f" --config '{own}'" if own.exists() and Path(FILE_NAME).exists() else ""

@@ -13,6 +13,7 @@ import msgspec
 import uvloop
 
 from labtrawl import logs
+from labtrawl.cli.lazy import Commands
 from labtrawl.cli.start import child_arguments
 from labtrawl.cli.whole_file import write_whole
 from labtrawl.config import Logs, Settings
@@ -35,6 +36,8 @@ from labtrawl.supervisor.listeners import bind_tcp
 from labtrawl.supervisor.process import Program
 
 _HOST = "127.0.0.1"
+# Digits: of ten million objects a world would be many GB.
+LONGEST_SIZE = 7
 # Below the ports that the system takes for outgoing connections (32768 and up).
 _FIRST_PORT, _PORTS = 20000, 10000
 
@@ -108,7 +111,7 @@ def _world_flags(command: Callable[..., Any]) -> Any:
     return command
 
 
-@click.group()
+@click.group(cls=Commands)
 def sandbox() -> None:
     """Serve a GitLab look-alike, or print what it holds.
 
@@ -122,12 +125,26 @@ def sandbox() -> None:
 @sandbox.command("serve")
 @_world_flags
 @click.option("--host", default=_HOST, show_default=True, help="The address to listen on.")
-@click.option("--port", default=0, help="The port; 0 takes any free one.")
-@click.option("--latency-ms", default=0.0, help="Hold every answer back for so many ms.")
+@click.option(
+    "--port",
+    default=0,
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="The port; 0 takes any free one.",
+)
+@click.option(
+    "--latency-ms",
+    default=0.0,
+    type=click.FloatRange(0),
+    metavar="MS",
+    help="Hold every answer back for so many ms.",
+)
 @click.option(
     "--rate-limit",
     "rate_limit_per_minute",
     default=0,
+    type=click.IntRange(0),
+    metavar="N",
     help="Requests a minute a user; 0 sets no limit.",
 )
 @click.option("--short-pages", is_flag=True, help="Serve some lists in pages with holes.")
@@ -280,8 +297,10 @@ def _sizes(texts: tuple[str, ...]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for text in texts:
         name, _, number = text.partition("=")
-        if not number.isdecimal():
+        if not (number.isascii() and number.isdecimal()):
             raise ConfigError(f"--size {text!r} is not of the form issues=500")
+        if len(number) > LONGEST_SIZE:
+            raise ConfigError(f"--size {text!r} is more than this machine can hold; give less")
         sizes[name] = int(number)
     return sizes
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 
 from labtrawl.errors import ConfigError
 
@@ -31,6 +32,14 @@ class Blocks:
         """Put a block, header and keys, in the place of the `index`-th [[table]]."""
         part = self._part(table, index)
         part[: _end_of_keys(part)] = [block]
+
+    def remove(self, table: str, index: int) -> None:
+        """Take a block out, header and keys, with the comment that stands right above it."""
+        part = self._part(table, index)
+        before = next(one for one, other in pairwise(self._parts) if other is part)
+        while before and before[-1].lstrip().startswith("#"):
+            before.pop()
+        del part[: _end_of_keys(part)]
 
     def extend(self, table: str, index: int, lines: str) -> None:
         """Add keys to the `index`-th [[table]]."""

@@ -13,6 +13,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from labtrawl import config
 from labtrawl.cli.programs import is_fixed, restarts
+from labtrawl.cli.settings_blocks import Blocks
 from labtrawl.cli.settings_file import failure, put_file
 from labtrawl.cli.supervisor_desk import ask_until
 from labtrawl.config import SETTINGS, Setting, Settings
@@ -140,6 +141,28 @@ class FileDesk:
                 raise Conflict("the file of settings was changed meanwhile: save again")
             try:
                 put_file(self._file, change.after, may_replace=True, flags=self._pinned)
+            except OSError as error:
+                raise failure(error, self._file) from None
+
+    def take_out(self, is_gone: Callable[[config.Account], bool]) -> None:
+        """Take accounts out of the file, with their encrypted tokens; nothing where there are none.
+
+        ConfigError, Conflict or DiskFull where that cannot be; then the file is as before.
+        """
+        if self._file is None:
+            return
+        with self._writing:
+            before, known = _text_of(self._file), self._load().accounts
+            gone = [number for number, each in enumerate(known) if is_gone(each)]
+            if not gone:
+                return
+            blocks = Blocks(before)
+            for number in reversed(gone):
+                blocks.remove("accounts", number)
+            if any(known[number].token in blocks.text for number in gone):
+                raise ConfigError(f"{self._file} has the token in another place as well")
+            try:
+                put_file(self._file, blocks.text, may_replace=True, flags=self._pinned)
             except OSError as error:
                 raise failure(error, self._file) from None
 

@@ -162,6 +162,10 @@ class SignIns:
         source = self._source(account, instance)
         return await self._store.read(lambda c: accounts.is_removed(c, source))
 
+    def source_of(self, account: config.Account) -> str:
+        """Return what the database knows an account of the settings by; ConfigError for no key."""
+        return self._source(account, self._instance(account.instance))
+
     async def hear_accepted(self, pair: StoredPair) -> None:
         """Take note that a GitLab accepts an account, whoever asked; crawlers may begin."""
         for each in self._settings.accounts:

@@ -9,7 +9,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from labtrawl.cli.options import Source, setting_flags
+from labtrawl.cli.lazy import Commands
+from labtrawl.cli.options import Source, folder_flag, setting_flags
 from labtrawl.cli.programs import child_arguments, programs_of, website_program
 from labtrawl.cli.running import Beside, Manner, Run
 from labtrawl.config import Settings
@@ -28,7 +29,7 @@ __all__ = [
 _FLAGS = ("website.host", "website.port", "crawler.count", "scope.include", "scope.exclude")
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Commands, invoke_without_command=True)
 @setting_flags(*_FLAGS, with_source=True)
 @click.option("--daemon", is_flag=True, help="Go to the background once the website is ready.")
 @click.pass_context
@@ -101,7 +102,8 @@ def _start_daemon(settings: Settings, source: Source) -> int:
     programs_of(settings)  # what can be refused is refused here, in this terminal
     address = launch(source, "whole")
     click.echo(f"labtrawl is ready at {address}, in the background")
-    click.echo("`labtrawl logs -f` follows it, `labtrawl stop` stops it")
+    flag = folder_flag(settings)
+    click.echo(f"`labtrawl logs -f{flag}` follows it, `labtrawl stop{flag}` stops it")
     return 0
 
 
@@ -155,7 +157,7 @@ def supervise(
     read_again: Callable[[], Settings] | None = None,
 ) -> int:
     """Do as `run_supervisor` with other programs, made from the settings as they turned out."""
-    up = partial(_welcome, has_account=bool(settings.accounts))
+    up = partial(_welcome, settings=settings)
     silent: dict[str, Any] = {} if beside else {"up": up}
     manner = Manner(
         programs, read_again=read_again, beside=beside, show_output=show_output, **silent
@@ -168,10 +170,11 @@ def _run(settings: Settings, manner: Manner) -> int:
     return asyncio.run(Run(settings, manner).run())
 
 
-def _welcome(address: str, has_account: bool) -> None:
+def _welcome(address: str, settings: Settings) -> None:
     """Say where the website is; a reader that went away does not end the programs."""
     with contextlib.suppress(OSError):
         click.echo(f"labtrawl is ready at {address}  (Ctrl+C stops it)")
-        click.echo("`labtrawl admin link` prints a link to sign in")
-        if not has_account:
-            click.echo("no GitLab is connected yet: `labtrawl init` does that")
+        flag = folder_flag(settings)
+        click.echo(f"`labtrawl admin link{flag}` prints a link to sign in")
+        if not settings.accounts:
+            click.echo(f"no GitLab is connected yet: `labtrawl init{flag}` does that")

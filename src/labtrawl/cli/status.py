@@ -1,6 +1,8 @@
 """`labtrawl status`: what runs on a data folder, and how it is."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,9 +10,11 @@ import click
 import msgspec
 
 from labtrawl.cli.options import settings_options
+from labtrawl.cli.stop import is_crawl
 from labtrawl.config import Settings
+from labtrawl.errors import StoreError
 from labtrawl.supervisor.control import StatusWanted, ask
-from labtrawl.supervisor.instance import holder_of
+from labtrawl.supervisor.instance import Holder, holder_of
 from labtrawl.supervisor.states import ProgramStatus, Status
 from labtrawl.supervisor.supervisor import (
     SAFER,
@@ -36,13 +40,42 @@ def status(settings: Settings, as_json: bool) -> int:
     The exit code is 3 when nothing runs.
     """  # noqa: D301 - click reads \b
     holder = holder_of(settings.data_dir)
+    said, as_object = _how_it_is(holder, settings.data_dir)
+    click.echo(as_object if as_json else said)
     if holder is None:
-        click.echo('{"programs":[]}' if as_json else f"nothing runs on {settings.data_dir}")
         return NOT_RUNNING
+    for line in () if as_json else _collected(settings.data_dir):
+        click.echo(line)
+    return 0
+
+
+def _how_it_is(holder: Holder | None, data_dir: Path) -> tuple[str, bytes]:
+    """Return the status for people, and as JSON."""
+    if holder is None:
+        return f"nothing runs on {data_dir}", b'{"programs":[]}'
+    if is_crawl(holder, data_dir):
+        told = {"programs": [], "crawl": {"pid": holder.pid}}
+        return f"labtrawl crawl works in {data_dir}, pid {holder.pid}", msgspec.json.encode(told)
     whole = asyncio.run(ask(Path(holder.control), StatusWanted(), _ANSWER_SECONDS)).status
     assert whole is not None, "a status is answered with the status"
-    click.echo(msgspec.json.encode(whole) if as_json else in_words(whole, datetime.now(UTC)))
-    return 0
+    return in_words(whole, datetime.now(UTC)), msgspec.json.encode(whole)
+
+
+def _collected(data_dir: Path) -> Iterator[str]:
+    """Say how much is there; nothing where the database is none, or cannot be read."""
+    from labtrawl.cli.database_file import readable
+    from labtrawl.cli.demo_screen import progress_words
+    from labtrawl.store import summary
+    from labtrawl.store.engine import database_path, open_snapshots
+
+    path = database_path(data_dir)
+    if path.is_file():
+        with (
+            contextlib.suppress(StoreError),
+            readable(path) as place,
+            open_snapshots(place) as database,
+        ):
+            yield f"collected: {', '.join(progress_words(database.read_now(summary.progress)))}"
 
 
 def in_words(whole: Status, now: datetime) -> str:

@@ -1,6 +1,8 @@
 """`labtrawl stop`, `restart` and `reload`: orders to the running supervisor."""
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 
 import click
@@ -8,7 +10,7 @@ import click
 from labtrawl.cli.options import settings_options
 from labtrawl.clock import system_clock
 from labtrawl.config import Settings
-from labtrawl.errors import Missing
+from labtrawl.errors import Conflict, Missing
 from labtrawl.supervisor.control import (
     ReloadWanted,
     Reply,
@@ -35,6 +37,24 @@ def running_on(data_dir: Path) -> Holder:
     return holder
 
 
+def is_crawl(holder: Holder, data_dir: Path) -> bool:
+    """Say whether `labtrawl crawl` holds the folder: no supervisor can be asked there."""
+    from labtrawl.cli.crawl_place import kept_path
+
+    return kept_path(data_dir).is_file() and not Path(holder.control).exists()
+
+
+def _supervisor_on(data_dir: Path) -> Path:
+    """Return the control socket of who runs there; Missing when nobody does, or only a crawl."""
+    holder = running_on(data_dir)
+    if is_crawl(holder, data_dir):
+        raise Missing(
+            f"`labtrawl crawl` works in {data_dir} (pid {holder.pid}), which has no programs;"
+            " `labtrawl stop` ends it"
+        )
+    return Path(holder.control)
+
+
 @click.command()
 @settings_options
 def stop(settings: Settings) -> int:
@@ -44,9 +64,14 @@ def stop(settings: Settings) -> int:
     labtrawl stop
     labtrawl stop --data-dir /srv/labtrawl
 
-    The exit code is 0 after a clean stop, 1 if something had to be killed.
+    A `labtrawl crawl` ends as by Ctrl-C, after the pages that are under way. The exit code is 0 after a clean stop, 1 if something had to be killed.
     """  # noqa: D301 - click reads \b
     holder = running_on(settings.data_dir)
+    if is_crawl(holder, settings.data_dir):
+        os.kill(holder.pid, signal.SIGTERM)
+        asyncio.run(_gone(holder, settings.data_dir))
+        click.echo("stopped; the same `labtrawl crawl` goes on where it was")
+        return 0
     killed = asyncio.run(_stop(holder, settings.data_dir)).killed
     click.echo(f"stopped; had to be killed: {', '.join(killed)}" if killed else "stopped")
     return 1 if killed else 0
@@ -54,11 +79,21 @@ def stop(settings: Settings) -> int:
 
 async def _stop(holder: Holder, data_dir: Path) -> Reply:
     reply = await ask(Path(holder.control), StopWanted(), _STOP_SECONDS)
-    clock = system_clock()
-    async with asyncio.timeout(_STOP_SECONDS):
-        while holder_of(data_dir) == holder:
-            await clock.sleep(_POLL_SECONDS)
+    await _gone(holder, data_dir)
     return reply
+
+
+async def _gone(holder: Holder, data_dir: Path) -> None:
+    clock = system_clock()
+    try:
+        async with asyncio.timeout(_STOP_SECONDS):
+            while holder_of(data_dir) == holder:
+                await clock.sleep(_POLL_SECONDS)
+    except TimeoutError:
+        raise Conflict(
+            f"it still ends after {_STOP_SECONDS:.0f} s (pid {holder.pid}): wait, or kill it;"
+            " nothing that was collected is lost"
+        ) from None
 
 
 @click.command()
@@ -71,8 +106,8 @@ def restart(settings: Settings, name: str) -> int:
     labtrawl restart website
     labtrawl restart crawler-1
     """  # noqa: D301 - click reads \b
-    holder = running_on(settings.data_dir)
-    return asyncio.run(_restart(Path(holder.control), RestartWanted(name)))
+    control = _supervisor_on(settings.data_dir)
+    return asyncio.run(_restart(control, RestartWanted(name)))
 
 
 async def _restart(control: Path, request: Request) -> int:
@@ -94,7 +129,7 @@ def reload(settings: Settings) -> int:
     Programs whose settings changed are restarted, crawlers are added or removed. The settings are
     read from where `labtrawl start` read them; SIGHUP does the same.
     """  # noqa: D301 - click reads \b
-    holder = running_on(settings.data_dir)
-    reply = asyncio.run(ask(Path(holder.control), ReloadWanted(), _RELOAD_SECONDS))
+    control = _supervisor_on(settings.data_dir)
+    reply = asyncio.run(ask(control, ReloadWanted(), _RELOAD_SECONDS))
     click.echo("\n".join(reply.changes) or "nothing changed")
     return 0

@@ -46,11 +46,18 @@ async def open_mode(settings: Settings, store: Store) -> Policy:
         )
     before = await store.read(pinned)
     path = study_key_path(settings.data_dir)
-    if not path.exists() and (before is None or before.mode is Mode.TEAM):
+    is_new = not path.exists() and (before is None or before.mode is Mode.TEAM)
+    if is_new:
         create_key_file(path)
-        log.info("study_key_made", path=str(path))
     key = _read(path)
-    await store.write(lambda c: pin(c, mode, key_id_of(key), settings.basis))
+    try:
+        await store.write(lambda c: pin(c, mode, key_id_of(key), settings.basis))
+    except ConfigError:
+        if is_new:
+            path.unlink()  # a team's folder holds no key of a study; nothing was read with it
+        raise
+    if is_new:
+        log.info("study_key_made", path=str(path))
     secret = Secret(key.hex())
     logs.conceal(secret)
     return Policy(mode.policy, secret)

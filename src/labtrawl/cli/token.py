@@ -4,6 +4,7 @@ import asyncio
 
 import click
 
+from labtrawl.cli.lazy import Commands
 from labtrawl.cli.options import settings_options
 from labtrawl.config import Settings
 
@@ -15,7 +16,7 @@ SCOPES = {
 SCOPE_HELP = "; ".join(f"{name}: {what}" for name, what in SCOPES.items())
 
 
-@click.group()
+@click.group(cls=Commands)
 def token() -> None:
     """Make, list and revoke API tokens."""
 
@@ -39,10 +40,11 @@ def create(settings: Settings, name: str, scopes: tuple[str, ...], days: int) ->
     labtrawl token create far-crawler --scope crawler
     labtrawl token create dashboard --scope read --days 30
     """  # noqa: D301 - click reads \b
-    from labtrawl.cli.audited import audited
+    from labtrawl.cli.audited import audited, check_has_website
     from labtrawl.store import tokens
     from labtrawl.store.engine import Connection
 
+    check_has_website(settings)
     wanted = frozenset(tokens.TokenScope(scope) for scope in scopes)
 
     def make(connection: Connection) -> tuple[tokens.CreatedToken, str, str]:

@@ -11,6 +11,7 @@ from labtrawl.errors import ConfigError
 from labtrawl.logs import conceal
 
 LONGEST_FILE = 4096
+INPUT = Path("-")
 
 
 def read_token(file: Path | None, *, is_terminal: bool) -> Secret:
@@ -22,6 +23,9 @@ def read_token(file: Path | None, *, is_terminal: bool) -> Secret:
     else:
         raise ConfigError("there is no terminal to ask on: give the token with --token-file")
     token = Secret(text.strip())
+    if not token.reveal():
+        where = "the input" if file in (None, INPUT) else str(file)
+        raise ConfigError(f"there is no token: {where} is empty")
     if not re.fullmatch(r"[!-~]{1,1024}", token.reveal()):
         raise ConfigError("this is no token: it must be one word of letters, digits and signs")
     conceal(token)
@@ -31,7 +35,7 @@ def read_token(file: Path | None, *, is_terminal: bool) -> Secret:
 def file_text(path: Path) -> str:
     """Return a short file's text, or the input's for `-`; ConfigError where it cannot be read."""
     try:
-        if path == Path("-"):
+        if path == INPUT:
             content = sys.stdin.buffer.read(LONGEST_FILE)
         else:
             with path.open("rb") as file:

@@ -248,6 +248,8 @@ class Wiring:
         options = self._settings.socket
         base_url = self._settings.website.public_url.rstrip("/") or url
         entrance = self._sign_ins.entrance(base_url)
+        reload = reload_of(self._settings.data_dir, self._child.stopping)
+        files = FileDesk(self._settings, reload)
         return Site(
             store=self._store,
             clock=self._clock,
@@ -265,10 +267,8 @@ class Wiring:
             audit_keys=self._keys,
             data_dir=self._settings.data_dir,
             sockets={"crawlers": options.path, "http": options.http_path},
-            settings=FileDesk(
-                self._settings, reload_of(self._settings.data_dir, self._child.stopping)
-            ),
-            accounts=self._accounts(),
+            settings=files,
+            accounts=self._accounts(files),
             programs=SupervisorDesk(self._settings.data_dir, self._child.stopping),
             care=self._caretaker.care,
             name=options.process_id,
@@ -283,7 +283,7 @@ class Wiring:
             reserved_share=self._settings.budget.reserved_share,
         )
 
-    def _accounts(self) -> AccountDesk:
+    def _accounts(self, files: FileDesk) -> AccountDesk:
         signed_in = self._sign_ins
         return AccountDesk(
             self._settings,
@@ -292,6 +292,8 @@ class Wiring:
             signed_in.credentials,
             self._desk.budget,
             signed_in.hear_accepted,
+            signed_in.source_of,
+            files,
         )
 
     def _notices(self) -> list[str]:

@@ -175,4 +175,6 @@ def _sentence(error: Exception) -> str:
         hint = f"; the nearest is {nearest[0]!r}" if nearest else ""
         return f"there is no table {name!r}{hint} (docs/reference/tables.md lists all)"
     kind, _, told = first.partition(": ")
-    return f"the query was refused: {told or kind}"
+    near = re.search(r'(?:Candidate bindings: (?:: )?|Did you mean )("[^"\n]*")', str(error))
+    hint = f"; the nearest is {near[1]}" if near else ""
+    return f"the query was refused: {(told or kind).removesuffix('!')}{hint}"

@@ -194,11 +194,12 @@ def test_verify_of_a_damaged_dataset_names_each_fault_and_exits_1(data_dir: Path
 
 @pytest.mark.parametrize("command", ["ls", "cat", "users", "verify"])
 def test_command_on_a_folder_without_dataset_says_what_fills_it(
-    tmp_path: Path, command: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert labtrawl(command, "--data-dir", tmp_path) == Ran(
         2,
         "",
-        f"labtrawl: {tmp_path} holds no dataset yet; `labtrawl start` or `make demo` fills it,"
-        " --data-dir names another folder\n",
+        f"labtrawl: {tmp_path} holds no dataset yet; `labtrawl crawl`, `labtrawl start` or `make"
+        " demo` fills one, --data-dir names another folder\n",
     )

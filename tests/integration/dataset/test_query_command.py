@@ -1,8 +1,13 @@
 """Questions in SQL: what they answer, what they may not reach, and how they end."""
 
+import contextlib
+import json
+import os
+import re
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import duckdb
@@ -54,6 +59,62 @@ def test_query_as_table_steers_no_terminal(data_dir: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("sql", ["SHOW TABLES", " show all tables; "])
+def test_tables_are_listed_though_none_is_made_yet(data_dir: Path, sql: str) -> None:
+    ran = labtrawl("query", sql, "--format", "csv", "--data-dir", data_dir)
+    lines = [line.split(",")[:2] for line in ran.out.splitlines()]
+    assert (ran.code, lines[0]) == (0, ["name", "history"])
+    assert ["issues", "issues_history"] in lines
+    as_json = labtrawl("query", sql, "--format", "json", "--data-dir", data_dir)
+    assert [json.loads(line)["name"] for line in as_json.out.splitlines()] == [
+        name for name, _ in lines[1:]
+    ]
+
+
+COMMAND = (sys.executable, "-m", "labtrawl", "dataset", "query")
+
+
+def on_a_terminal(data_dir: Path, columns: int, sql: str) -> list[str]:
+    """What a query shows on a terminal so wide, without its colours."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
+    said = b""
+    with subprocess.Popen(
+        [*COMMAND, sql, "--data-dir", str(data_dir)], stdout=theirs, stderr=subprocess.PIPE
+    ) as asked:
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # how Linux says that nobody writes there any more
+            while more := os.read(ours, 65536):
+                said += more
+        assert asked.wait() == 0
+    os.close(ours)
+    return re.sub(r"\x1b\[[0-9;]*m", "", said.decode()).splitlines()
+
+
+def test_row_that_is_too_wide_for_the_terminal_has_a_line_for_each_cell(data_dir: Path) -> None:
+    wide = on_a_terminal(data_dir, 80, "SELECT * FROM issues ORDER BY id")
+    assert wide[0] == "row 1"
+    assert "  title                  =1+1" in wide
+    assert "  title                  \\x1b[31mred\\nline" in wide
+    assert wide.count("  weight") + wide.count("  weight                 3") == 2
+    narrow = on_a_terminal(data_dir, 80, "SELECT id, title FROM issues ORDER BY id")
+    assert [line.strip("│ ") for line in narrow if line.startswith("│")] == [
+        "1 │ =1+1",
+        "2 │ \\x1b[31mred\\nline",
+    ]
+
+
+def test_output_that_knows_ascii_alone_gets_escapes(data_dir: Path) -> None:
+    asked = subprocess.run(
+        [*COMMAND, "SELECT 'é'", "--data-dir", str(data_dir)],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "| \\xe9 " in asked.stdout
+
+
 def test_query_shows_a_screenful_and_says_so(data_dir: Path) -> None:
     ran = labtrawl("query", "SELECT * FROM range(500)", "--data-dir", data_dir)
     assert ran.err == "labtrawl: only 200 rows are shown; --format csv or json gives all\n"
@@ -63,7 +124,12 @@ def test_query_shows_a_screenful_and_says_so(data_dir: Path) -> None:
     ("sql", "told"),
     [
         ("SELECT 1 FROM isues", "there is no table 'isues'; the nearest is 'issues' ("),
-        ("SELECT titel FROM issues", 'the query was refused: Referenced column "titel" not found'),
+        (
+            "SELECT titel FROM issues",
+            'the query was refused: Referenced column "titel" not found in FROM clause; the nearest'
+            ' is "title"\n',
+        ),
+        ("SELECT i.titel FROM issues i", 'the query was refused: Table "i" does not have a column'),
         ("SELEC 1", 'the query was refused: syntax error at or near "SELEC"'),
         ("SELECT 1; SELECT 2", "one query is answered at a time, and it only reads: SELECT …"),
         ("", "one query is answered at a time"),

@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
+import shlex
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -13,8 +16,13 @@ import pytest
 from labtrawl import __version__
 from labtrawl.cli import main
 from labtrawl.cli.main import execute
+from labtrawl.cli.options import folder_flag
 from labtrawl.cli.sandbox import kept_port, sandbox_url
+from labtrawl.config import defaults
 from labtrawl.errors import ConfigError
+
+# As a shell has to be told of it.
+PYTHON = shlex.quote(sys.executable)
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +78,47 @@ def test_every_command_of_ours_has_help_with_an_example(
     assert f"labtrawl {name}" in capsys.readouterr().out
 
 
+def groups(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of each group of commands that a user meets."""
+    yield words
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        if isinstance(found, click.Group) and not found.hidden:
+            yield from groups(found, (*words, name))
+
+
+def test_group_lists_each_of_its_commands_in_a_whole_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = [*groups(main.labtrawl)]
+    assert {("dataset",), ("start",), ("supervisor", "start")} <= {*found}
+    for words in found:
+        assert execute([*words, "--help"]) == 0
+        told = capsys.readouterr().out
+        group: click.Command | None = main.labtrawl
+        for word in words:
+            assert isinstance(group, click.Group)
+            group = group.get_command(click.Context(group), word)
+        assert isinstance(group, click.Group)
+        listed = set(re.findall(r"^  ([a-z]+) +[A-Z]", told, re.MULTILINE))
+        context = click.Context(group)
+        below = {name: group.get_command(context, name) for name in group.list_commands(context)}
+        shown = {name for name, command in below.items() if command and not command.hidden}
+        is_cut = re.search(r"\w\.\.\.", told) is not None
+        assert (words, listed, is_cut) == (words, shown, False)
+
+
+@pytest.mark.parametrize("words", [(), ("dataset",), ("supervisor",), ("notices",)])
+def test_group_without_a_command_shows_its_help(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute([*words, "--help"]) == 0
+    told = capsys.readouterr().out
+    assert execute(words) == 2
+    assert capsys.readouterr() == ("", told)
+
+
 @pytest.mark.seed("S1.7")
 @pytest.mark.parametrize("name", ["start", "stop", "restart", "status", "logs", "reload"])
 def test_command_under_supervisor_is_the_same(name: str) -> None:
@@ -83,6 +132,16 @@ def test_command_under_supervisor_is_the_same(name: str) -> None:
     ("arguments", "sentence"),
     [
         (["strat"], "labtrawl: there is no command 'strat'; the nearest is 'start'"),
+        (
+            ["dataset", "qery"],
+            "labtrawl: there is no command 'qery'; the nearest is 'query'."
+            " `labtrawl dataset --help` tells more.",
+        ),
+        (
+            ["dataset", "export"],
+            "labtrawl: Missing argument 'FORMAT'. Choose from: parquet, duckdb, csv, jsonl."
+            " `labtrawl dataset export --help` tells more.",
+        ),
         (["start", "--prot", "1"], "labtrawl: No such option '--prot'"),
         (
             ["start", "--port", "x"],
@@ -97,6 +156,12 @@ def test_command_under_supervisor_is_the_same(name: str) -> None:
             ["sandbox", "truth", "--size", "issues"],
             "labtrawl: --size 'issues' is not of the form issues=500",
         ),
+        (
+            ["sandbox", "truth", "--size", "issues=99999999999"],
+            "labtrawl: --size 'issues=99999999999' is more than this machine can hold; give less",
+        ),
+        (["sandbox", "serve", "--port", "99999"], "labtrawl: Invalid value for '--port': 99999 is"),
+        (["sandbox", "serve", "--latency-ms", "-1"], "labtrawl: Invalid value for '--latency-ms'"),
         (["sandbox", "serve", "--fault", "{"], None),
         (["sandbox", "truth", "--world", "nowhere"], None),
         (["run", "crawler"], "labtrawl: this command is for the supervisor's children; "),
@@ -130,10 +195,63 @@ def test_failure_of_ours_inside_a_group_is_told_in_its_sentence(
     def fails() -> None:
         raise ExceptionGroup("tasks", [ConfigError("first glpat-abcdefghijklmnop\nline")])
 
-    main.labtrawl.add_command(fails)
     monkeypatch.setattr(main.labtrawl, "commands", {"fails": fails})
     assert execute(["fails"]) == 2
     assert capsys.readouterr().err == "labtrawl: first [secret]\\nline\n"
+
+
+def test_fault_of_ours_is_told_where_the_log_is_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @click.command("fails")
+    def fails() -> None:
+        raise RuntimeError("no sentence for anybody")
+
+    monkeypatch.setattr(main.labtrawl, "commands", {"fails": fails})
+    assert execute(["fails"]) == main.BUG_EXIT_CODE
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "labtrawl: a fault of labtrawl itself, a RuntimeError; its log says where. Nothing that was"
+        " committed is lost"
+    )
+
+
+def test_word_that_is_no_text_is_one_sentence() -> None:
+    done = labtrawl("ledger", "--area", "a\udcffb")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        r"labtrawl: 'a\udcffb' is not written in UTF-8: give it another name" + "\n",
+    )
+
+
+def test_working_folder_that_is_gone_is_one_sentence(elsewhere: Path) -> None:
+    (elsewhere / "gone").mkdir()
+    typed = f"cd gone; rmdir ../gone; exec {PYTHON} -m labtrawl status"
+    done = subprocess.run(["sh", "-c", typed], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "labtrawl: the working folder is gone: change to one that is there\n",
+    )
+
+
+@pytest.mark.parametrize(("closed", "told"), [(">&-", ""), (">&- 2>&-", ""), ("<&-", "Missing")])
+def test_standard_file_that_is_closed_is_no_fault(closed: str, told: str) -> None:
+    typed = f"exec {PYTHON} -m labtrawl {'logs' if told == '' else 'restart'} {closed}"
+    done = subprocess.run(["sh", "-c", typed], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0 if told == "" else 2, "")
+    assert told in done.stderr
+    assert "fault" not in done.stderr
+
+
+def test_commands_that_are_proposed_name_the_folder_where_it_is_not_the_usual_one(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LABTRAWL_DATA_DIR", raising=False)
+    assert folder_flag(defaults(elsewhere / "data.private")) == ""
+    assert folder_flag(defaults(elsewhere / "my lab")) == " --data-dir 'my lab'"
+    assert folder_flag(defaults(Path("/srv/labtrawl"))) == " --data-dir /srv/labtrawl"
+    monkeypatch.setenv("LABTRAWL_DATA_DIR", "/srv/labtrawl")
+    assert folder_flag(defaults(Path("/srv/labtrawl"))) == ""
 
 
 def test_system_that_is_not_linux_gets_one_sentence(

@@ -12,7 +12,8 @@ OFF = Gap("lab/a", "labels", "feature_off", "")
 
 
 def outcome(*gaps: Gap, is_done: bool = True, now: Progress = NOW, new: int = 1200) -> Outcome:
-    return Outcome(is_done, now, TOTALS, list(gaps), {"issues": 1100, "labels": 100}, new, 2.5)
+    records = {"issues": 1100, "labels": 100}
+    return Outcome(is_done, now, TOTALS, list(gaps), records, new, 40, 2.5)
 
 
 def told(of: Outcome) -> list[str]:
@@ -31,11 +32,43 @@ def test_table_has_a_line_for_each_resource() -> None:
     ]
 
 
+def test_resources_without_anything_share_a_line() -> None:
+    empty = [
+        Total("tags", 2, 0, {}),
+        Total("events", 3, 0, {"forbidden": 3}),
+        Total("jobs", 2, 0, {}),
+    ]
+    many = replace(outcome(), totals=[*TOTALS, *empty])
+    assert list(in_words(many, Path("/data/lab")))[4:7] == [
+        "events        3        0  3 forbidden",
+        "2 others      4        0",
+        "",
+    ]
+    none = replace(outcome(), totals=empty[:1])
+    assert list(in_words(none, Path("/data/lab")))[2] == "1 resource      2        0"
+
+
+def test_later_run_tells_its_own_requests_and_those_of_all() -> None:
+    later = replace(outcome(new=0), asked=3, seconds=7384.2, now=replace(NOW, areas={"project": 1}))
+    assert told(later)[:2] == [
+        "complete 1,200 records of 1 project, 0 of them new",
+        "took 2:03 h, 3 requests (40 in all runs)",
+    ]
+
+
+def test_repair_of_what_is_missing_is_told() -> None:
+    failed, unknown = Gap("lab/b", "issues", "failed", "x"), Gap("lab/c", "issues", None, "")
+    assert told(outcome(failed))[5] == "repair run the same again: what failed is read anew"
+    assert told(outcome(failed, unknown))[6].endswith(
+        "ledger --refill --data-dir /data/lab; then the same again"
+    )
+
+
 def test_complete_crawl_ends_with_what_to_type_next() -> None:
     told_first = told(outcome(OFF))
     assert told_first[:3] == [
         "complete 1,200 records of 2 projects and 1 group",
-        "took 2.5 s; 40 requests so far",
+        "took 2.5 s, 40 requests",
         "data /data/lab/dataset",
     ]
     assert [line.split(" ", 2)[0] for line in told_first[3:]] == ["why", "tables"]
@@ -87,6 +120,7 @@ def test_summary_says_the_same() -> None:
             "labels": {"lists": 3, "objects": 100, "less": {"feature_off": 1, "tier": 1}},
         },
         "requests": 40,
+        "new_requests": 40,
         "retries": 0,
         "gaps": [{"area": "lab/a", "resource": "labels", "reason": "feature_off", "detail": ""}],
         "seconds": 2.5,
