@@ -220,6 +220,8 @@ def main() -> None:
         build(options.build, options.counts[0])
         return
     found: list[Figures] = []
+    if options.folder is not None:
+        Path(options.folder).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-export-", dir=options.folder) as folder:
         for count in options.counts:
             data_dir = Path(folder) / str(count)

@@ -67,7 +67,7 @@ def queries() -> Iterator[str]:
     parts = (
         *(f"state={state}" for state in ("queued", "running", "held", "completed", "failed")),
         *("resource=resource_3", "area=team-39%2F", "area=project", "kind=group", "account=7"),
-        *("hold=disk", "error=tier"),
+        *("hold=disk", "error=tier", "message=7"),
     )
     orders = ("", "sort=changed", "sort=priority", "sort=duration")
     for pair in itertools.chain(

@@ -72,6 +72,16 @@ def test_labtrawl_commands_in_documents_exist() -> None:
     assert [(file, command) for file, command in named if not is_command(command.split())] == []
 
 
+def test_how_to_with_commands_says_where_labtrawl_is() -> None:
+    silent = [
+        page.name
+        for page in (ROOT / "docs" / "how-to").glob("*.md")
+        if re.search(r"^ {4,}labtrawl ", page.read_text(), re.MULTILINE)
+        and ".venv/bin/labtrawl" not in page.read_text()
+    ]
+    assert silent == []
+
+
 def test_scripts_that_make_runs_exist() -> None:
     named = set(re.findall(r"scripts/[a-z_]+\.(?:sh|py)", (ROOT / "Makefile").read_text()))
     assert [name for name in named if not (ROOT / name).is_file()] == []
