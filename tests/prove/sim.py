@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -75,6 +75,8 @@ class Sim:
     store: Store
     desk: Desk
     pages: Pages
+    # So far are the clocks of crawlers ahead of the website's.
+    ahead: timedelta = timedelta()
     sent: list[Envelope] = field(default_factory=list)
     numbers: int = 0
 
@@ -144,7 +146,8 @@ class Sim:
     ) -> JobRun:
         resource = find("project", "issues")
         assert resource is not None
-        clock = system_clock()
+        ahead, right = self.ahead, system_clock()
+        clock = replace(right, now=lambda: right.now() + ahead)
         gitlab = GitLab(cast("Http", self.pages), lambda: Secret("t"), clock, RETRY, lambda: 0.0)
         prefix = SegmentPrefix(
             claimed.instance_id, "project", PROJECT, "issues", claimed.job_id, claimed.fence

@@ -54,6 +54,14 @@ BUGS = [
         f"{READINGS}::test_unchanged_visit_writes_no_segment",
     ),
     Bug(
+        "newest by the clocks of crawlers",
+        "dataset/reader.py",
+        "        last = {_identity(record): ordinal for ordinal, record in _numbered(root, folder)}\n",
+        "        seen = sorted(_numbered(root, folder), key=lambda one: one[1].fetched_at)\n"
+        "        last = {_identity(record): ordinal for ordinal, record in seen}\n",
+        f"{READINGS}::test_visits_with_crashes_end_with_what_gitlab_has",
+    ),
+    Bug(
         "cursor before data",
         "crawler/run.py",
         """        closed = await self._close_segment()

@@ -8,7 +8,6 @@ file is not compared here, for that reads all of it; each frame has a checksum, 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -259,7 +258,6 @@ def _holds(record: Record, wanted: str) -> bool:
 class _Named(msgspec.Struct, frozen=True, gc=False):
     id: int | str
     kind: str
-    fetched_at: str
 
 
 _NAMED: Final = msgspec.json.Decoder(_Named)
@@ -268,23 +266,17 @@ _NAMED: Final = msgspec.json.Decoder(_Named)
 def superseded(root: Path, pieces: Iterable[P]) -> set[tuple[str, Spot]]:
     """Return (name, spot) of each line of a list that a newer line of the same object replaces.
 
-    It reads the whole list, and memory holds an entry for each object. Raises CorruptSegment.
+    `pieces` come in the order of their commit. It reads the whole list, and memory holds an entry for
+    each object. Raises CorruptSegment.
     """
-    newest: dict[tuple[str, int | str], tuple[datetime, str, Spot]] = {}
+    newest: dict[tuple[str, int | str], tuple[str, Spot]] = {}
     older: set[tuple[str, Spot]] = set()
     for piece in pieces:
         for frame in frames(root, piece):
             for number, line in enumerate(frame.lines):
                 one = _NAMED.decode(line)
-                this = (
-                    datetime.fromisoformat(one.fetched_at),
-                    piece.name,
-                    Spot(frame.begin, number),
-                )
                 known = newest.get((one.kind, one.id))
-                is_newest = known is None or known[0] <= this[0]
                 if known is not None:
-                    older.add(known[1:] if is_newest else this[1:])
-                if is_newest:
-                    newest[one.kind, one.id] = this
+                    older.add(known)
+                newest[one.kind, one.id] = piece.name, Spot(frame.begin, number)
     return older

@@ -25,7 +25,7 @@ from labtrawl.dataset.tables_shape import Table, Type
 
 _STEP: Final = 500
 _NEWEST: Final = """
-SELECT max_by(ordinal, (fetched_at, ordinal)) AS ordinal FROM staged
+SELECT max(ordinal) AS ordinal FROM staged
 GROUP BY instance_id, kind, key ORDER BY ordinal
 """
 _CHANGED: Final = "SELECT ordinal FROM versions ORDER BY ordinal"

@@ -253,7 +253,7 @@ WITH read AS (
   SELECT line, area_kind, area_id, resource, lead(line) OVER w AS next_line,
     lead(fetched_at) OVER w AS fetched_at, lead(record_state) OVER w AS record_state
   FROM staged WHERE key IS NULL
-  WINDOW w AS (PARTITION BY instance_id, parent ORDER BY fetched_at, line)
+  WINDOW w AS (PARTITION BY instance_id, parent ORDER BY line)
 )
 SELECT (SELECT max(ordinal) FROM staged) + row_number() OVER (ORDER BY held.ordinal) AS ordinal,
   read.next_line AS line, held.instance_id, read.area_kind, read.area_id, read.resource,
@@ -304,9 +304,12 @@ class Sightings:
             self._seen[place.instance_id, *user] = (first, last)
 
     def stage(self, staging: Staging) -> None:
-        """Stage them as records of the table of users, in the order in which they were seen."""
+        """Stage them as records of the table of users, in the order in which they were seen.
+
+        By instants: they come from many lists, whose segments stand in no order to each other.
+        """
         sights = [(sight, key) for key, held in self._seen.items() for sight in set(held)]
-        for sight, (_, number, username, name) in sorted(sights, key=lambda each: each[0].number):
+        for sight, (_, number, username, name) in sorted(sights, key=lambda each: each[0][:2]):
             body = {"id": number, "username": username, "name": name}
             raw = msgspec.Raw(_ENCODER.encode(body))
             seen = Record(number, "user", sight.fetched_at, "", "", "", "", raw)

@@ -1,6 +1,8 @@
 """From staged lines to versions: what is newest, what was before, and until when.
 
 Only narrow rows are ordered here; the wide ones are joined to them once, when they are written.
+What was committed last is the newest (`reader`). No version begins before the one before it, whatever
+the clocks of those who read them said.
 """
 
 from dataclasses import dataclass
@@ -15,16 +17,17 @@ from labtrawl.dataset.tables import BODY, HISTORY, HISTORY_COLUMNS, NEWEST_COLUM
 _VERSIONS: Final = """
 CREATE OR REPLACE TABLE versions AS
 WITH lines AS (
-  SELECT ordinal, instance_id, kind, key, fetched_at, record_state,
+  SELECT line, ordinal, instance_id, kind, key, record_state,
+    max(fetched_at) OVER (w ROWS UNBOUNDED PRECEDING) AS read_at,
     lag(content) OVER w IS DISTINCT FROM content
       OR lag(record_state) OVER w IS DISTINCT FROM record_state AS changed
   FROM staged WHERE key IS NOT NULL
-  WINDOW w AS (PARTITION BY instance_id, kind, key ORDER BY fetched_at, ordinal)
+  WINDOW w AS (PARTITION BY instance_id, kind, key ORDER BY line, ordinal)
 )
-SELECT ordinal, instance_id, kind, key, fetched_at AS valid_from, record_state,
-  lead(fetched_at) OVER w AS valid_to, row_number() OVER w AS number
+SELECT ordinal, instance_id, kind, key, read_at AS valid_from, record_state,
+  lead(read_at) OVER w AS valid_to, row_number() OVER w AS number
 FROM lines WHERE changed
-WINDOW w AS (PARTITION BY instance_id, kind, key ORDER BY fetched_at, ordinal)
+WINDOW w AS (PARTITION BY instance_id, kind, key ORDER BY line, ordinal)
 """
 # An object that is missed keeps the values that it had last.
 _NEWEST: Final = """

@@ -1,5 +1,8 @@
 """Reading the dataset back, by the rows of the manifest and in bounded memory.
 
+What was committed last is the newest, as it is for the crawlers, who compare what they read with it:
+an order by their clocks would keep what one that runs ahead has read, and no visit would mend it.
+
 An identity is (instance, kind, id), and it lives in one folder: GitLab's numbers belong to one
 area, and where an id is only unique inside its area, the area is part of it. So each folder is
 read on its own and what is remembered is at most 32 bytes for each identity of the largest one.
@@ -8,7 +11,6 @@ read on its own and what is remembered is at most 32 bytes for each identity of 
 import hashlib
 import io
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -100,17 +102,14 @@ def read(root: Path, rows: Iterable[SegmentRow]) -> Iterator[Record]:
 
 
 def newest(root: Path, rows: Iterable[SegmentRow]) -> Iterator[Record]:
-    """Yield the newest state of each identity: fetched last, committed last among equals.
+    """Yield the newest state of each identity: the one that was committed last.
 
     Each segment is read twice, so memory holds no body. Raises CorruptSegment.
     """
     for folder in _folders(rows):
-        best: dict[bytes, int] = {}
+        last = {_identity(record): ordinal for ordinal, record in _numbered(root, folder)}
         for ordinal, record in _numbered(root, folder):
-            identity, rank = _identity(record), _rank(record.fetched_at, ordinal)
-            best[identity] = max(rank, best.get(identity, rank))
-        for ordinal, record in _numbered(root, folder):
-            if best[_identity(record)] == _rank(record.fetched_at, ordinal):
+            if last[_identity(record)] == ordinal:
                 yield record
 
 
@@ -154,9 +153,3 @@ def content_of(body: msgspec.Raw) -> bytes:
 
 def _content(record: Record) -> bytes:
     return content_of(record.body) + record.state.encode()
-
-
-def _rank(fetched_at: str, ordinal: int) -> int:
-    """Order by instant, then by position, as one small number: there is one for each identity."""
-    seconds = datetime.fromisoformat(fetched_at).timestamp()
-    return (round(seconds * 1_000_000) << 40) | ordinal

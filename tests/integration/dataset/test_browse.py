@@ -202,7 +202,7 @@ def test_older_versions_are_those_that_a_newer_line_replaces(tmp_path: Path) -> 
     ]
     found = superseded(tmp_path, rows)
     assert found == {
-        (rows[1].name, Spot(0, 0)),
+        (rows[0].name, Spot(0, 0)),
         (rows[0].name, Spot(0, 1)),
         (rows[1].name, Spot(0, 1)),
     }

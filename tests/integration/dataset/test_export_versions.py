@@ -1,5 +1,6 @@
 """Newest state and history: changes, re-reads, objects that went and came back, derived notes."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,50 @@ async def test_newest_and_history_of_changed_unchanged_gone_and_returned(tmp_pat
         (4, "forbidden", None, day[2], day[4]),
         (4, "present", "came back", day[4], None),
         (5, "gone", None, day[4], None),
+    ]
+
+
+async def test_clock_that_ran_ahead_keeps_nothing_old_newest(tmp_path: Path) -> None:
+    """What was committed last is the newest; no version begins before the one before it."""
+
+    def thread(at: str, *notes: tuple[int, str]) -> Line:
+        told = [{"id": number, "body": text} for number, text in notes]
+        return Line("issue_discussions", "d1", {"id": "d1", "notes": told}, at, kind="discussion")
+
+    lines = [
+        issue(1, "read by a clock ahead", DAY[5]),
+        issue(2, "gone since", DAY[5]),
+        thread(DAY[5], (1, "one"), (2, "two")),
+        issue(1, "newer", DAY[1]),
+        tombstone("issues", 2, DAY[1]),
+        thread(DAY[1], (1, "one!")),
+        issue(1, "newest", DAY[6]),
+    ]
+    out = await exported(tmp_path, lines)
+    day = [instant(each) for each in DAY]
+    assert picked(rows_of(out, "issues", "id"), *PICKED) == [
+        (1, "present", "newest", day[6], day[1], day[6], None),
+        (2, "gone", "gone since", day[5], day[1], day[5], day[5]),
+    ]
+    history = rows_of(out, "issues_history", "id, valid_from, title")
+    assert picked(history, "id", "record_state", "title", "valid_from", "valid_to") == [
+        (1, "present", "newer", day[5], day[6]),
+        (1, "present", "read by a clock ahead", day[5], day[5]),
+        (1, "present", "newest", day[6], None),
+        (2, "present", "gone since", day[5], day[5]),
+        (2, "gone", None, day[5], None),
+    ]
+    assert picked(rows_of(out, "notes", "id"), "id", "record_state", "text") == [
+        (1, "present", "one!"),
+        (2, "gone", "two"),
+    ]
+    lined = tmp_path / "lines"
+    ran = labtrawl("export", "jsonl", "--data-dir", tmp_path, "--out", lined, "--no-history")
+    assert (ran.code, ran.err) == (0, "")
+    told = [json.loads(line) for line in (lined / "issues.jsonl").read_text().splitlines()]
+    assert [(one["id"], one["body"].get("title"), one.get("state")) for one in told] == [
+        (2, None, "gone"),
+        (1, "newest", None),
     ]
 
 
