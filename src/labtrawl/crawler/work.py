@@ -25,7 +25,7 @@ from labtrawl.dataset.disk import Disk
 from labtrawl.dataset.layout import SegmentPrefix, parse_segment_prefix
 from labtrawl.dataset.policy import Policy
 from labtrawl.dataset.policy_study import Study
-from labtrawl.dataset.sink import Compressors, Folders, SegmentLimits, Sink
+from labtrawl.dataset.sink import Compressor, Folders, SegmentLimits, Sink
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.errors import BadMessage, ConfigError, LabtrawlError, LeaseLost
 from labtrawl.gitlab import catalog
@@ -79,7 +79,7 @@ class Worker:
     # What each GitLab was found to be able to, by its URL and for whom.
     _learnt: dict[tuple[str, str], Learnt] = field(default_factory=dict)
     _folders: Folders = field(default_factory=Folders)
-    _compressors: Compressors = field(default_factory=Compressors)
+    _compressor: Compressor = field(default_factory=Compressor)
 
     def requests(self) -> int:
         """Return how many requests went out so far."""
@@ -225,7 +225,7 @@ class Worker:
             tools.segment,
             tools.clock.monotonic,
             self._folders,
-            self._compressors,
+            self._compressor,
         )
 
 

@@ -107,27 +107,21 @@ class Folders:
         self._lasting.clear()
 
 
-class Compressors:
-    """What makes frames, shared by the sinks of a process: to set one up takes longer than its work.
+class Compressor:
+    """What makes frames, one after the other, for all sinks of a process.
 
-    One is kept, and more are made while more frames are written at once: each has its own memory.
+    Its tables are a megabyte, and a frame's lines are copied for it: several at once would need as
+    many, and go no faster, since what a process reads comes one page after the other.
     """
 
-    KEPT: Final = 1
-
     def __init__(self) -> None:
-        self._idle: list[zstandard.ZstdCompressor] = []
+        self._zstd = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
+        self._one_call = threading.Lock()
 
-    def compress(self, raw: bytes) -> bytes:
+    def compress(self, lines: Sequence[bytes]) -> bytes:
         """Return a whole frame, with a checksum."""
-        try:
-            one = self._idle.pop()
-        except IndexError:
-            one = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
-        frame = one.compress(raw)
-        if len(self._idle) < self.KEPT:
-            self._idle.append(one)
-        return frame
+        with self._one_call:
+            return self._zstd.compress(b"".join(lines))
 
 
 class _OpenSegment:
@@ -139,7 +133,7 @@ class _OpenSegment:
     def __init__(
         self,
         disk: Disk,
-        compress: Callable[[bytes], bytes],
+        compress: Callable[[Sequence[bytes]], bytes],
         make: Callable[[], list[str]],
         path: Path,
         name: str,
@@ -175,7 +169,7 @@ class _OpenSegment:
         handle = self._opened()
         if not self._lines:
             return
-        frame = self._compress(b"".join(self._lines))
+        frame = self._compress(self._lines)
         self._lines.clear()
         self.raw_bytes = 0
         self._disk.write(handle, frame)
@@ -229,7 +223,7 @@ class Sink:
         limits: SegmentLimits | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         folders: Folders | None = None,
-        compressors: Compressors | None = None,
+        compressor: Compressor | None = None,
     ) -> None:
         self._disk = disk
         self._root = root
@@ -239,7 +233,7 @@ class Sink:
         self._monotonic = monotonic
         self._frame_bytes = min(FRAME_BYTES, self._limits.max_bytes)
         self._folders = folders or Folders()
-        self._compress = (compressors or Compressors()).compress
+        self._compress = (compressor or Compressor()).compress
         self._segment: _OpenSegment | None = None
         self._begun_at = 0.0
         self._over = False

@@ -16,7 +16,7 @@ import zstandard
 
 from labtrawl.dataset.disk import LocalDisk
 from labtrawl.dataset.policy import GatedRecord
-from labtrawl.dataset.sink import Compressors, Folders, Segment, SegmentLimits, Sink
+from labtrawl.dataset.sink import Compressor, Folders, Segment, SegmentLimits, Sink
 from labtrawl.errors import DatasetError, DiskFull
 from tests.integration.dataset.samples import FETCHED_AT, ISSUES, ROOMY, gated, sink_at, written
 
@@ -220,15 +220,16 @@ def test_sink_through_a_link_below_a_known_folder_refuses(tmp_path: Path) -> Non
     assert list(outside.iterdir()) == []
 
 
-def test_sinks_that_share_compressors_write_whole_frames_at_once(tmp_path: Path) -> None:
-    """Each frame is made by one compressor that nobody else has in hand."""
-    compressors, together = Compressors(), threading.Barrier(4)
+def test_sinks_that_share_a_compressor_write_whole_frames_at_once(tmp_path: Path) -> None:
+    """Each frame is made while nobody else has the compressor in hand."""
+    compressor, together = Compressor(), threading.Barrier(4)
     pages = {number: [gated(number * 1000 + one) for one in range(400)] for number in range(1, 5)}
 
     def write(number: int) -> None:
-        sink = Sink(LocalDisk(), tmp_path, ISSUES, number, SMALL, lambda: 0.0, None, compressors)
+        sink = Sink(LocalDisk(), tmp_path, ISSUES, number, SMALL, lambda: 0.0, None, compressor)
         together.wait(30)
-        sink.write(pages[number])
+        for _ in range(50):
+            sink.write(pages[number])
         sink.close_segment()
 
     threads = [threading.Thread(target=write, args=(number,)) for number in pages]
@@ -239,7 +240,7 @@ def test_sinks_that_share_compressors_write_whole_frames_at_once(tmp_path: Path)
     for number, page in pages.items():
         with (tmp_path / ISSUES.name(number)).open("rb") as file:
             plain = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-            assert plain.read() == b"".join(record.line for record in page)
+            assert plain.read() == 50 * b"".join(record.line for record in page)
 
 
 def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
