@@ -82,8 +82,9 @@ def every_filter() -> list[walks_of.JobFilter]:
 
 def statements(walk: walks_of.Walk) -> Iterator[walks_of.Piece]:
     """Every statement that a page, at its beginning or deep in, goes along keys with."""
+    asked = walks_of.ASKED_OF if walk.aside else ""
     for at, is_back in ((walk.start, False), ((5, 40), False), ((5, 40), True)):
-        yield walk.keys(at, is_back, 50)
+        yield walk.keys(at, is_back, 50, asked)
 
 
 def plan_of(connection: Connection, piece: walks_of.Piece) -> list[str]:

@@ -164,31 +164,35 @@ class Walk:
     columns: tuple[str, ...] = ()
     start: Key = field(default=(LARGEST, LARGEST))
 
-    def keys(self, at: Key, backwards: bool, size: int) -> Piece:
-        """Return the statement for (id, value) of the jobs that follow a key: equals, then the rest."""
+    def keys(self, at: Key, backwards: bool, size: int, brought: str = "") -> Piece:
+        """Return the statement for (id, value) of the jobs that follow a key: equals, then the rest.
+
+        Where something is asked of each job, it is `brought` with the number, lest each is met twice.
+        """
         is_up = self.rises is not backwards
         # No index has it so: a planner would rather walk all jobs in their order than sort a few.
         number = "job.id + 0" if self.sorts else "job.id"
         beyond = Piece(f"{number} {'>' if is_up else '<'} ?", (at[1],))
         by_number = f"{number} {'ASC' if is_up else 'DESC'}"
         if not self.value and self.columns:
-            return self._within(at[1], is_up, size)
+            return self._within(at[1], is_up, size, brought)
         if not self.value:
-            return self._part("0", self.along, (beyond,), by_number, size)
+            return self._part(f"0 AS value{brought}", self.along, (beyond,), by_number, size)
         bound = Piece(f"{self.value} {'>' if backwards else '<'} ?", (at[0],))
         by_value = f"{self.value} {'ASC' if backwards else 'DESC'}, {by_number}"
-        further = self._part(self.value, self.along, (bound,), by_value, size)
+        valued = f"{self.value} AS value{brought}"
+        further = self._part(valued, self.along, (bound,), by_value, size)
         if abs(at[0]) >= LARGEST:
             return further
         is_same = Piece(f"{self.value} = ?", (at[0],))
-        same = self._part(self.value, self.along, (is_same, beyond), by_number, size)
+        same = self._part(valued, self.along, (is_same, beyond), by_number, size)
         return Piece(
             f"SELECT * FROM ({same.text}) AS same"
             f" UNION ALL SELECT * FROM ({further.text}) AS further LIMIT ?",
             (*same.arguments, *further.arguments, size),
         )
 
-    def _within(self, number: int, is_up: bool, size: int) -> Piece:
+    def _within(self, number: int, is_up: bool, size: int, brought: str) -> Piece:
         """Go along the rows of some values, as one range of the index.
 
         Were they told to be equal, a planner might rather walk all jobs by their numbers: it thinks
@@ -202,26 +206,27 @@ class Walk:
         inside = Piece(f"({columns}) {'<=' if is_up else '>='} ({marks})", values)
         way = "ASC" if is_up else "DESC"
         order = ", ".join(f"{column} {way}" for column in (*self.columns, "job.id"))
-        return self._part("0", (), (inside, beyond), order, size)
+        return self._part(f"0 AS value{brought}", (), (inside, beyond), order, size)
 
     def _part(
-        self, value: str, along: tuple[Piece, ...], only: tuple[Piece, ...], order: str, size: int
+        self, columns: str, along: tuple[Piece, ...], only: tuple[Piece, ...], order: str, size: int
     ) -> Piece:
         condition = both((*along, *only))
         return Piece(
-            f"SELECT job.id AS id, {value} AS value{self._brought}"
-            f" FROM job WHERE {condition.text} ORDER BY {order} LIMIT ?",
+            f"SELECT job.id AS id, {columns} FROM job WHERE {condition.text}"
+            f" ORDER BY {order} LIMIT ?",
             (*condition.arguments, size),
         )
 
     def steps(self, at: Key, backwards: bool, size: int) -> Piece:
         """Return the statement for (id, value, whether it matches) of the jobs that follow a key."""
-        keys, asked = self.keys(at, backwards, size), both(self.aside)
+        keys = self.keys(at, backwards, size, ASKED_OF if self.aside else "")
+        asked = both(self.aside)
         by_number = "ASC" if self.rises is not backwards else "DESC"
         order = f"value {'ASC' if backwards else 'DESC'}, job.id {by_number}"
         return Piece(
             f"SELECT job.id, value, CASE WHEN {asked.text} THEN 1 ELSE 0 END"
-            f" FROM {self._met(keys.text, bool(self.aside))} ORDER BY {order}",
+            f" FROM ({keys.text}) AS job {self._areas} ORDER BY {order}",
             (*asked.arguments, *keys.arguments),
         )
 
@@ -230,30 +235,29 @@ class Walk:
 
         `state` names the only one that there is, or is the column to tell them apart by.
         """
-        condition, asked = both(self.along or (Piece("job.id > 0"),)), both(self.aside)
-        has_states = state == "job.state"
-        keys = f"SELECT job.id AS id{self._brought} FROM job WHERE {condition.text} LIMIT ?"
+        asked = both(self.aside)
+        is_asked = bool(self.aside) or state == "job.state"
+        brought = ASKED_OF if is_asked else ""
+        keys = self._any(brought, most + 1) if self.sorts else self._first(brought, most + 1)
         return Piece(
             f"SELECT {state} AS state, COUNT(*) AS looked,"
             f" COUNT(CASE WHEN {asked.text} THEN 1 END) AS found"
-            f" FROM {self._met(keys, bool(self.aside) or has_states)}"
-            f" {'GROUP BY job.state' if has_states else ''}",
-            (*asked.arguments, *condition.arguments, most + 1),
+            f" FROM ({keys.text}) AS job {self._areas}"
+            f" {'GROUP BY job.state' if state == 'job.state' else ''}",
+            (*asked.arguments, *keys.arguments),
         )
 
-    @property
-    def _brought(self) -> str:
-        """What else comes with a job's number: of few areas all that may be asked of it.
+    def _first(self, brought: str, size: int) -> Piece:
+        """Return the first jobs of the walk: without an order, a planner might read the whole table."""
+        return self.keys(self.start, False, size, brought)
 
-        Elsewhere the number comes alone, for then the index that answers is the cheapest there is.
-        """
-        return ASKED_OF if self.sorts else ""
-
-    def _met(self, keys: str, is_asked: bool) -> str:
-        """Return the jobs with these keys, with what is asked of them."""
-        if not is_asked or self.sorts:
-            return f"({keys}) AS job {self._areas}"
-        return f"({keys}) AS looked JOIN job ON job.id = looked.id {self._areas}"
+    def _any(self, brought: str, size: int) -> Piece:
+        """Return some of the jobs, where they are not much and lie in no order."""
+        condition = both(self.along)
+        return Piece(
+            f"SELECT job.id AS id{brought} FROM job WHERE {condition.text} LIMIT ?",
+            (*condition.arguments, size),
+        )
 
     @property
     def _areas(self) -> str:
