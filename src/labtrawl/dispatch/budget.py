@@ -121,8 +121,7 @@ class Budget:
     def restore(self, learned: dict[Key, Learned]) -> None:
         """Go on with what an earlier process learned."""
         for key, known in learned.items():
-            pot = self.pot(key)
-            pot.limit, pot.not_before = known.limit_per_minute, known.not_before
+            self.pot(key).go_on(known)
             self._kept[key] = known
 
     def changes(self) -> dict[Key, Learned]:

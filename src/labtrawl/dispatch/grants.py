@@ -14,7 +14,7 @@ from labtrawl.errors import BadMessage, Missing, StoreError
 from labtrawl.gitlab.limits import CLASSES, REST
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol.exchange import Caller, Reply
-from labtrawl.store import budgets
+from labtrawl.store import budgets, care
 from labtrawl.store.engine import Store
 
 log = logs.get("backend.budget")
@@ -24,10 +24,17 @@ MOST_WANTS = 256 * len(CLASSES)
 
 
 async def restore(budget: Budget, store: Store) -> None:
-    """Take over what an earlier process of the website learned."""
-    rows = await store.read(budgets.load)
+    """Take over what an earlier process of the website learned.
+
+    No wait is longer than the longest: its clock was ahead then, and was set back.
+    """
+    rows, now = await store.read(lambda c: (budgets.load(c), care.now_ms(c)))
+    last = now + LONGEST_WAIT_MS
     budget.restore(
-        {(account, class_): Learned(limit, wait) for account, class_, limit, wait in rows}
+        {
+            (account, class_): Learned(limit, wait if wait <= last else 0)
+            for account, class_, limit, wait in rows
+        }
     )
 
 

@@ -16,8 +16,19 @@ from labtrawl.dispatch import visiting
 from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.job import HoldReason
 from labtrawl.domain.visit import Schedule, Spare
-from labtrawl.errors import CorruptSegment, DatasetError, StoreError
-from labtrawl.store import care, compaction, consents, jobs, leases, manifest, messages, visits
+from labtrawl.errors import DatasetError, DiskFull, StoreError
+from labtrawl.store import (
+    care,
+    compaction,
+    consents,
+    jobs,
+    leases,
+    manifest,
+    messages,
+    set_back,
+    visits,
+    watches,
+)
 from labtrawl.store.engine import Connection, Store
 
 log = logs.get("backend.leasing")
@@ -43,10 +54,21 @@ class _Wall:
     _ahead_ms: float | None = None
 
     def leapt_ms(self, now_ms: int, steady_seconds: float) -> int:
-        """Return by how much it leapt ahead since it was asked last; 0 for nothing to speak of."""
+        """Return by how much it leapt ahead since it was asked last, or back (less than 0).
+
+        0 for nothing to speak of.
+        """
         before, self._ahead_ms = self._ahead_ms, now_ms - steady_seconds * 1000
         leapt = 0 if before is None else int(self._ahead_ms - before)
-        return leapt if leapt >= LEAP_MS else 0
+        return leapt if abs(leapt) >= LEAP_MS else 0
+
+
+@dataclass(slots=True)
+class _Round:
+    """Behind which list compaction goes on, and whether the last turn left some for the next."""
+
+    after: compaction.Place = compaction.FIRST
+    is_more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +85,7 @@ class Leasing:
     schedule: Schedule = field(default_factory=Schedule)
     _spare: Spare = field(default_factory=Spare)
     _wall: _Wall = field(default_factory=_Wall)
+    _round: _Round = field(default_factory=_Round)
 
     async def run(self) -> None:
         """Look after time for ever; a failing database is tried again at the next tick."""
@@ -78,9 +101,13 @@ class Leasing:
                 if self.clock.monotonic() - compacted_at >= COMPACT_SECONDS:
                     # What fails is not tried again at once: it would fail again, at each tick.
                     compacted_at = self.clock.monotonic()
-                    if await self.compact() >= LISTS:
-                        # There is more to do; but others are to be served meanwhile.
-                        compacted_at = self.clock.monotonic() - COMPACT_SECONDS + CATCH_UP_SECONDS
+                    try:
+                        await self.compact_some()
+                    finally:
+                        if self._round.is_more:
+                            # There is more to do; but others are to be served meanwhile.
+                            now = self.clock.monotonic()
+                            compacted_at = now - COMPACT_SECONDS + CATCH_UP_SECONDS
             except (StoreError, DatasetError, OSError) as error:
                 log.error("tick_failed", error=str(error))
             await self.clock.sleep(TICK_SECONDS)
@@ -93,8 +120,8 @@ class Leasing:
         now_ms, is_needed = await self.store.read(lambda c: (care.now_ms(c), leases.needs_care(c)))
         leapt_ms = self._wall.leapt_ms(now_ms, self.clock.monotonic())
         if leapt_ms:
-            log.warning("clock_leapt_ahead", seconds=leapt_ms / 1000)
-            await self.store.write(lambda c: leases.outlast(c, leapt_ms))
+            log.warning("clock_leapt", seconds=leapt_ms / 1000)
+            await self.store.write(lambda c: self._mend(c, leapt_ms))
         if not is_needed:
             return
         has_room = self.free_bytes() >= FREE_BYTES
@@ -122,6 +149,13 @@ class Leasing:
             if spare:
                 await self.store.write(lambda c: visits.open_early(c, wanted, min(spare, BATCH)))
 
+    def _mend(self, connection: Connection, leapt_ms: int) -> None:
+        """Keep a clock that leapt from ending leases early, or from putting anything off for long."""
+        if leapt_ms > 0:
+            leases.outlast(connection, leapt_ms)
+        else:
+            set_back.mend(connection, -leapt_ms, self.schedule.cron)
+
     def _care(self, connection: Connection, has_room: bool) -> int:
         leases.make_due(connection)
         if has_room:
@@ -132,10 +166,12 @@ class Leasing:
     async def sweep(self) -> None:
         """Remove what nobody asks for any more: old records of messages, and orphaned segments.
 
-        Those are named by no row of the manifest and written by no living lease. The files are listed before the snapshot: what is written later is not looked at.
+        What waits for a watch that has ended is due by itself. Orphaned segments are named by no row of the manifest and written by no living lease. The files are listed before the snapshot: what is written later is not looked at.
         """
         await self.store.write(lambda c: messages.forget(c, self.keep_hours))
         await self.store.write(lambda c: compaction.forget(c, self.keep_hours))
+        if self.schedule.is_on and (lists := await self.store.read(watches.undriven)):
+            await self.store.write(lambda c: watches.let_be_due(c, lists))
         found = await asyncio.to_thread(list_segments, self.disk, self.dataset_root)
         named, living = await self.store.read(lambda c: (manifest.names(c), leases.live_leases(c)))
         removed = await asyncio.to_thread(sweep, self.disk, self.dataset_root, found, named, living)
@@ -143,18 +179,42 @@ class Leasing:
             log.info("orphans_removed", segments=len(removed))
 
     async def compact(self, least: int = compaction.LEAST) -> int:
+        """Do as `compact_some`, turn after turn, until every list was looked at; return how many."""
+        made, failures = 0, list[DatasetError]()
+        while True:
+            try:
+                made += await self.compact_some(least)
+            except DiskFull:
+                raise
+            except DatasetError as error:
+                failures.append(error)
+            if not self._round.is_more:
+                break
+        if failures:
+            raise failures[0]
+        return made
+
+    async def compact_some(self, least: int = compaction.LEAST) -> int:
         """Make few large segments of many small ones, where a list is at rest; return how many.
 
-        Their old files stay for readers until `keep_hours` are over. A list that is damaged stays as
-        it is; its error is raised when all others were done.
+        Each turn goes on where the last one ended. Their old files stay for readers until
+        `keep_hours` are over. A list that is damaged, or whose folder is, stays as it is; its error
+        is raised when all others of the turn were done. A full disk ends the turn.
         """
-        found = await self.store.read(lambda c: compaction.candidates(c, LISTS, least))
-        made, failures = 0, []
+        after, self._round.is_more = self._round.after, False
+        found = await self.store.read(lambda c: compaction.candidates(c, LISTS, least, after))
+        made, failures = 0, list[DatasetError]()
         for area_id, resource in found:
+            self._round.after = (area_id, resource)
             try:
                 made += await self._compact(area_id, resource, least)
-            except CorruptSegment as error:
+            except DiskFull:
+                raise
+            except DatasetError as error:
                 failures.append(error)
+        self._round.is_more = len(found) == LISTS
+        if not self._round.is_more:
+            self._round.after = compaction.FIRST
         if made:
             log.info("segments_compacted", segments=made)
         if failures:

@@ -24,6 +24,7 @@ def plan_account(connection: Connection, account: VerifiedAccount) -> int:
 
     In a study only where its owner has agreed.
     """
+    was_refused = accounts.was_refused(connection, account)
     instance_id, account_id = accounts.record(connection, account)
     area_id = areas.record(
         connection,
@@ -33,6 +34,8 @@ def plan_account(connection: Connection, account: VerifiedAccount) -> int:
     if not areas.grant(connection, area_id, account_id, 0):
         return account_id  # a participant who has not agreed: nothing is planned
     jobs.resume(connection, HoldReason.CREDENTIAL, account_id)
+    if was_refused:
+        visits.due_again(connection, account_id)
     jobs.enqueue_first(
         connection, jobs.PlannedJob(area_id, catalog.DISCOVERY, priority=DISCOVERY_PRIORITY)
     )

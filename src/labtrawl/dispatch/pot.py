@@ -88,6 +88,14 @@ class Pot:
     def __post_init__(self) -> None:
         self._curve = Curve(self.rules.first_wait_ms)
 
+    def go_on(self, known: Learned) -> None:
+        """Take over what an earlier process learned, before anything is asked for.
+
+        What may go out at once has gone out, for all that one knows: it grows back from now on.
+        """
+        self.limit, self.not_before = known.limit_per_minute, known.not_before
+        self._tokens = 0.0
+
     def allowed(self) -> int | None:
         """Return how many requests a minute all crawlers may send; None where no limit is known."""
         return self._least(self._reserve())
@@ -244,7 +252,8 @@ class Pot:
             self._period = None
         self._grow(now)
         allowed = self.allowed()
-        grown = 0.0 if allowed is None else (now - min(self._at, now)) * allowed / WINDOW_MS
+        passed = now - min(self._at or now, now)
+        grown = 0.0 if allowed is None else passed * allowed / WINDOW_MS
         self._tokens = min(self._tokens + grown, self._most_tokens(allowed))
         self._at = now
 

@@ -7,10 +7,10 @@ import msgspec
 from labtrawl import logs
 from labtrawl.dispatch.desk import Desk
 from labtrawl.dispatch.handout import task_number
-from labtrawl.errors import BadMessage, LabtrawlError, LeaseLost
+from labtrawl.errors import BadMessage, LabtrawlError, LeaseLost, Unauthorized
 from labtrawl.protocol import messages as wire
 from labtrawl.protocol.exchange import Caller, Reply, Tier
-from labtrawl.store import jobs, leases
+from labtrawl.store import accounts, jobs, leases
 from labtrawl.store.engine import Connection
 
 log = logs.get("backend.direct-communication-manager")
@@ -36,6 +36,8 @@ async def _answer(
 ) -> wire.TokenRefreshResponse:
     account_id = await desk.store.read(lambda c: _account(c, caller, asked))
     try:
+        if not await desk.store.read(lambda c: accounts.may_be_used(c, account_id)):
+            raise Unauthorized(f"account {account_id} may not be used: switched off, or not agreed")
         token = await desk.credentials.refresh(account_id, asked.refused_sha256)
     except LabtrawlError as error:
         log.warning("token_not_refreshed", account=account_id, reason=error.reason)

@@ -181,7 +181,7 @@ class Renewals:
         trouble = self._troubles.get(pair.account_id)
         if trouble is not None and not trouble.tries:  # it was the key, which is back
             del self._troubles[pair.account_id]
-        await self._store.write(lambda c: jobs.resume(c, HoldReason.CREDENTIAL, pair.account_id))
+        await self._store.write(lambda c: _resume(c, pair.account_id))
 
     def _trouble_of(self, account_id: int, version: int) -> Trouble | None:
         """What keeps a pair from being renewed for now; a new sign-in begins without it."""
@@ -279,7 +279,7 @@ class Renewals:
             spooled.renew_at,
         )
         if renewals.keep(connection, spooled.account_id, spooled.version, new):
-            jobs.resume(connection, HoldReason.CREDENTIAL, spooled.account_id)
+            _resume(connection, spooled.account_id)
 
     async def _failed(self, pair: StoredPair, error: LabtrawlError) -> LabtrawlError:
         """Note a failure and when to try again; return what the callers are told."""
@@ -297,6 +297,12 @@ class Renewals:
         log.warning("token_not_renewed", account=pair.account_id, tries=tries, error=str(said))
         await self._store.write(lambda c: _note(c, pair, refused_at, verdict.is_final))
         return said
+
+
+def _resume(connection: Connection, account_id: int) -> None:
+    """Let go on what waited for a token; not where an admin let nobody use the account meanwhile."""
+    jobs.resume(connection, HoldReason.CREDENTIAL, account_id)
+    jobs.hold_unseen(connection)
 
 
 def _note(connection: Connection, pair: StoredPair, refused_at: int | None, final: bool) -> None:

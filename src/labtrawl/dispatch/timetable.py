@@ -1,6 +1,6 @@
 """From the settings of the schedule to the schedule: hours to milliseconds, cron to instants."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from cronsim import CronSim
 
@@ -25,6 +25,28 @@ def schedule_of(settings: Timetable) -> Schedule:
 
 
 def next_instant(cron: str, now: int) -> int:
-    """Return the instant (ms) after `now` at which a cron expression is due, by the local time."""
-    local = datetime.fromtimestamp(now / 1000).astimezone()
-    return int(next(CronSim(cron, local)).timestamp() * 1000)
+    """Return the instant (ms) after `now` at which a cron expression is due, by the local time.
+
+    A time that the clocks skip is due after the gap, one that comes twice the first time; what is
+    due every hour, or every few minutes, is due in both.
+    """
+    due = CronSim(cron, datetime.fromtimestamp(now / 1000, _Local()))
+    instants = (int(each.timestamp() * 1000) for each in due)
+    # In the hour that comes again, the next one by the clock may be that of the hour before.
+    return next(instant for instant in instants if instant > now)
+
+
+class _Local(tzinfo):
+    """The machine's time zone, with its changes: `astimezone()` alone keeps the offset of one day."""
+
+    def utcoffset(self, at: datetime | None) -> timedelta | None:
+        return None if at is None else at.replace(tzinfo=None).astimezone().utcoffset()
+
+    def dst(self, at: datetime | None) -> timedelta | None:  # noqa: ARG002 - part of the offset
+        return None
+
+    def tzname(self, at: datetime | None) -> str | None:
+        return None if at is None else at.replace(tzinfo=None).astimezone().tzname()
+
+    def fromutc(self, at: datetime) -> datetime:
+        return datetime.fromtimestamp(at.replace(tzinfo=UTC).timestamp()).replace(tzinfo=self)  # noqa: DTZ006

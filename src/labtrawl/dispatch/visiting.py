@@ -9,7 +9,7 @@ from labtrawl.domain.visit import Mode, Pace, Schedule
 from labtrawl.gitlab import catalog
 from labtrawl.gitlab.graphql_plans import NAMES
 from labtrawl.protocol.messages import ProgressUpdate
-from labtrawl.store import accounts, areas, jobs, leases, ledger, visits
+from labtrawl.store import accounts, areas, jobs, leases, ledger, visits, watches
 from labtrawl.store.engine import Connection
 
 # A watch is looked at so many times in the interval of a list, but not more often than this.
@@ -45,7 +45,7 @@ def begin_watch(
 
     A group below one that is watched needs none: that list tells of its changes too.
     """
-    if visits.is_below(connection, area_id, resource.name):
+    if watches.is_below(connection, area_id, resource.name):
         return
     if not jobs.is_known(connection, area_id, resource.name):
         jobs.add_completed(connection, jobs.PlannedJob(area_id, resource.name, resource.priority))
@@ -91,9 +91,8 @@ def completed(
 def failed(connection: Connection, job_id: int, place: jobs.JobPlace, schedule: Schedule) -> None:
     """Let a job that has just failed be tried again some day; what it told of goes by itself."""
     visits.fail(connection, job_id, schedule, _pace(connection, place, schedule))
-    resource = catalog.find(place.area_kind, place.resource)
-    if resource is not None and resource.watches:
-        visits.unwatch(connection, place.area_id, resource.watches)
+    if place.resource in watches.WATCHED:
+        watches.ended(connection, place.area_id)
 
 
 def given_up(connection: Connection, job_id: int, schedule: Schedule) -> None:
@@ -141,7 +140,7 @@ def _is_driven_in(
         parent = catalog.find(area_kind, resource.parent)
         return parent is not None and is_wanted(schedule, parent)
     return area_kind == AreaKind.PROJECT and any(
-        is_wanted(schedule, watch) and visits.is_below(connection, area_id, watch.name)
+        is_wanted(schedule, watch) and watches.is_below(connection, area_id, watch.name)
         for watch in catalog.resources_of(AreaKind.GROUP)
         if watch.watches == resource.name
     )
@@ -173,14 +172,14 @@ def _moved(area_kind: str, by: str) -> tuple[str, ...]:
 def _lose(connection: Connection, account_id: int, began_at: int) -> None:
     """A discovery came to its end: what it did not find, its account does not see any more.
 
-    A group that nobody sees is not watched: what is seen below it is due by itself.
+    A group that nobody sees is not watched: what is seen below it is due by itself. What only
+    accounts see that may not be used waits for them.
     """
     lost = areas.lose(connection, account_id, began_at)
-    for area_id in lost:
+    for area_id in lost.unseen:
         ledger.explain_unseen(connection, area_id)
-        for watch in _WATCHES:
-            visits.unwatch(connection, area_id, watch.watches)
-    if lost:
+        watches.ended(connection, area_id)
+    if lost.number:
         jobs.hold_unseen(connection)
 
 

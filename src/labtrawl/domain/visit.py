@@ -156,14 +156,17 @@ class Spare:
     _requests: int = 0
 
     def is_due(self, now: int) -> bool:
-        """Say whether it is time to ask again; a look at all lists is not free."""
-        return self._at is None or now - self._at >= MINUTE_MS // 12
+        """Say whether it is time to ask again; a look at all lists is not free.
+
+        It is, too, where the clock was set back: else nothing was asked until it caught up.
+        """
+        return self._at is None or not 0 <= now - self._at < MINUTE_MS // 12
 
     def take(self, now: int, share: float, under: Under) -> int:
         """Return how many lists may be opened at the instant `now` (ms)."""
         rate = share * (under.limit or ASSUMED_LIMIT)
         if self._at is not None:
-            earned = rate * (now - self._at) / MINUTE_MS
+            earned = rate * max(0, now - self._at) / MINUTE_MS
             self._left += earned - (under.requests - self._requests)
             self._left = min(max(self._left, -rate), rate)
         self._at, self._requests = now, under.requests

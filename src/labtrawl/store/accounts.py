@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from labtrawl.errors import Missing
+from labtrawl.store import visits
 from labtrawl.store.engine import NOW_MS
 from labtrawl.store.mode import IS_STUDY, USABLE
 
@@ -153,6 +154,31 @@ def is_refused(connection: Connection, account_id: int) -> bool:
     return bool(state.scalar() == "refused")
 
 
+def may_be_used(connection: Connection, account_id: int) -> bool:
+    """Say whether an account's token may be handed out: whatever its GitLab says of it.
+
+    False where an admin switched it off, or its owner has not agreed, or not any more. Raises Missing.
+    """
+    row = connection.exec_driver_sql(
+        "SELECT CASE WHEN disabled_at IS NULL AND (mode = 'team' OR consent_id IS NOT NULL)"
+        " THEN 1 ELSE 0 END FROM account WHERE id = ?",
+        (account_id,),
+    ).first()
+    if row is None:
+        raise Missing(f"there is no account {account_id}")
+    return bool(row[0])
+
+
+def was_refused(connection: Connection, found: VerifiedAccount) -> bool:
+    """Say whether an account that its GitLab accepts now could not be used until now."""
+    row = connection.exec_driver_sql(
+        "SELECT c.state FROM account AS c JOIN instance AS i ON i.id = c.instance_id"
+        " WHERE i.name = ? AND c.gitlab_user_id = ?",
+        (found.instance_name, found.gitlab_user_id),
+    ).first()
+    return row is not None and row[0] == "refused"
+
+
 def switch(connection: Connection, account_id: int, *, is_on: bool) -> None:
     """Let an account be used again, which its GitLab has just accepted, or by nobody.
 
@@ -169,6 +195,7 @@ def switch(connection: Connection, account_id: int, *, is_on: bool) -> None:
         connection.exec_driver_sql(
             f"UPDATE account SET state = {USABLE} WHERE id = ? AND token <> ''", (account_id,)
         )
+        visits.due_again(connection, account_id)
 
 
 def is_removed(connection: Connection, source_sha256: str) -> bool:

@@ -1,5 +1,7 @@
 """Areas and who sees them."""
 
+from dataclasses import dataclass
+
 from sqlalchemy import Connection
 
 from labtrawl.domain.area import FoundArea
@@ -72,11 +74,16 @@ def seen_again(connection: Connection, area_id: int) -> bool:
     )
 
 
-def lose(connection: Connection, account_id: int, before: int) -> list[int]:
-    """End an account's access to what it saw last before an instant of ours (ms).
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """How many areas an account sees no more, and which of them nobody sees."""
 
-    Return the areas that nobody sees any more.
-    """
+    number: int
+    unseen: list[int]
+
+
+def lose(connection: Connection, account_id: int, before: int) -> Lost:
+    """End an account's access to what it saw last before an instant of ours (ms)."""
     gone = connection.exec_driver_sql(
         "DELETE FROM area_access WHERE account_id = ? AND seen_at < ? AND area_id IN"
         " (SELECT id FROM area WHERE kind IN ('group', 'project')) RETURNING area_id",
@@ -87,7 +94,7 @@ def lose(connection: Connection, account_id: int, before: int) -> list[int]:
         f"UPDATE area_choice SET role = {NOT_SEEN} WHERE account_id = ? AND seen_at < ?",
         (account_id, before),
     )
-    return [area_id for (area_id,) in gone if _is_lost(connection, area_id)]
+    return Lost(len(gone), [area_id for (area_id,) in gone if _is_lost(connection, area_id)])
 
 
 def _is_lost(connection: Connection, area_id: int) -> bool:

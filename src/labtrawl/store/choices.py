@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from labtrawl.domain.visit import DISCOVERY
 from labtrawl.errors import Missing
-from labtrawl.store import jobs, ledger, visits
+from labtrawl.store import jobs, ledger, visits, watches
 from labtrawl.store.areas import NOT_SEEN
 from labtrawl.store.commands import Worked
 from labtrawl.store.engine import NOW_MS
@@ -149,6 +149,7 @@ def lose(connection: Connection, account_id: int, area_id: int) -> None:
     ).rowcount
     if is_lost:
         ledger.explain_unseen(connection, area_id)
+        watches.ended(connection, area_id)
 
 
 def _gain(connection: Connection, account_id: int, area_id: int, role: int) -> None:

@@ -54,7 +54,7 @@ WITH placed AS (
 )
 SELECT s.area_id, s.resource FROM placed AS s
 WHERE NOT EXISTS (SELECT 1 FROM job AS j WHERE j.area_id = s.area_id AND j.resource = s.resource
-  AND j.{OPEN})
+  AND j.{OPEN}) AND (s.area_id > ? OR (s.area_id = ? AND s.resource > ?))
 GROUP BY s.area_id, s.resource
 HAVING SUM(CASE WHEN s.length < ? THEN 1 ELSE 0 END) >= ?
   OR COALESCE(MIN(CASE WHEN s.length >= ? OR s.length > ? * s.newer THEN s.place END),
@@ -63,9 +63,19 @@ ORDER BY s.area_id, s.resource LIMIT ?
 """
 
 
-def candidates(connection: Connection, limit: int, least: int = LEAST) -> list[tuple[int, str]]:
-    """Return the lists (area, resource) at rest that have `least` small segments, or a newest run."""
-    asked = (SMALL_BYTES, least, SMALL_BYTES, RATIO, NEWEST, limit)
+Place = tuple[int, str]
+"""A list: its area and resource."""
+FIRST: Place = (0, "")
+
+
+def candidates(
+    connection: Connection, limit: int, least: int = LEAST, after: Place = FIRST
+) -> list[Place]:
+    """Return the lists at rest that have `least` small segments, or a newest run.
+
+    Those that come `after` a list: what stays a candidate, since it is damaged, keeps none waiting.
+    """
+    asked = (after[0], *after, SMALL_BYTES, least, SMALL_BYTES, RATIO, NEWEST, limit)
     rows = connection.exec_driver_sql(CANDIDATES, asked).all()
     return [(row[0], row[1]) for row in rows]
 

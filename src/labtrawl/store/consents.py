@@ -14,7 +14,7 @@ from labtrawl.domain.consent import Areas, Ended, Wording, problem_of_until
 from labtrawl.domain.job import HoldReason
 from labtrawl.domain.visit import DISCOVERY, Mode
 from labtrawl.errors import Conflict, Missing
-from labtrawl.store import areas, choices, jobs
+from labtrawl.store import areas, choices, jobs, visits
 from labtrawl.store.commands import Worked
 from labtrawl.store.engine import NOW_MS
 
@@ -229,6 +229,7 @@ def begin_discovery(connection: Connection, account_id: int) -> None:
     area_id = areas.record(connection, instance_id, own)
     areas.grant(connection, area_id, account_id, 0)
     areas.seen_again(connection, area_id)
+    visits.due_again(connection, account_id)
     first = jobs.PlannedJob(area_id, DISCOVERY, priority=DISCOVERY_PRIORITY)
     if jobs.enqueue_first(connection, first) is None:
         jobs.resume(connection, HoldReason.CREDENTIAL, account_id)

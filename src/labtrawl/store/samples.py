@@ -6,7 +6,7 @@ For the website, which writes one a minute. Instants are milliseconds since the 
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, exists, func, insert, select
 
 from labtrawl.domain.sample import KEPT_MS, MADE_OF, Figures, Grain, Sample, fold
 from labtrawl.store.schema_samples import sample
@@ -16,15 +16,24 @@ _DECODER = msgspec.json.Decoder(Figures)
 
 
 def write(connection: Connection, at: int, figures: Figures) -> None:
-    """Write what happened in the minute that began `at`, beside what is written of it already."""
-    before = read(connection, Grain.MINUTE, at, at + 1)
-    _put(connection, Grain.MINUTE, at, fold([*(one.figures for one in before), figures]))
-    for longer in (Grain.HOUR, Grain.DAY):
+    """Write what happened in the minute that began `at`, beside what is written of it already.
+
+    Where the clock was set back its hour, or its day, may be made already: that gets it as well.
+    """
+    _add(connection, Grain.MINUTE, at, figures)
+    for longer in MADE_OF:
+        if read(connection, longer, begin := at - at % longer.length_ms, begin + 1):
+            _add(connection, longer, begin, figures)
         _make(connection, longer, at)
     for grain, kept in KEPT_MS.items():
         connection.execute(
             delete(sample).where(sample.c.grain == grain.value, sample.c.at < at - kept)
         )
+
+
+def _add(connection: Connection, grain: Grain, at: int, figures: Figures) -> None:
+    before = read(connection, grain, at, at + 1)
+    _put(connection, grain, at, fold([*(one.figures for one in before), figures]))
 
 
 def _put(connection: Connection, grain: Grain, at: int, figures: Figures) -> None:
@@ -34,25 +43,21 @@ def _put(connection: Connection, grain: Grain, at: int, figures: Figures) -> Non
 
 
 def _make(connection: Connection, grain: Grain, now: int) -> None:
-    """Make the samples of the whiles that have ended, of what they are made of."""
-    ended, part = now - now % grain.length_ms, MADE_OF[grain]
-    begin = _next(connection, grain)
-    first = select(func.min(sample.c.at)).where(sample.c.grain == part.value, sample.c.at >= begin)
-    while (found := connection.execute(first).scalar()) is not None and found < ended:
-        at = found - found % grain.length_ms
-        parts = read(connection, part, at, at + grain.length_ms)
+    """Make the samples of the whiles that have ended and are not made yet, of their parts.
+
+    However far ahead the newest is: the clock may have been, for a while.
+    """
+    length, part, whole = grain.length_ms, MADE_OF[grain], sample.alias()
+    is_made = exists().where(
+        whole.c.grain == grain.value, whole.c.at == sample.c.at - sample.c.at % length
+    )
+    first = select(func.min(sample.c.at)).where(
+        sample.c.grain == part.value, sample.c.at < now - now % length, ~is_made
+    )
+    while (found := connection.execute(first).scalar()) is not None:
+        at = found - found % length
+        parts = read(connection, part, at, at + length)
         _put(connection, grain, at, fold(one.figures for one in parts))
-        begin = at + grain.length_ms
-        first = select(func.min(sample.c.at)).where(
-            sample.c.grain == part.value, sample.c.at >= begin
-        )
-
-
-def _next(connection: Connection, grain: Grain) -> int:
-    """Return the end of the newest sample of this length, 0 where there is none."""
-    newest = select(func.max(sample.c.at)).where(sample.c.grain == grain.value)
-    found = connection.execute(newest).scalar()
-    return 0 if found is None else int(found) + grain.length_ms
 
 
 def read(connection: Connection, grain: Grain, since: int, until: int) -> Sequence[Sample]:

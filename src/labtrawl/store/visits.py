@@ -295,6 +295,16 @@ def _put_off(connection: Connection, area_id: int, resource: str) -> None:
     )
 
 
+def due_again(connection: Connection, account_id: int) -> None:
+    """An account may be used again: what was put off meanwhile, and it can read, is due now."""
+    connection.exec_driver_sql(
+        f"UPDATE visit SET next_at = {NOW_MS} WHERE next_at > last_at + every_ms"
+        f" AND next_at > {NOW_MS} AND area_id IN"
+        " (SELECT area_id FROM area_access WHERE account_id = ?)",
+        (account_id,),
+    )
+
+
 def _is_seen(connection: Connection, area_id: int) -> bool:
     seen = connection.exec_driver_sql(
         "SELECT 1 FROM area_access AS x JOIN account AS c ON c.id = x.account_id"
@@ -330,37 +340,6 @@ def sweep_soon(connection: Connection, area_id: int, resource: str) -> None:
     connection.exec_driver_sql(
         f"UPDATE visit SET sweep_at = {NOW_MS} WHERE area_id = ? AND resource = ?",
         (area_id, resource),
-    )
-
-
-def is_below(connection: Connection, area_id: int, watch: str) -> bool:
-    """Say whether a group above an area has a list `watch` that is read: somebody sees the group."""
-    instance_id, path = connection.exec_driver_sql(
-        "SELECT instance_id, full_path FROM area WHERE id = ?", (area_id,)
-    ).one()
-    parts = path.split("/")[:-1]
-    above = ["/".join(parts[:number]) for number in range(1, len(parts) + 1)]
-    if not above:
-        return False
-    marks = ", ".join("?" * len(above))
-    found = connection.exec_driver_sql(
-        "SELECT 1 FROM area AS g JOIN job AS w ON w.area_id = g.id AND w.resource = ?"
-        " AND w.state NOT IN ('failed', 'cancelled')"
-        " WHERE g.instance_id = ? AND g.kind = 'group' AND g.unseen_at IS NULL"
-        f" AND g.full_path IN ({marks}) LIMIT 1",
-        (watch, instance_id, *above),
-    ).first()
-    return found is not None
-
-
-def unwatch(connection: Connection, group_id: int, resource: str) -> None:
-    """Let the lists below a group be due by themselves: what told of their changes does so no more."""
-    connection.exec_driver_sql(
-        f"UPDATE visit SET next_at = {NOW_MS} WHERE resource = ? AND next_at IS NULL"
-        " AND area_id IN (SELECT p.id FROM area AS p JOIN area AS g ON g.id = ? AND g.kind = 'group'"
-        " WHERE p.instance_id = g.instance_id AND p.full_path > g.full_path || '/'"
-        " AND p.full_path < g.full_path || '0')",
-        (resource, group_id),
     )
 
 

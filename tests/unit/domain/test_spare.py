@@ -70,3 +70,9 @@ def test_whatever_is_taken_is_read_within_the_share(
     begin = opened[0][0]
     most = share * limit * ((now - begin) / MINUTE_MS + 1)
     assert sum(may for _, may in opened) <= most + 1
+
+
+def test_clock_that_was_set_back_takes_nothing_and_keeps_nobody_waiting() -> None:
+    spare, one = Spare(), Under(limit=600)
+    assert taken(spare, (0, one), (30, one), (-3600, one), (-3570, one)) == [0, 30, 30, 60]
+    assert spare.is_due(NOW - 7_200_000)
