@@ -119,7 +119,7 @@ def watch(page: Page, site: str) -> None:
 def look(page: Page) -> None:
     """The records are there, pseudonyms where names were, and free text nowhere."""
     page.locator("#to-records").click()
-    page.get_by_label("What").select_option("issues")
+    page.locator("#filter-resource").select_option("issues")
     page.get_by_role("button", name="Filter").click()
     expect(page).to_have_url(re.compile("resource=issues"))
     page.locator("tbody th a").first.click()

@@ -86,6 +86,22 @@ def test_own_tree_follows_what_is_committed_and_keeps_the_focus(
     expect(page.locator(f"#area-{area}-link")).to_be_focused()
 
 
+def test_own_tree_is_asked_for_again_when_it_could_not_be_had(
+    context: BrowserContext, mine: Own, clean_page: list[str]
+) -> None:
+    page = enter(context, mine)
+    area = mine.areas["own"]
+    page.goto(f"/me/areas/{area}")
+    page.locator("#live-state.on").wait_for()
+    records = page.locator("#mine .numbers dd").nth(1)
+    before = int(records.inner_text().replace(",", ""))
+    page.route(f"**/me/areas/{area}", lambda route: route.abort(), times=1)
+    mine.site.write(lambda c: count_more(c, area))
+    expect(records).to_have_text(f"{before + 1000:,}")
+    assert [each for each in clean_page if "net::ERR_FAILED" not in each] == []
+    clean_page.clear()
+
+
 @pytest.mark.parametrize("is_scripted", [True, False])
 def test_participant_opens_searches_turns_pages_and_downloads(
     new_context: Any, mine: Own, is_scripted: bool
@@ -96,15 +112,15 @@ def test_participant_opens_searches_turns_pages_and_downloads(
     page.get_by_role("link", name="Open kelp").click()
     page.locator(f"#area-{mine.areas['shared']}-link").click()
     page.get_by_role("link", name="Look at Issues").click()
-    expect(page.locator("tbody th")).to_have_text([f"issue {each}" for each in range(1, 51)])
+    expect(page.locator("tbody th")).to_have_text([f"Issue {each}" for each in range(1, 51)])
     page.get_by_role("link", name="Next").click()
-    expect(page.locator("tbody th").first).to_have_text("issue 51")
+    expect(page.locator("tbody th").first).to_have_text("Issue 51")
     page.get_by_role("link", name="Previous").click()
-    expect(page.locator("tbody th")).to_have_text([f"issue {each}" for each in range(1, 51)])
+    expect(page.locator("tbody th")).to_have_text([f"Issue {each}" for each in range(1, 51)])
     page.get_by_label("Text").fill("title 99")
     page.get_by_role("button", name="Filter").click()
-    expect(page.locator("tbody th")).to_have_text(["issue 99"])
-    page.get_by_role("link", name="issue 99").click()
+    expect(page.locator("tbody th")).to_have_text(["Issue 99"])
+    page.get_by_role("link", name="Issue 99").click()
     expect(page.locator("pre").first).to_contain_text('"title": "Title 99"')
     page.get_by_role("navigation", name="Main").get_by_role("link", name="Download").click()
     with page.expect_download() as waiting:

@@ -1,5 +1,6 @@
 """The pages of health, backups, notices, and the public one: read, act, refuse, and stay quiet."""
 
+import re
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -36,7 +37,10 @@ async def test_health_is_the_same_as_a_page_and_for_programs(admin: Client) -> N
     key.chmod(0o444)
     _, told = await admin.json("GET", "/api/v1/health")
     assert told["state"] == "bad"
-    assert "What to do: <bdi>put the key file back" in (await admin.get("/health")).text
+    said = (await admin.get("/health")).text
+    assert "What to do:</span> <bdi>put the key file back" in said
+    assert "from where <code>labtrawl backup --keys</code> wrote it" in said
+    assert re.search(r'id="check-backup".*?<bdi>There is none</bdi>', said, re.DOTALL)
 
 
 async def test_backups_are_listed_and_one_can_be_wished(admin: Client, care: Care) -> None:

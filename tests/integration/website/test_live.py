@@ -91,6 +91,16 @@ async def test_stream_of_the_first_page_tells_of_new_jobs(admin: Client) -> None
     await stream.until("1 new job in this list")
 
 
+async def test_stream_of_the_list_counts_what_an_action_would_be_about(admin: Client) -> None:
+    first = await admin.write(world.one_job)
+    await admin.write(lambda c: world.one_job(c, "commits"))
+    query = f"view=jobs&since=1&state=queued&ids={first}"
+    stream = await open_stream(admin, query)
+    assert "To all 2 that match" in (await admin.get("/jobs?state=queued")).text
+    await admin.write(lambda c: jobs.hold(c, first, HoldReason.DISK))
+    await stream.until('hx-target="#bulk-all" hx-swap="outerMorph">.*To all 1 that match')
+
+
 async def test_stream_of_a_job_follows_its_children(admin: Client) -> None:
     parent = await admin.write(world.one_job)
     stream = await open_stream(admin, f"view=job&since=1&job={parent}")

@@ -18,7 +18,8 @@ EXACT = "correct-horse-battery-staple"
 
 
 def lines(reply: Reply) -> list[str]:
-    return re.findall(r'<bdi class="words">(.*?)</bdi>', reply.text)
+    found = re.findall(r'<bdi class="words">(.*?)</bdi>', reply.text)
+    return [re.sub("</?a[^>]*>", "", each) for each in found]
 
 
 async def test_newest_lines_come_first_and_filters_narrow_them(admin: Client) -> None:
@@ -55,6 +56,18 @@ async def test_newest_lines_come_first_and_filters_narrow_them(admin: Client) ->
         }
     ]
     assert told["programs"] == ["crawler-1", "crawler-2", "website"]
+
+
+async def test_word_that_names_the_job_of_a_line_is_the_link_to_it(admin: Client) -> None:
+    journal = Journal(admin.around.data_dir)
+    journal.event("crawler-1", "waits", minute=1, job="47", path="/x?job=470", seconds=3)
+    journal.event("crawler-1", "ends", minute=2, job="47")
+    page = (await admin.get("/logs")).text
+    link = '<a href="/jobs/47">job=47</a>'
+    assert re.findall(r'<bdi class="words">(.*?)</bdi>(.*?)</li>', page) == [
+        (f"crawler: ends {link}", ""),
+        (f"crawler: waits {link} path=/x?job=470 seconds=3", ""),
+    ]
 
 
 async def test_no_secret_is_on_page_stream_or_download(admin: Client) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import Connection
 
-from labtrawl.domain.area import AreaKind
+from labtrawl.domain.area import AreaKind, FoundArea
 from labtrawl.store import areas
 from labtrawl.store.sessions import Role, create_session
 from tests.integration.website import own, world
@@ -67,6 +67,35 @@ def test_page_without_an_account_says_so_and_has_no_error(mine: Own) -> None:
         assert mine.status("N", "GET", path) == 200
     assert "Nothing is collected in your name" in mine.page("N", "/me")
     assert mine.status("N", "POST", "/me/download") == 404
+
+
+def test_page_of_the_own_user_says_what_it_is_for(mine: Own) -> None:
+    def user(connection: Connection) -> int:
+        account = mine.accounts["A"]
+        query = "SELECT instance_id FROM account WHERE id = ?"
+        instance = connection.exec_driver_sql(query, (account,)).scalar_one()
+        found = areas.record(connection, instance, FoundArea(AreaKind.USER, 101, "@user101", "me"))
+        areas.grant(connection, found, account, 0)
+        return found
+
+    number = mine.site.write(user)
+    page = mine.page("A", f"/me/areas/{number}")
+    assert "Nothing is collected of you here." in page
+    assert ("Your role" in page, "Look at its records" in page) == (False, False)
+    mine.site.write(
+        lambda c: c.exec_driver_sql("DELETE FROM area_access WHERE area_id = ?", (number,))
+    )
+
+
+def test_records_are_named_in_words_with_their_list(mine: Own) -> None:
+    page = mine.page("A", f"/me/records?area={mine.areas['own']}&resource=issues")
+    assert re.findall(r">(Issue <bdi>20\d</bdi>)</a>", page) == [
+        f"Issue <bdi>{number}</bdi>" for number in (201, 202, 203)
+    ]
+    assert page.count('data-name="Area"') == page.count('data-name="List">Issues<') == 3
+    own = mine.areas["own"]
+    operators = mine.page("O", f"/areas/{own}/records?resource=issues")
+    assert (operators.count('data-name="Area"'), operators.count('data-name="List"')) == (0, 3)
 
 
 def test_area_page_tells_list_by_list(mine: Own) -> None:

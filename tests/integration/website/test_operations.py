@@ -110,7 +110,7 @@ async def test_more_ticks_than_can_be_picked_are_told_and_none_is_dropped(
     assert fits.status in {200, 303}
     beyond = await admin.get(f"{page}?{urlencode(sent)}&pick=1002")
     assert beyond.status == 422
-    assert "at most 1000 jobs can be picked one by one; use a filter for more" in beyond.text
+    assert "At most 1000 jobs can be picked one by one; use a filter for more" in beyond.text
 
 
 async def test_nothing_is_asked_to_be_confirmed_for_no_job(admin: Client) -> None:

@@ -224,12 +224,15 @@ async def test_admin_sees_every_session_and_ends_any(admin: Client) -> None:
         [str(each["id"]) for each in told["rows"]],
     )
     number = told["rows"][0]["id"]
+    for nothing in ("", "because=", "because=+%09"):
+        assert (await admin.post(f"/sessions/{number}/end", nothing)).status == 422, nothing
+    assert (await other.get("/me/account")).status == 200
     assert (await admin.post(f"/sessions/{number}/end", "because=left")).status == 303
     assert (await other.get("/me/account")).status == 401
     assert (await admin.post(f"/sessions/{number}/end", "because=left")).status == 404
     details = "SELECT detail FROM audit WHERE action LIKE 'POST /sessions%' ORDER BY id"
     found = await admin.write(lambda c: c.exec_driver_sql(details).scalars().all())
-    assert found == [f"session {number} left"] * 2
+    assert found == ["", "", "", *[f"session {number} left"] * 2]
 
 
 async def test_sessions_are_paged_to_the_last(admin: Client) -> None:

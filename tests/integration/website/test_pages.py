@@ -15,6 +15,11 @@ def rows(text: str) -> list[int]:
     return [int(each) for each in re.findall(r'<tr id="job-(\d+)"', text)]
 
 
+def statuses(text: str) -> list[str]:
+    """What the page says was done."""
+    return re.findall(r'<p class="card told" role="status">(.*?)</p>', text)
+
+
 async def every_row(admin: Client, path: str, link: str) -> list[int]:
     found: list[int] = []
     while True:
@@ -135,6 +140,14 @@ async def test_gaps_are_read_again_by_a_button_of_the_coverage(admin: Client) ->
     done = await admin.post("/coverage/refill")
     row = await admin.write(lambda c: c.exec_driver_sql("SELECT state, mode FROM job").one())
     assert (done.status, tuple(row)) == (303, ("queued", "sweep"))
+    again = await admin.post("/coverage/refill")
+    assert [
+        statuses((await admin.get(reply.headers["location"])).text) for reply in (done, again)
+    ] == [
+        ["1 list is read again, as soon as a crawler is free."],
+        ["No list is read again: what can be read again is being read already."],
+    ]
+    assert statuses((await admin.get("/coverage")).text) == []
 
 
 async def test_gaps_of_one_area_are_read_again_by_a_button_of_its_page(admin: Client) -> None:
@@ -151,8 +164,11 @@ async def test_gaps_of_one_area_are_read_again_by_a_button_of_its_page(admin: Cl
     assert f'action="/areas/{area}/refill"' in (await admin.get(f"/areas/{area}")).text
     done = await admin.post(f"/areas/{area}/refill")
     row = await admin.write(lambda c: c.exec_driver_sql("SELECT state, mode FROM job").one())
-    assert (done.status, done.headers["location"]) == (303, f"/areas/{area}")
+    assert (done.status, done.headers["location"]) == (303, f"/areas/{area}?lists=1")
     assert tuple(row) == ("queued", "sweep")
+    assert statuses((await admin.get(done.headers["location"])).text) == [
+        "1 list is read again, as soon as a crawler is free."
+    ]
     assert (await admin.post("/areas/99/refill")).status == 404
 
 
@@ -168,6 +184,44 @@ async def test_list_that_gitlab_refuses_is_shown_as_refused_and_not_as_a_failure
         assert not re.search(r'class="[^"]*\b(badge failed|bad)\b', text)
     await admin.write(lambda c: c.exec_driver_sql("UPDATE job SET error_reason = 'failed'"))
     assert '<span class="badge failed">' in (await admin.get(f"/jobs/{job_id}")).text
+
+
+async def test_refusal_is_named_once_in_a_row_and_wrote_no_file(admin: Client) -> None:
+    job_id = await admin.write(world.one_job)
+    await admin.write(world.start)
+    await admin.write(lambda c: jobs.fail(c, job_id, "forbidden", "403: no"))
+    row = re.search(rf'<tr id="job-{job_id}".*?</tr>', (await admin.get("/jobs")).text, re.DOTALL)
+    assert row is not None
+    assert (row[0].count("Forbidden"), row[0].count("403: no")) == (1, 1)
+    page = (await admin.get(f"/jobs/{job_id}")).text
+    assert ("It wrote no file." in page, "No file is committed yet" in page) == (True, False)
+
+
+async def test_page_of_an_area_does_not_name_it_in_each_row_of_its_jobs(admin: Client) -> None:
+    job_id = await admin.write(world.one_job)
+    area = await admin.write(lambda c: c.exec_driver_sql("SELECT area_id FROM job").scalar())
+    link = f'id="job-{job_id}-area"'
+    listed, alone = (await admin.get("/jobs")).text, (await admin.get(f"/areas/{area}")).text
+    assert (link in listed, link in alone, rows(alone)) == (True, False, [job_id])
+
+
+async def test_action_that_is_offered_first_can_be_done_to_jobs_of_that_state(
+    admin: Client,
+) -> None:
+    await admin.write(world.build)
+    first = {}
+    for state in ("", "queued", "running", "held", "failed", "cancelled"):
+        page = (await admin.get(f"/jobs?state={state}")).text
+        menu = re.search(r'<select id="bulk-action".*?</select>', page, re.DOTALL)
+        first[state] = re.findall(r'value="([a-z]+)" selected', menu[0] if menu else "")
+    assert first == {
+        "": ["retry"],
+        "queued": ["pause"],
+        "running": ["pause"],
+        "held": ["resume"],
+        "failed": ["retry"],
+        "cancelled": ["retry"],
+    }
 
 
 async def test_coverage_tells_how_many_lists_need_no_look(admin: Client) -> None:

@@ -36,7 +36,7 @@ async def test_list_told_to_programs_is_the_list_of_the_page(admin: Client) -> N
 async def test_action_as_a_form_goes_on_to_a_page(admin: Client) -> None:
     area_id = await admin.write(gap)
     reply = await admin.post(f"/areas/{area_id}/refill")
-    assert (reply.status, reply.headers["location"]) == (303, f"/areas/{area_id}")
+    assert (reply.status, reply.headers["location"]) == (303, f"/areas/{area_id}?lists=1")
 
 
 async def test_action_as_json_tells_what_was_done(admin: Client) -> None:

@@ -61,6 +61,10 @@ DEEDS: Mapping[str, str] = {
     "token revoke": "Revoked an API token",
     "keys rotate": "Changed the key that tokens are encrypted under",
     "keys retire": "Retired an old key",
+    "consent text": "Published a text of consent",
+    "ledger refill": "Had gaps read again",
+    "backup": "Made a backup",
+    "init": "Connected an account of a GitLab",
     "refused": "Strangers were refused",
 }
 CALLED: Mapping[str, str] = {
@@ -81,7 +85,7 @@ def meaning(entry: Entry, summaries: Mapping[tuple[str, str], str]) -> str:
     page = path.removeprefix(VERSION)
     if path == "no route":
         return "Asked for what is not there"
-    if known := DEEDS.get(f"{method} {page}"):
+    if known := DEEDS.get(entry.action) or DEEDS.get(f"{method} {page}"):
         return known
     if summary := summaries.get((method, VERSION + page)):
         return f"Looked up: {_lower(summary)}" if method == "GET" else summary

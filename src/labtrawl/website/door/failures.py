@@ -170,9 +170,8 @@ class Failures:
             words = {"code": failure.code, "message": message}
             error = {**words, "id": error_id} if error_id else words
             return JSONResponse({"error": error}, failure.status)
-        page = self._renderer.page(
-            "error.html", failure=failure, error_id=error_id, wanted=_wanted(request)
-        )
+        values = {"wanted": _wanted(request), "was_form": request.scope.get("method") == "POST"}
+        page = self._renderer.page("error.html", failure=failure, error_id=error_id, **values)
         return HTMLResponse(page, failure.status)
 
     def unexpected(self, request: HTTPConnection, error: Exception) -> Response:

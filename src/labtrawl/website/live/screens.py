@@ -21,6 +21,7 @@ class Screens:
         self._overview = b""
         self._rows: dict[int, bytes] = {}
         self._facets: dict[JobFilter, bytes] = {}
+        self._bulks: dict[JobFilter, bytes] = {}
         self._parts: dict[tuple[View, int], Sequence[Part]] = {}
 
     @property
@@ -61,8 +62,11 @@ class Screens:
         return self._rows[job_id]
 
     def _list(self, view: JobsView) -> Iterator[Part]:
-        if any_state(view.wanted) in self._reading.facets:
+        counts = self._reading.facets.get(any_state(view.wanted))
+        if counts is not None:
             yield "#facets", self._counts(view.wanted)
+        if counts is not None and view.ids:
+            yield "#bulk-all", self._matching(view.wanted)
         if view.is_first and view.wanted in self._reading.first_ids:
             fresh = set(self._reading.first_ids[view.wanted]) - set(view.ids)
             address = jobs_address(view.wanted)
@@ -73,6 +77,13 @@ class Screens:
             counts = self._reading.facets[any_state(wanted)]
             self._facets[wanted] = self._part("#facets", "_jobs.html", "facets", wanted, counts)
         return self._facets[wanted]
+
+    def _matching(self, wanted: JobFilter) -> bytes:
+        if wanted not in self._bulks:
+            counts = self._reading.facets[any_state(wanted)]
+            matching = counts[wanted.state.value if wanted.state else ""]
+            self._bulks[wanted] = self._part("#bulk-all", "_jobs.html", "bulk_all", matching)
+        return self._bulks[wanted]
 
     def _part(self, target: str, template: str, macro: str, *values: object) -> bytes:
         html = self._renderer.part(template, macro, *values)

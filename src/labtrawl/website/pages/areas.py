@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from labtrawl.domain.eta import Told
+from labtrawl.store import gaps
 from labtrawl.store.pages.areas import AreaDetail, AreaFilter, AreaSum, area_detail, list_areas
 from labtrawl.website.answering import twins
 from labtrawl.website.answering.desk import Desk
 from labtrawl.website.answering.twins import Shown
 from labtrawl.website.parts.addresses import Pager, around
-from labtrawl.website.parts.asking import Id, InTree, MaybeKind, PathPart, place_in_tree
-from labtrawl.website.parts.words import in_order
+from labtrawl.website.parts.asking import Id, InTree, MaybeId, MaybeKind, PathPart, place_in_tree
+from labtrawl.website.parts.words import in_order, read_again
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,11 @@ def add(app: FastAPI, desk: Desk) -> None:
         return Shown("areas.html", AreasTold(page.rows, pager.for_programs()), values=values)
 
     @twins.page(app, desk, "/areas/{area_id}", AreaTold, "One area with its ledger and its jobs")
-    async def show_one(area_id: Id) -> Shown:
+    async def show_one(area_id: Id, lists: MaybeId = None) -> Shown:
         detail = await store.read(lambda connection: area_detail(connection, area_id))
         lines = {line.resource: line for line in detail.ledger}
         ordered = [lines[name] for name in in_order(set(lines))]
         ends = await desk.figures.outlooks.area(area_id)
-        values = {"detail": detail, "lines": ordered, "ends": ends}
+        said = read_again(lists, gaps.MOST)
+        values = {"detail": detail, "lines": ordered, "ends": ends, "said": said}
         return Shown("area.html", AreaTold(detail, ends), values=values)

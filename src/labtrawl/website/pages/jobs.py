@@ -8,7 +8,9 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
+from labtrawl.domain.job import JobState
 from labtrawl.store.engine import Connection
+from labtrawl.store.operations import Action
 from labtrawl.store.pages.jobs import Choices, Count, JobRow, JobsPage, facets, list_jobs
 from labtrawl.store.pages.keyset import Place
 from labtrawl.store.pages.live import any_state, newest_change
@@ -33,6 +35,12 @@ ORDER_NAMES = {
     Order.CHANGED: "Last change first",
     Order.PRIORITY: "Priority of open ones",
     Order.DURATION: "Longest first, of those done",
+}
+# What is chosen before anybody chooses; what would do nothing to such jobs is no good offer.
+LIKELY = {
+    JobState.QUEUED: Action.PAUSE,
+    JobState.RUNNING: Action.PAUSE,
+    JobState.HELD: Action.RESUME,
 }
 
 
@@ -130,6 +138,7 @@ def _asked(asked: AskedPage, wanted: JobFilter, menu: Choices) -> dict[str, Any]
         "looked": LOOKED,
         "longest_message": LONGEST_MESSAGE,
         "actions": ACTIONS,
+        "likely": LIKELY.get(wanted.state, Action.RETRY) if wanted.state else Action.RETRY,
         "forget": jobs_address(wanted, asked.place(), asked.size),
         "back": asked.back(),
     }

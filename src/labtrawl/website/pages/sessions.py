@@ -1,6 +1,5 @@
 """Every open session, for admins, who may end any of them."""
 
-from typing import Annotated
 from urllib.parse import urlencode
 
 import msgspec
@@ -17,6 +16,7 @@ from labtrawl.website.answering.twins import Done, Shown
 from labtrawl.website.door.callers import visitor_of
 from labtrawl.website.door.trail import note_detail
 from labtrawl.website.parts.asking import Id, MaybeId
+from labtrawl.website.parts.reasons import LONGEST_REASON, reason_of
 
 HERE = "/sessions"
 
@@ -31,7 +31,7 @@ class SessionsTold(msgspec.Struct, frozen=True):
 class EndOf(msgspec.Struct, frozen=True):
     """Why a session is ended: it stands in the audit log."""
 
-    because: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    because: str
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -54,12 +54,13 @@ def add(app: FastAPI, desk: Desk) -> None:
             "previous": previous,
             "next": following,
             "current": visitor_of(request).session_id,
+            "longest_reason": LONGEST_REASON,
         }
         return Shown("sessions.html", told, values=values)
 
     @twins.action(app, HERE + "/{session_id}/end", EndOf, Ended, "End a session at once")
     async def end(request: Request, session_id: Id, wanted: EndOf) -> Done:
-        note_detail(request, "session", session_id, wanted.because)
+        note_detail(request, "session", session_id, reason_of(wanted.because))
         if not await store.write(lambda connection: sessions.end(connection, session_id)):
             raise Missing(f"there is no open session {session_id}")
         return Done(HERE, Ended(session_id))

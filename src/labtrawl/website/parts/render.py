@@ -85,7 +85,9 @@ def duration(milliseconds: int | None) -> str:
     """Write a length of time for people."""
     if milliseconds is None:
         return NOTHING
-    seconds = max(milliseconds, 0) / 1000
+    if milliseconds < 100:
+        return f"{max(milliseconds, 0)} ms"
+    seconds = milliseconds / 1000
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(int(seconds), 60)
@@ -116,6 +118,7 @@ KNOWN: Mapping[str, Any] = {
     "explain": words.explain,
     "is_refusal": words.is_refusal,
     "resource_title": words.resource_title,
+    "kind_title": words.kind_title,
     "endpoints_title": words.endpoints_title,
     "role_title": words.role_title,
     "left": left,

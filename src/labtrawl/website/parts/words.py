@@ -192,9 +192,25 @@ def resource_title(resource: str) -> str:
     return RESOURCES.get(resource) or resource.replace("_", " ").capitalize()
 
 
+def kind_title(kind: str) -> str:
+    """Return a kind of record as people write it."""
+    return kind.replace("_", " ").capitalize().replace("Ci ", "CI ")
+
+
 def endpoints_title(name: str) -> str:
     """Return a class of endpoints as people call it."""
     return ENDPOINTS.get(name) or name.replace("_", " ").capitalize()
+
+
+def read_again(lists: int | None, most: int) -> str:
+    """Return what a refill did, "" where there was none; `most` lists are opened at once."""
+    if lists is None:
+        return ""
+    if not lists:
+        return "No list is read again: what can be read again is being read already."
+    told = "1 list is" if lists == 1 else f"{lists:,} lists are"
+    rest = " Ask once more for the rest." if lists >= most else ""
+    return f"{told} read again, as soon as a crawler is free.{rest}"
 
 
 def explain(reason: str | None) -> Explanation:

@@ -9,12 +9,15 @@
   };
   // A page that is younger would be refused again: it is not loaded in circles.
   const YOUNG_MS = 2000;
+  const AGAIN_MS = 2000;
 
   let port = null;
   let watched = "";
   let last = "";
   let number = 0;
   let since = "";
+  let isAsking = false;
+  let isDue = false;
 
   const say = (state) => {
     const place = document.getElementById("live-state");
@@ -41,16 +44,40 @@
     if (told.since) since = told.since;
     if (told.state === "ended" && performance.now() > YOUNG_MS) location.reload();
     else if (told.state) say(told.state);
-    else if (place.dataset.part) refresh(place);
+    else if (place.dataset.part) refresh();
     else htmx.swap({ sourceElement: place, target: place, text: told.html, swap: "none swapEmpty:false" });
   };
 
-  const refresh = async (place) => {
-    const part = place.dataset.part;
-    const response = await fetch(location.href);
-    if (!response.ok) return;
-    const text = await response.text();
+  // Whether it was asked for: what this browser cannot have now is asked for again.
+  const renew = async () => {
+    const place = document.getElementById("live");
+    const part = place?.dataset.part;
+    if (!part) return true;
+    let text = "";
+    try {
+      const response = await fetch(location.href);
+      if (!response.ok) return response.status < 500;
+      text = await response.text();
+    } catch {
+      return false;
+    }
     htmx.swap({ sourceElement: place, target: part, select: part, text, swap: "outerMorph" });
+    return true;
+  };
+
+  // One at a time. What was told meanwhile is asked for afterwards, and nothing told is lost: the
+  // next word of the stream may be long in coming.
+  const refresh = async () => {
+    isDue = true;
+    if (isAsking) return;
+    isAsking = true;
+    while (isDue) {
+      isDue = false;
+      if (await renew()) continue;
+      isDue = true;
+      await new Promise((done) => setTimeout(done, AGAIN_MS));
+    }
+    isAsking = false;
   };
 
   // A page that nobody sees watches nothing; seen again, it is told what it missed.

@@ -26,6 +26,11 @@ def entry(action: str) -> Entry:
         ("POST /of/today", "Do it today"),
         ("GET no route", "Asked for what is not there"),
         ("settings change", "Changed a setting"),
+        ("refused", "Strangers were refused"),
+        ("consent text", "Published a text of consent"),
+        ("ledger refill", "Had gaps read again"),
+        ("backup", "Made a backup"),
+        ("init", "Connected an account of a GitLab"),
         ("something else", "something else"),
     ],
 )

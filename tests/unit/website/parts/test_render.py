@@ -35,7 +35,16 @@ def test_size_has_a_unit(bytes_: int, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("ms", "text"),
-    [(None, "\N{EN DASH}"), (900, "0.9 s"), (61_000, "1 min 01 s"), (7_260_000, "2 h 01 min")],
+    [
+        (None, "\N{EN DASH}"),
+        (-5, "0 ms"),
+        (7, "7 ms"),
+        (99, "99 ms"),
+        (100, "0.1 s"),
+        (900, "0.9 s"),
+        (61_000, "1 min 01 s"),
+        (7_260_000, "2 h 01 min"),
+    ],
 )
 def test_duration_has_units(ms: int | None, text: str) -> None:
     assert render.duration(ms) == text

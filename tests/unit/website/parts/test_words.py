@@ -9,6 +9,8 @@ from labtrawl.website.parts.words import (
     REASONS,
     endpoints_title,
     in_order,
+    kind_title,
+    read_again,
     resource_title,
 )
 from labtrawl.website.parts.words import RESOURCES as TITLES
@@ -38,3 +40,23 @@ def test_each_class_of_endpoints_has_words_for_people() -> None:
     assert ENDPOINTS.keys() == CLASSES
     assert len(set(ENDPOINTS.values())) == len(CLASSES)
     assert endpoints_title("of_a_later_version") == "Of a later version"
+
+
+def test_kinds_of_records_read_as_words() -> None:
+    assert [kind_title(each) for each in ("issue", "ci_job", "group_member", "of_later")] == [
+        "Issue",
+        "CI job",
+        "Group member",
+        "Of later",
+    ]
+
+
+def test_refill_says_how_many_lists_it_opened() -> None:
+    told = "lists are read again, as soon as a crawler is free."
+    assert [read_again(each, 1000) for each in (None, 0, 1, 999, 1000)] == [
+        "",
+        "No list is read again: what can be read again is being read already.",
+        "1 list is read again, as soon as a crawler is free.",
+        f"999 {told}",
+        f"1,000 {told} Ask once more for the rest.",
+    ]
