@@ -38,7 +38,6 @@ NO_SWITCH = {(kind, name) for kind, name in CELLS if kind == "group"} | {
     ("project", "project"),
     ("project", "members"),
     ("project", "inherited_members"),
-    ("project", "labels"),
     ("project", "events"),
 }
 BY_GRAPHQL_ALONE = {("project", "timelogs")}

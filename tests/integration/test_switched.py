@@ -24,16 +24,19 @@ ME = WORLD.accounts[0].username
 SCHEDULE = Schedule()
 
 
-def _feature(name: str, level: str) -> Change:
-    return Edit(what="project", project=HOME.id, fields={"features": {name: level}})
+def _features(*names: str, level: str) -> Change:
+    levels = dict.fromkeys(names, level)
+    return Edit(what="project", project=HOME.id, fields={"features": levels})
 
 
 # What happens, and what takes it back: lists that seem empty, that are missing, and that refuse.
 SWITCHES: dict[str, tuple[Change, Change]] = {
-    f"{name} off": (_feature(name, "disabled"), _feature(name, "enabled"))
+    f"{name} off": (_features(name, level="disabled"), _features(name, level="enabled"))
     for name in ("issues", "repository", "builds")
 }
+_PLANS = ("issues", "merge_requests")
 SWITCHES |= {
+    "nothing to plan": (_features(*_PLANS, level="disabled"), _features(*_PLANS, level="enabled")),
     "role lowered": (
         Grant(what="group", key=TOP.id, user=ME, level=10),
         Grant(what="group", key=TOP.id, user=ME, level=40),

@@ -4,7 +4,7 @@ Entered by `batched`. What GraphQL leaves open of an item is asked for: the rest
 the cursor, a row that came cut short and a list that is null by REST.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from labtrawl.crawler.ahead import ahead
-from labtrawl.crawler.paging import Seen, ask, refuse_circle
+from labtrawl.crawler.paging import MOST_AGAIN, Seen, ask, refuse_circle, shrinks
 from labtrawl.crawler.reader import Reader
 from labtrawl.dataset.policy import FetchedRecord
 from labtrawl.errors import Forbidden, GitLabError, NotFound, UnexpectedReply
@@ -185,32 +185,33 @@ class Sheet:
 
     async def part(self, reply: Reply, nodes: list[Node]) -> Part:
         """Return the lists of the items that an answer holds, those that it cuts short finished."""
-        told: list[FetchedRecord] = []
+        parts: list[Part] = []
         calls: list[Callable[[], Awaitable[Part]]] = []
-        read = 0
         for node in nodes:
             iid, found = self._shaped(node)
+            begun = Part(self._records(reply, found, iid), seen=1)
             if found.unread:
                 calls.append(partial(self.by_rest, iid))
-                continue
-            read += 1
-            told += self._records(reply, found, iid)
-            if found.cut or found.after is not None:
-                calls.append(partial(self._more, iid, found))
-        more = await read_all(calls, self.reader.width)
-        return joined([Part(told, read), more])
+            elif found.cut or found.after is not None:
+                calls.append(partial(self._more, iid, found, begun))
+            else:
+                parts.append(begun)
+        return joined([*parts, await read_all(calls, self.reader.width)])
 
-    async def _more(self, iid: int, found: Found) -> Part:
-        """Finish the list of one item; where that is too much, REST reads all of it."""
+    async def _more(self, iid: int, found: Found, begun: Part) -> Part:
+        """Finish the list of one item that has begun; where that is too much, REST reads all of it.
+
+        What was told of it by then is dropped: REST tells it again.
+        """
         document = graphql_plans.block(self.plan, self.edition)
-        parts = [await self._whole(iid, id_) for id_ in found.cut]
+        parts = [begun, *[await self._whole(iid, id_) for id_ in found.cut]]
         seen: set[str] = set()
         while (after := found.after) is not None:
             asked = {**_named([iid]), "nested": self.plan.further, "from": after}
             try:
                 reply = await self._ask(document, asked)
             except TooMuch:
-                return _again(await self.by_rest(iid))
+                return await self.by_rest(iid)
             nodes = items_of(reply).shown()
             if not nodes:
                 parts.append(Part(gone=1))
@@ -218,7 +219,7 @@ class Sheet:
             seen.add(after)
             _, found = self._shaped(nodes[0])
             if found.unread or found.after in seen:
-                return _again(await self.by_rest(iid))
+                return await self.by_rest(iid)
             parts.append(Part(self._records(reply, found, iid)))
             parts += [await self._whole(iid, id_) for id_ in found.cut]
         return joined(parts)
@@ -235,25 +236,36 @@ class Sheet:
     async def by_rest(self, iid: int) -> Part:
         """Read the list of one item by REST, whatever that says of it."""
         try:
-            async with aclosing(self._pages(iid)) as pages:
-                parts = [Part(self.reader.records(page, iid)) async for page in pages]
+            pages = await self._pages(iid)
+            parts = [Part(self.reader.records(page, iid)) for page in pages]
         except NotFound as error:
             if "Project Not Found" in str(error):
                 raise
             return Part(seen=1, gone=1)
         return joined([Part(seen=1), *parts])
 
-    async def _pages(self, iid: int) -> AsyncGenerator[Page]:
-        reader, seen = self.reader, Seen()
+    async def _pages(self, iid: int) -> list[Page]:
+        """Return the pages of an item's list, read again where it got shorter meanwhile."""
+        reader = self.reader
         path, query = reader.path(reader.resource, iid), reader.item_query()
         if reader.resource.single:
-            yield await reader.gitlab.single(path, query)
-            return
+            return [await reader.gitlab.single(path, query)]
+        pages = await self._numbered(path, query)
+        for _ in range(MOST_AGAIN):
+            if not shrinks(pages):
+                break
+            pages = await self._numbered(path, query)
+        return pages
+
+    async def _numbered(self, path: str, query: str) -> list[Page]:
+        pages: list[Page] = []
+        seen: Seen = set()
         while query:
-            asked = await ask(reader, path, query)
+            asked = await ask(self.reader, path, query)
             refuse_circle(seen, asked)
-            yield asked.page
+            pages.append(asked.page)
             query = asked.page.next_query or ""
+        return pages
 
     async def _ask(self, document: str, variables: dict[str, Any]) -> Reply:
         """Ask for the project; NotByGraphQL for what no smaller question would change."""
@@ -331,8 +343,3 @@ def iid_of(node: Node) -> int:
 
 def _named(iids: list[int]) -> dict[str, Any]:
     return {"iids": [str(iid) for iid in iids], "first": len(iids)}
-
-
-def _again(part: Part) -> Part:
-    """An item that was seen already, and of whose list all is told anew."""
-    return Part(part.records, 0, part.gone)

@@ -30,6 +30,19 @@ class Tag(msgspec.Struct, frozen=True, array_like=True):
     policy: str
 
 
+class Met(msgspec.Struct, frozen=True, array_like=True):
+    """What a whole reading met of the objects that are known, and what its visit missed before (`met`).
+
+    `known` marks those objects, `by` is the account that read; `suspects` is None before a reading
+    of the visit came to its end.
+    """
+
+    known: str
+    by: str
+    met: str
+    suspects: str | None = None
+
+
 class Cursor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """A place in a list, or in the list of lists.
 
@@ -38,8 +51,8 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     list is read in `windows` at once, each with a place of its own.
 
     In a list of lists `query` is the page in hand, `parent` the last row of it whose own list is
-    finished, `child` the row whose list goes on at `child_query`, `parents` how many rows there are,
-    `seen` counts those whose lists are finished.
+    finished, `child` the row whose list goes on at `child_query` and had up to `child_total` rows,
+    `parents` how many rows there are, `seen` counts those whose lists are finished.
 
     `expected` is the highest total that GitLab gave, `changed` says that the list was not the same
     all the time, `gone` counts the rows whose own lists had vanished, `passes` how often a list that
@@ -53,6 +66,9 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 
     `tag` marks a list of which the next visit can ask whether it changed. That visit begins with the
     cursor of this one as its `last` (`store.jobs.reopen`): what did not change is not sent again.
+
+    `met` is there only of a reading that looks for what is gone, and that was given back: with it
+    the reading goes on, without it begins anew.
     """
 
     query: str | None = None
@@ -60,6 +76,7 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     parent: int | str | None = None
     child: int | str | None = None
     child_query: str | None = None
+    child_total: int | None = None
     parents: int | None = None
     stage: str = ""
     items: int = 0
@@ -78,6 +95,7 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     after: str | None = None
     tag: Tag | None = None
     last: "Cursor | None" = None
+    met: Met | None = None
 
     @property
     def share_told(self) -> str:

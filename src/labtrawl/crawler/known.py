@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from labtrawl.crawler.cursor import Met
+from labtrawl.crawler.met import Recalled, packed, unpacked
 from labtrawl.dataset.policy import GatedRecord
 from labtrawl.dataset.reader import content_of, present
 from labtrawl.errors import DatasetError, ProtocolError
@@ -60,6 +62,8 @@ class Known:
     removed: int = 0
     _contents: dict[int | str, bytes] | None = None
     _met: set[int | str] = field(default_factory=set)
+    # What a first reading gave so far; None before it was looked up.
+    _given: set[int | str] | None = None
 
     async def fresh(self, records: list[GatedRecord]) -> list[GatedRecord]:
         """Return the records that say something new, and count the objects that were not known."""
@@ -74,6 +78,23 @@ class Known:
             if before != content:
                 contents[record.id] = content
                 self.added += before is None
+                found.append(record)
+        return found
+
+    async def first(self, records: list[GatedRecord], *, is_first: bool) -> list[GatedRecord]:
+        """Return the records of objects that a first reading did not give before.
+
+        By page numbers rows come again where others are put before them. `is_first` says that
+        nothing of the list is in the dataset.
+        """
+        if not records:
+            return []
+        if self._given is None:
+            self._given = set() if is_first else set(await self.load())
+        found = []
+        for record in records:
+            if record.id not in self._given:
+                self._given.add(record.id)
                 found.append(record)
         return found
 
@@ -93,6 +114,25 @@ class Known:
     def look_again(self) -> None:
         """Begin another reading of the whole list."""
         self._met.clear()
+        self._given = None
+
+    def told(self, suspects: set[int | str] | None, by: str) -> Met | None:
+        """Return what the reading met so far, for who goes on with it; None where it is too much.
+
+        Before anything was met there is nothing to be known either: it goes on whatever is.
+        """
+        if self._contents is None:
+            return Met("", by, "")
+        return packed(self._contents.keys(), self._met, suspects, by)
+
+    async def recall(self, told: Met) -> Recalled | None:
+        """Go on with what another run met, and return it; None where that cannot be."""
+        if not told.known:
+            return Recalled()
+        found = unpacked(told, (await self._loaded()).keys())
+        if found is not None:
+            self._met = found.met
+        return found
 
     def bury(self, ids: set[int | str]) -> None:
         """Forget objects that are no longer there."""

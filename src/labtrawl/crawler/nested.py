@@ -13,10 +13,13 @@ from labtrawl.crawler.cursor import Cursor
 from labtrawl.crawler.paging import (
     BY_CHANGE,
     BY_CREATION,
+    MOST_AGAIN,
     Asked,
     Order,
     Seen,
     ask,
+    has_shrunk,
+    most_of,
     order_of,
     read,
     refuse_circle,
@@ -26,7 +29,7 @@ from labtrawl.crawler.reader import MOST_ROWS, Batch, Reader
 from labtrawl.crawler.records import has_none, keys_of
 from labtrawl.errors import NotFound
 from labtrawl.gitlab.catalog import Resource, find
-from labtrawl.gitlab.pages import Page, parameter
+from labtrawl.gitlab.pages import Page, parameter, resized
 
 Item = int | str
 
@@ -37,6 +40,14 @@ def parent_of(resource: Resource) -> Resource:
     if parent is None:
         raise LookupError(f"the catalog has no parent {resource.parent!r}")
     return parent
+
+
+def may_pass_over(resource: Resource) -> bool:
+    """Say whether one reading of a list may pass over a row that is there.
+
+    By page numbers it may, when a row before it vanishes: of the list, or of that of its parents.
+    """
+    return not resource.parent or not parent_of(resource).windowed
 
 
 async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
@@ -100,7 +111,8 @@ async def _bare_item(item: Item) -> _Begun:
 
 
 async def _begin(reader: Reader, item: Item, child: Item | None, child_query: str | None) -> _Begun:
-    query = (child_query if child == item else None) or reader.item_query()
+    going_on = resized(child_query, reader.per_page) if child_query and child == item else None
+    query = going_on or reader.item_query()
     path = reader.path(reader.resource, item)
     try:
         if reader.resource.single:
@@ -120,31 +132,39 @@ async def _rest_of(reader: Reader, begun: _Begun, cursor: Cursor) -> AsyncGenera
     if begun.first is None:
         yield Batch([], _past_item(replace(cursor, gone=cursor.gone + 1), begun.item))
         return
-    path, last = reader.path(reader.resource, begun.item), begun.first
+    path, last, again = reader.path(reader.resource, begun.item), begun.first, 0
     seen: Seen = set()
     while True:
-        refuse_circle(seen, last)
-        cursor = _past_page(cursor, begun.item, last.page)
-        yield Batch(reader.records(last.page, begun.item), cursor)
-        if last.page.next_query is None:
-            return
+        has_moved = has_shrunk(cursor.child_total, last.page)
+        if has_moved and again < MOST_AGAIN:
+            again, query, cursor = again + 1, reader.item_query(), replace(cursor, child_total=None)
+            seen.clear()
+        else:
+            refuse_circle(seen, last)
+            cursor = _past_page(cursor, begun.item, last.page, has_moved)
+            yield Batch(reader.records(last.page, begun.item), cursor)
+            if last.page.next_query is None:
+                return
+            query = last.page.next_query
         try:
-            last = await ask(reader, path, last.page.next_query)
+            last = await ask(reader, path, query)
         except NotFound:
             yield Batch([], _past_item(replace(cursor, gone=cursor.gone + 1), begun.item))
             return
 
 
-def _past_page(cursor: Cursor, item: Item, page: Page) -> Cursor:
-    cursor = replace(cursor, items=cursor.items + len(page.rows))
+def _past_page(cursor: Cursor, item: Item, page: Page, has_moved: bool) -> Cursor:
+    """Go past a page; where its list got shorter too often, another reading decides what is gone."""
+    items, total = cursor.items + len(page.rows), most_of(cursor.child_total, page)
+    cursor = replace(cursor, items=items, changed=cursor.changed or has_moved)
     if page.next_query is None:
         return _past_item(cursor, item)
-    return replace(cursor, child=item, child_query=page.next_query)
+    return replace(cursor, child=item, child_query=page.next_query, child_total=total)
 
 
 def _past_item(cursor: Cursor, item: Item) -> Cursor:
     seen = cursor.seen + 1
-    return replace(cursor, parent=item, child=None, child_query=None, seen=seen)
+    return replace(cursor, parent=item, child=None, child_query=None, child_total=None, seen=seen)
 
 
 def _find_place(cursor: Cursor, one: Asked, items: list[Item], order: Order | None) -> Cursor:
@@ -154,13 +174,14 @@ def _find_place(cursor: Cursor, one: Asked, items: list[Item], order: Order | No
     Hashes have no such order, nor have rows by their change: such a page is read again.
     """
     parent, child, child_query = cursor.parent, cursor.child, cursor.child_query
+    child_total = cursor.child_total
     if parent is not None and parent not in items:
         is_ordered = order is not BY_CHANGE and items == sorted(items, key=_number)
         earlier = [each for each in items if is_ordered and _is_before(each, parent)]
         parent = max(earlier, key=_number, default=None)
     going_on = items[0 if parent is None else items.index(parent) + 1 :][:1]
     if going_on != [child]:
-        child = child_query = None
+        child = child_query = child_total = None
     total = None if parameter(one.query, BY_CREATION.since) else one.page.total
     parents = total if cursor.parents is None else cursor.parents
     has_shrunk = total is not None and parents is not None and total < parents
@@ -171,6 +192,7 @@ def _find_place(cursor: Cursor, one: Asked, items: list[Item], order: Order | No
         parent=parent,
         child=child,
         child_query=child_query,
+        child_total=child_total,
         parents=parents,
         changed=cursor.changed or has_shrunk or has_moved,
     )

@@ -1,6 +1,6 @@
 """The pages of one list in order: one after the other, some ahead, or each from the last change on."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from dataclasses import replace as with_other
@@ -28,6 +28,8 @@ PER_PAGE = 100
 # A list that nobody counts is read one page further ahead for each so many pages that it had: what
 # turns out to lie behind its end stays a small part of all.
 PAGES_AHEAD = 20
+# A list of an item that got shorter is read again so many times at once.
+MOST_AGAIN = 2
 # Pages of a numbered list that are in memory at once: they come in order, and wait for the first.
 MOST_AHEAD = 8
 
@@ -162,6 +164,29 @@ def _follows(last: Asked, following: Asked) -> bool:
     """Say whether a page that was asked for ahead is the one that the page before it names."""
     expected = last.page.next_query or ""
     return following.query == expected or place_of(following.query) == place_of(expected)
+
+
+def has_shrunk(most: int | None, page: Page) -> bool:
+    """Say whether a list has fewer rows than it had: one that vanished may have hidden another.
+
+    By page numbers what follows it moves up, the first row of the next page out of sight.
+    """
+    return most is not None and page.total is not None and page.total < most
+
+
+def most_of(most: int | None, page: Page) -> int | None:
+    """Return how many rows a list had at most, by a further page of it."""
+    return most if page.total is None else max(page.total, most or 0)
+
+
+def shrinks(pages: Iterable[Page]) -> bool:
+    """Say whether a list got shorter from one of its pages to another."""
+    most = None
+    for page in pages:
+        if has_shrunk(most, page):
+            return True
+        most = most_of(most, page)
+    return False
 
 
 def refuse_circle(seen: Seen, last: Asked) -> None:

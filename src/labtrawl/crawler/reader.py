@@ -10,7 +10,7 @@ from labtrawl.dataset.policy import FetchedRecord
 from labtrawl.gitlab.catalog import Resource, changes_query, list_query
 from labtrawl.gitlab.client import GitLab, request_of
 from labtrawl.gitlab.graphql_pace import Learnt
-from labtrawl.gitlab.pages import Page
+from labtrawl.gitlab.pages import Page, resized
 
 MOST_ROWS = 100
 FEWEST_ROWS = 10
@@ -78,7 +78,7 @@ class Reader:
 
     def item_query(self) -> str:
         """Return the query of the first page of one item's list."""
-        return list_query(self.resource, self.version)
+        return resized(list_query(self.resource, self.version), self.per_page)
 
     def tag(self, page: Page) -> Tag | None:
         """Return the mark of a list's only page, which its next visit can ask with.

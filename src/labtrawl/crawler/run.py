@@ -47,18 +47,22 @@ class JobRun:
     visit: Visit
     known: Known
     cursor: Cursor = field(default_factory=Cursor)
+    _begun: Cursor = field(default_factory=Cursor)
     _committed: Cursor = field(default_factory=Cursor)
     _committed_at: float = 0.0
     _told_at: float = 0.0
     _is_at_disk: bool = False
     # The list is as the visit before read it, which needs no comparing.
     _is_same: bool = False
+    # Nothing of the list was committed before this run.
+    _is_first: bool = False
 
     async def run(self) -> None:
         """Run to the end of the list, or give the job back when the crawler stops."""
-        self.cursor = self._committed = self.visit.begin(self.cursor)
+        self._committed = self.cursor
         self._committed_at = self._told_at = self.clock.monotonic()
         try:
+            await self._begin()
             if await self._read_until_it_stands():
                 await self._complete()
             else:
@@ -71,6 +75,18 @@ class JobRun:
             # What no checkpoint named belongs to nobody.
             if self._is_at_disk or not self.sink.is_idle:
                 await asyncio.to_thread(self.sink.abandon)
+
+    async def _begin(self) -> None:
+        """Go on where the job was given back, or begin anew where what was met is not kept."""
+        told, recalled = self.cursor.met, None
+        if told is not None and told.by == self.visit.by:
+            recalled = await self.known.recall(told)
+        if recalled is None:
+            self.cursor = self.visit.begin(self.cursor)
+        else:
+            self.cursor = self.visit.go_on(self.cursor, recalled.suspects)
+        self._committed = self._begun = self.cursor
+        self._is_first = self.cursor == Cursor()
 
     async def _read_until_it_stands(self) -> bool:
         """Read the list, again where it moved or misses something; False when the crawler stops."""
@@ -109,8 +125,7 @@ class JobRun:
             await self._look_again()
         name = self.reader.resource.name
         gated = policy.apply_all(self.policy, name, batch.records)
-        if self.visit.compares(self.cursor):
-            gated = await self.known.fresh(gated)
+        gated = await self._news(gated)
         await self._write(gated)
         self._is_same = batch.is_same
         self.cursor = replace(
@@ -122,6 +137,14 @@ class JobRun:
         if not batch.cursor.ended and self._is_due():
             await self._checkpoint()
         self._tell()
+
+    async def _news(self, gated: list[GatedRecord]) -> list[GatedRecord]:
+        """Leave out what the dataset has already, and what a first reading gave before."""
+        if self.visit.compares(self.cursor):
+            return await self.known.fresh(gated)
+        if not self.reader.resource.windowed:
+            return await self.known.first(gated, is_first=self._is_first)
+        return gated
 
     async def _write(self, gated: list[GatedRecord]) -> None:
         if self.sink.is_in_memory(gated):
@@ -175,13 +198,21 @@ class JobRun:
         )
         await self.line.complete(self.cursor.encode(), closed, self._figures(), ending)
 
+    def _keep_met(self) -> None:
+        """Let who goes on know what was met: of a reading that looks for what is gone."""
+        if self.visit.looks_for_missing(self.cursor):
+            told = self.known.told(self.visit.suspects, self.visit.by)
+            self.cursor = replace(self.cursor, met=told)
+
     async def _give_back(self) -> None:
+        self._keep_met()
         await self._checkpoint()
         await self.line.give_back(self._figures())
 
     async def _fail(self, error: GitLabError | DatasetError) -> None:
         """Keep what was read before a failure of GitLab; the disk's own failure keeps nothing."""
-        if isinstance(error, GitLabError) and self.cursor != self._committed:
+        if isinstance(error, GitLabError) and self.cursor != self._begun:
+            self._keep_met()
             await self._checkpoint()
         wait = error.retry_after if isinstance(error, RateLimited) else None
         reason = reason_of(error)

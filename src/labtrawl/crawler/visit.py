@@ -28,11 +28,16 @@ MOST_PASSES: Final = 3
 
 @dataclass(slots=True)
 class Visit:
-    """One visit; `missing` is what an object that is no longer there counts as (`gone`, …)."""
+    """One visit; `missing` is what an object that is no longer there counts as (`gone`, …).
+
+    `may_pass_over` says that one reading may pass over a row that is there (`nested`).
+    """
 
     mode: str = FULL
     missing: str = GONE
-    is_flat: bool = True
+    may_pass_over: bool = True
+    # The account that reads.
+    by: str = ""
     _suspects: set[int | str] | None = field(default=None)
 
     @property
@@ -41,10 +46,19 @@ class Visit:
         return self.mode != CHANGES
 
     def begin(self, cursor: Cursor) -> Cursor:
-        """Return where to begin: from the start where what was met before counts, and is not kept."""
-        if self.mode == SWEEP or cursor.passes:
-            return Cursor(passes=cursor.passes, written=cursor.written, last=cursor.last)
+        """Return where to begin: from the start where what was met before counts, and is not kept.
+
+        What earlier readings of the visit missed is not kept either: they count no more.
+        """
+        if self.looks_for_missing(cursor):
+            passes = min(cursor.passes, 1)
+            return Cursor(passes=passes, written=cursor.written, last=cursor.last)
         return cursor if self.compares(cursor) else replace(cursor, last=None)
+
+    def go_on(self, cursor: Cursor, suspects: set[int | str] | None) -> Cursor:
+        """Return where a reading goes on of which is known what it met."""
+        self._suspects = suspects
+        return replace(cursor, met=None)
 
     def compares(self, cursor: Cursor) -> bool:
         """Say whether records are compared with what the dataset holds."""
@@ -64,12 +78,18 @@ class Visit:
             self._suspects &= missing
         if cursor.passes + 1 >= MOST_PASSES:
             return False
-        if self.is_whole and self.is_flat and cursor.changed and cursor.items != cursor.expected:
-            return cursor.expected is not None
+        has_moved = self.is_whole and self.may_pass_over and cursor.changed
+        if has_moved and cursor.expected not in (None, cursor.items):
+            return True
         if not missing or self._suspects is not None:
             return False
         self._suspects = missing
-        return self.is_flat or cursor.changed
+        return self.may_pass_over or cursor.changed
+
+    @property
+    def suspects(self) -> set[int | str] | None:
+        """What every reading missed so far; None before the first one ended."""
+        return self._suspects
 
     def again(self, cursor: Cursor) -> Cursor:
         """Return the beginning of another reading of the same visit."""

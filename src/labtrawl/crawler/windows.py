@@ -25,7 +25,7 @@ from labtrawl.crawler.paging import (
 )
 from labtrawl.crawler.reader import Batch, Reader
 from labtrawl.crawler.records import instants, last_instant
-from labtrawl.gitlab.pages import Page, with_parameter, without_parameter
+from labtrawl.gitlab.pages import Page, resized, with_parameter, without_parameter
 
 UnderWay = dict[asyncio.Task[Asked], int]
 """Pages that were asked for, each with the number of its window."""
@@ -146,7 +146,7 @@ def ask_more(reader: Reader, cursor: Cursor, under_way: UnderWay) -> None:
         if not window.ended and number not in asked
     ]
     for number in waiting[: WIDTH - len(asked)]:
-        query = cursor.windows[number].query
+        query = resized(cursor.windows[number].query, reader.per_page)
         under_way[asyncio.ensure_future(ask(reader, path, query))] = number
 
 

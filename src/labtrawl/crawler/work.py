@@ -15,6 +15,7 @@ from labtrawl.crawler.discovery import Discovery, Scope
 from labtrawl.crawler.engine import Running
 from labtrawl.crawler.known import Known, load
 from labtrawl.crawler.line import Figures, Line, SendEvent, SendState
+from labtrawl.crawler.nested import may_pass_over
 from labtrawl.crawler.purse import Ask, Purse, Spender
 from labtrawl.crawler.reader import Reader, rows_a_page
 from labtrawl.crawler.run import JobRun
@@ -177,7 +178,7 @@ class Worker:
             rows_a_page(task.attempt),
             task.policy,
         )
-        visit = Visit(task.mode, task.missing, is_flat=not resource.parent)
+        visit = Visit(task.mode, task.missing, may_pass_over(resource), task.account_id)
         if resource.watches:
             await Watch(reader, line, stopping, visit).run()
         else:

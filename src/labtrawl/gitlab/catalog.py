@@ -65,8 +65,11 @@ _GROUP = AreaKind.GROUP
 _PROJECT = AreaKind.PROJECT
 _STABLE = "order_by=created_at&sort=asc"
 _CHANGED = "updated_after={since}&order_by=updated_at&sort=asc"
+_OWN = "include_ancestor_groups=false"
 _ISSUES = "projects/{id}/issues/{iid}"
 _REQUESTS = "projects/{id}/merge_requests/{iid}"
+# app/policies/project_policy.rb: `issues_disabled & merge_requests_disabled`
+_PLANNED = ("issues_access_level", "merge_requests_access_level")
 # One request for each issue or merge request: after everything that a list gives.
 _LAST = -1
 
@@ -123,13 +126,7 @@ def _of_repository(name: str, kind: str, last: str, **facts: Any) -> Resource:
 _OF_GROUPS = (
     Resource("group", _GROUP, "group", "groups/{id}", "with_projects=false", single=True),
     *_members(_GROUP, "groups/{id}", "group"),
-    Resource(
-        "labels",
-        _GROUP,
-        "label",
-        "groups/{id}/labels",
-        "include_ancestor_groups=false&only_group_labels=true",
-    ),
+    Resource("labels", _GROUP, "label", "groups/{id}/labels", f"{_OWN}&only_group_labels=true"),
     Resource(
         "milestones",
         _GROUP,
@@ -171,15 +168,14 @@ _OF_PROJECTS = (
         needs_repository=True,
     ),
     *_members(_PROJECT, "projects/{id}", "project"),
-    Resource("labels", _PROJECT, "label", "projects/{id}/labels", "include_ancestor_groups=false"),
+    Resource("labels", _PROJECT, "label", "projects/{id}/labels", _OWN, features=_PLANNED),
     Resource(
         "milestones",
         _PROJECT,
         "milestone",
         "projects/{id}/milestones",
         changes="updated_after={since}",
-        # app/policies/project_policy.rb: `issues_disabled & merge_requests_disabled`
-        features=("issues_access_level", "merge_requests_access_level"),
+        features=_PLANNED,
     ),
     Resource(
         "issues",

@@ -36,6 +36,9 @@ NO_GROUP = Denied(404, "404 Group Not Found", "forbidden")
 NO_PROJECT = Denied(404, "404 Project Not Found", "forbidden")
 _FEATURE_OFF = Denied(403, "403 Forbidden", "feature_off")
 _ISSUES_OFF = Denied(200, "", "feature_off")
+# What is there for issues and merge requests alone: labels that may not be read are none, not
+# refused (app/finders/labels_finder.rb, lib/api/helpers/label_helpers.rb).
+_OF_PLANNING = {"milestones": _FEATURE_OFF, "labels": Denied(200, "", "feature_off")}
 _NO_REPOSITORY = Denied(404, "404 Repository Not Found", "empty_repository")
 _NO_TAGS = Denied(403, "403 Forbidden", "empty_repository")
 
@@ -161,8 +164,8 @@ class Access:
         level = viewer.level(project)
         if project.visibility != "public" and level < REPORTER and resource in _REPORTERS_ONLY:
             return FORBIDDEN
-        if resource == "milestones" and _nothing_to_plan(project):
-            return _FEATURE_OFF
+        if resource in _OF_PLANNING and _nothing_to_plan(project):
+            return _OF_PLANNING[resource]
         if resource in _CODE and (project.empty_repo or project.feature("repository") != "enabled"):
             return _repository_gate(project, resource, level)
         return _feature_gate(project, resource, level)

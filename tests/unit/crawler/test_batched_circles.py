@@ -7,8 +7,8 @@ import pytest
 
 from labtrawl.errors import GitLabError
 from labtrawl.http import Answer
-from tests.unit.crawler.desk import Desk, said
-from tests.unit.crawler.test_batched import all_ids, ids_of, read, reader_of, some
+from tests.unit.crawler.desk import Desk, broken, said
+from tests.unit.crawler.test_batched import Step, all_ids, ids_of, read, reader_of, some
 
 
 @pytest.mark.parametrize(("cursors", "most"), [("x", 2), ("xy", 3), ("xyz", 4)])
@@ -38,5 +38,34 @@ async def test_item_whose_rows_go_in_a_circle_is_read_by_rest(cursors: str) -> N
 
     desk = Desk(some(1, 120), before=before)
     steps = await read(reader_of(desk))
-    assert sorted(set(all_ids(steps))) == ids_of(desk.items)
+    assert_told_once(desk, steps)
+
+
+@pytest.mark.parametrize("further", [1, 2])
+async def test_long_item_that_gets_too_much_in_its_middle_is_told_once(further: int) -> None:
+    """What GraphQL told of it by then, and REST tells again, would count twice."""
+
+    def before(desk: Desk, asked: dict[str, Any]) -> Answer | None:
+        is_late = sum("from" in each for each in desk.asked) == further
+        return broken("Timeout on Issue.discussions") if "from" in asked and is_late else None
+
+    desk = Desk(some(1, 350), before=before)
+    assert_told_once(desk, await read(reader_of(desk)))
+
+
+async def test_long_item_that_is_hidden_in_its_middle_is_told_once() -> None:
+    def before(desk: Desk, asked: dict[str, Any]) -> Answer | None:
+        if "from" in asked:
+            desk.hidden.add(1)
+        return None
+
+    desk = Desk(some(1, 120), before=before)
+    assert_told_once(desk, await read(reader_of(desk)))
+
+
+def assert_told_once(desk: Desk, steps: list[Step]) -> None:
+    """The one item of a desk was read by REST in the end, and each row of it came once."""
+    end = steps[-1][1]
+    assert all_ids(steps) == ids_of(desk.items)
+    assert (end.items, end.seen, end.gone, end.ended) == (len(desk.items[1]), 1, 0, True)
     assert desk.rest == ["/api/v4/projects/7/issues/1/discussions?per_page=100"]

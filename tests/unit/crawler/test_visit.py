@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from labtrawl.crawler.cursor import Cursor
-from labtrawl.crawler.visit import SWEEP, Visit
+from labtrawl.crawler.visit import CHANGES, FULL, SWEEP, Visit
 
 STILL = Cursor(items=10, expected=10)
 MOVED = Cursor(items=9, expected=10, changed=True)
@@ -25,3 +25,22 @@ def test_what_two_readings_missed_is_gone() -> None:
 def test_what_any_reading_met_is_not_gone() -> None:
     """It slipped past the first and the last one; the second met it, on a list that moved."""
     assert _gone((STILL, {5, 6}), (MOVED, {6}), (MOVED, {5, 6})) == {6}
+
+
+def test_list_that_nobody_counts_and_that_moved_is_judged_by_two_readings() -> None:
+    """Commits that are pushed meanwhile show old ones twice: that is no loss."""
+    moved = Cursor(items=9, changed=True)
+    assert _gone((moved, {5, 6}), (moved, {5})) == {5}
+
+
+def test_what_looks_for_nothing_that_is_gone_goes_on_where_it_was() -> None:
+    begun = Cursor(query="page=2", items=100, passes=1, started_at=5, written=3)
+    assert Visit(CHANGES).begin(begun) == begun
+
+
+def test_what_looks_for_what_is_gone_begins_anew_with_two_readings_before_it() -> None:
+    begun = Cursor(query="page=2", items=100, started_at=5, written=3)
+    for mode, passes, anew in [(SWEEP, 0, 0), (SWEEP, 2, 1), (FULL, 2, 1)]:
+        found = Visit(mode).begin(replace(begun, passes=passes))
+        assert found == Cursor(passes=anew, written=3)
+    assert Visit(FULL).begin(begun) == begun

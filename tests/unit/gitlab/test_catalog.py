@@ -233,13 +233,14 @@ def test_gap_is_known_from_the_settings_of_the_area(resource: Resource) -> None:
     assert gap_of(resource, {}, False) is None
 
 
-def test_milestones_are_there_as_long_as_there_is_something_to_plan() -> None:
+@pytest.mark.parametrize("name", ["milestones", "labels"])
+def test_what_plans_is_there_as_long_as_there_is_something_to_plan(name: str) -> None:
     """Of issues or merge requests (app/policies/project_policy.rb)."""
     both = ("issues_access_level", "merge_requests_access_level")
     for on in both:
         levels = dict.fromkeys(FEATURES, "disabled") | {on: "private"}
-        assert gap_of(_find("project", "milestones"), levels, False) is None
-    assert _find("project", "milestones").features == both
+        assert gap_of(_find("project", name), levels, False) is None
+    assert _find("project", name).features == both
 
 
 @pytest.mark.parametrize(

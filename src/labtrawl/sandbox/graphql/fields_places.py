@@ -113,6 +113,9 @@ def labels(source: Node, info: Info, **args: Any) -> Node | None:
     """A place's own labels by title."""
     place: Project | Group = source["_item"]
     of_project = isinstance(place, Project)
+    ask: Asking = info.context
+    if isinstance(place, Project) and ask.gate(place, "labels"):
+        return None
     found = chain("name", [(place.id, each) for each in place.labels])
     page = _listed(info, found, args, descending=False)
     made = [_nodes(info).label(each, of_project=of_project) for _, each in rows_of(page)]
