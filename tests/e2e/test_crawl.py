@@ -37,6 +37,8 @@ HANGS = Options(
 DRAIN_SECONDS = 5.0
 # So slow that a crawl still goes on when its first segments are there.
 SLOW_MS = 150
+# Four requests find out whose token it is, four what there is; the lists of areas come after.
+BEGUN = 10
 FEW = ("--resources", "issues,labels,members")
 
 
@@ -91,7 +93,7 @@ def test_signal_ends_it_early_and_the_next_run_goes_on(
 ) -> None:
     with served(WORLD, HANGS) as there:
         with started(tmp_path, *words(tmp_path, there, "--once")) as running:
-            until_asked(there, 8)
+            until_asked(there, BEGUN)
             running.process.send_signal(number)
             assert running.end() == 130
             said = re.sub(r" +", " ", running.said)
@@ -109,7 +111,7 @@ def test_second_ctrl_c_ends_it_at_once_and_leaves_the_terminal_whole(tmp_path: P
     with served(WORLD, HANGS) as there:
         given = words(tmp_path, there, "--once")
         with started(tmp_path, *given, terminal=True) as running:
-            until_asked(there, 8)
+            until_asked(there, BEGUN)
             running.type(b"\x03")
             running.until("again ends it at once")
             running.type(b"\x03")
@@ -187,7 +189,7 @@ def test_folder_that_another_crawl_works_in_is_refused(tmp_path: Path) -> None:
     with served(WORLD, HANGS) as there:
         given = words(tmp_path, there, "--once")
         with started(tmp_path, *given) as running:
-            until_asked(there, 8)
+            until_asked(there, BEGUN)
             refused = labtrawl(tmp_path, *given)
             assert refused.code == 2
             pid = running.process.pid

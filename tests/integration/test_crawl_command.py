@@ -214,6 +214,12 @@ def test_include_and_exclude_bound_what_is_found(tmp_path: Path, gitlab: Served)
     assert_is_truth(tmp_path / "out", gitlab.truth(), lambda key: few(key) and key[1] != OTHER.id)
 
 
+def test_include_of_all_below_a_group_is_the_group(tmp_path: Path, gitlab: Served) -> None:
+    url = f"{gitlab.url}/fjordlab/handbook"
+    assert code_of(crawl(tmp_path, url, gitlab.token, *FEW, "--include", "fjordlab/*")) == 0
+    assert_is_truth(tmp_path / "out", gitlab.truth(), few)
+
+
 def test_since_leaves_out_what_did_not_change_after(tmp_path: Path, gitlab: Served) -> None:
     issues = {
         key: body["updated_at"] for key, body in _issues(gitlab).items() if isinstance(body, dict)

@@ -101,7 +101,9 @@ def test_refill_opens_the_gap_and_is_written_down(data_dir: Path) -> None:
         assert database.read_now(lambda c: rows(c, noted)) == [
             ("ledger refill", "everything", "1 opened")
         ]
-    assert run(data_dir, "ledger", "--refill").stdout == "0 lists are read again.\n"
+    assert run(data_dir, "ledger", "--refill").stdout == (
+        "Nothing is read again: no list has a gap that can be filled.\n"
+    )
 
 
 def test_refill_of_a_folder_of_crawl_is_done_by_its_next_run(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from labtrawl.cli.database_file import check_is_database
+from labtrawl.cli.database_file import check_is_database, check_is_writable
 from labtrawl.config import Settings
 from labtrawl.errors import ConfigError
 from labtrawl.store import audit
@@ -65,6 +65,7 @@ def check_has_website(settings: Settings) -> None:
 async def audited(settings: Settings, action: str, change: Change[T]) -> T:
     """Do a change and write it down; what it raises undoes both."""
     path = database_of(settings)
+    check_is_writable(path)
     if is_of_crawl(settings):
         return await _unaudited(path, change)
     keys = open_cipher(key_path(settings.data_dir))

@@ -27,7 +27,7 @@ from labtrawl.cli.chests import (
 )
 from labtrawl.config import Settings
 from labtrawl.dataset.layout import dataset_root, segment_path
-from labtrawl.errors import ConfigError, Conflict, DiskFull, LabtrawlError
+from labtrawl.errors import ConfigError, Conflict, DiskFull, LabtrawlError, StoreError
 from labtrawl.store import backup as rows
 from labtrawl.store.engine import Store, database_path
 
@@ -143,7 +143,7 @@ def _write(
     is_stopped: Callable[[], bool],
 ) -> tuple[int, int, int]:
     """Fill a draft and give it its name; return segments, bytes, and bytes that were copied."""
-    rows.copy_database(database_path(settings.data_dir), scratch)
+    _copy_database(database_path(settings.data_dir), scratch)
     revision, segments = rows.revision_of(scratch), rows.segments_of(scratch)
     added = [draft.take(DATABASE, scratch)]
     added += [draft.add(name, path) for name, path in _small_files(settings)]
@@ -163,6 +163,23 @@ def _write(
     when = made_at.isoformat(timespec="seconds")
     draft.finish(Contents(FORMAT, __version__, revision, when, files))
     return len(segments), sum(each.length for each in files), sum(copied for _, copied in added)
+
+
+def _copy_database(database: Path, scratch: Path) -> None:
+    """Copy the database; StoreError or DiskFull that says what to do."""
+    try:
+        rows.copy_database(database, scratch)
+    except StoreError as error:
+        scratch.unlink(missing_ok=True)
+        if "disk is full" in str(error):
+            raise DiskFull(
+                f"the backup is not made: {scratch.parent} is full; free some space there, or name"
+                " another place"
+            ) from error
+        raise StoreError(
+            f"{error}; labtrawl doctor says whether it is whole and what to do; backups that are"
+            " there stay as they are"
+        ) from error
 
 
 def _small_files(settings: Settings) -> list[tuple[str, Path]]:

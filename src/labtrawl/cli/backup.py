@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labtrawl.cli.options import settings_options
+from labtrawl.cli.places import PLACE, Place
 from labtrawl.config import Settings
 
 if TYPE_CHECKING:
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @settings_options
-@click.argument("to", type=click.Path(path_type=Path), required=False)
+@click.argument("to", type=PLACE, required=False)
 @click.option(
     "--keys",
     "keys",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Place(dir_okay=False),
     metavar="FILE",
     help="Write the keys into this file too. Keep it in another place than the backup.",
 )
@@ -60,10 +61,12 @@ def backup(settings: Settings, to: Path | None, keys: Path | None, keep: int | N
 async def _make(settings: Settings, place: Path, keep: int | None) -> "Made":
     from labtrawl.cli.audited import database_of
     from labtrawl.cli.backing import make_backup
+    from labtrawl.cli.database_file import check_is_writable
     from labtrawl.store.engine import open_store
     from labtrawl.store.migrate import migrate
 
     path = database_of(settings)
+    check_is_writable(path)
     migrate(path)
     async with open_store(path) as store:
         return await make_backup(settings, store, place, keep)

@@ -274,15 +274,18 @@ def open_chest(path: Path) -> Iterator[Chest]:
         return
     found = backups_in(path)
     if not found:
-        raise ConfigError(f"there is no backup in {path}")
+        raise ConfigError(f"there is no backup in {path}: {_WANTED}")
     yield FolderChest(found[-1])
+
+
+_WANTED = "name the folder that `labtrawl backup` wrote to, one of the folders in it, or its .tar"
 
 
 def _opened_tar(path: Path) -> tarfile.TarFile:
     try:
         return tarfile.open(path, "r:")
     except (tarfile.TarError, OSError) as error:
-        raise ConfigError(f"{path} is no backup: {error}") from None
+        raise ConfigError(f"{path} is no backup ({error}): {_WANTED}") from None
 
 
 def backups_in(folder: Path) -> list[Path]:

@@ -11,6 +11,7 @@ import click
 from labtrawl.cli.ancestor_files import read_keys
 from labtrawl.cli.ancestors import INSTANCE, Value, Verdict, judge
 from labtrawl.cli.lazy import Commands
+from labtrawl.cli.places import PLACE
 from labtrawl.cli.settings_file import put_file, quoted
 from labtrawl.config import SETTINGS, defaults
 from labtrawl.config.layers import FILE_NAME
@@ -28,10 +29,8 @@ def config_group() -> None:
 
 
 @config_group.command("import")
-@click.argument(
-    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
-)
-@click.option("--config", type=click.Path(path_type=Path), help=f"File to write; ./{FILE_NAME}.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=PLACE)
+@click.option("--config", type=PLACE, help=f"File to write; ./{FILE_NAME}.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be written.")
 @click.option("--force", is_flag=True, help="Write the file anew; what it held is lost.")
 def import_settings(

@@ -9,6 +9,7 @@ import asyncio
 import shutil
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -17,6 +18,7 @@ import click
 
 from labtrawl import logs
 from labtrawl.cli.allocator import return_freed, share_arenas
+from labtrawl.cli.crawl_ahead import look_ahead
 from labtrawl.cli.crawl_beside import fork_crawlers, usual_count
 from labtrawl.cli.crawl_place import (
     Kept,
@@ -28,9 +30,12 @@ from labtrawl.cli.crawl_place import (
     mark_of,
     parse_url,
 )
-from labtrawl.cli.crawl_wish import Wish, chosen, read_day
+from labtrawl.cli.crawl_wish import Wish, chosen, read_day, read_paths
+from labtrawl.cli.demo_screen import tell
 from labtrawl.cli.demo_words import check_place
+from labtrawl.cli.forecast import Forecast
 from labtrawl.cli.lazy import load
+from labtrawl.cli.places import PLACE
 from labtrawl.cli.token_input import read_token
 from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError
@@ -47,14 +52,20 @@ SWITCH_SECONDS = 0.0005
 
 @click.command()
 @click.argument("url")
-@click.option("--token-file", type=Path, help="File that holds the token; - reads the input.")
-@click.option("--out", type=Path, metavar="DIR", help="Folder to write; named after the URL.")
+@click.option("--token-file", type=PLACE, help="File that holds the token; - reads the input.")
+@click.option("--out", type=PLACE, metavar="DIR", help="Folder to write; named after the URL.")
 @click.option(
     "--resources",
     metavar="NAMES",
     help="Only these, like issues,merge_requests,*_discussions; all if left out.",
 )
-@click.option("--include", multiple=True, metavar="PATH", help="A group or project besides.")
+@click.option(
+    "--include",
+    multiple=True,
+    callback=read_paths,
+    metavar="PATH",
+    help="A group (with all below it) or project besides.",
+)
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these paths out.")
 @click.option(
     "--since", callback=read_day, metavar="DAY", help="Only what changed from this day (UTC) on."
@@ -68,8 +79,8 @@ SWITCH_SECONDS = 0.0005
     help="How often to look for changes.",
 )
 @click.option("--once", is_flag=True, help="End when all is there instead of following changes.")
-@click.option("--summary", type=Path, metavar="FILE", help="Write the figures as JSON.")
-@click.option("--ca-file", type=Path, help="Certificates (PEM) to trust besides the system's.")
+@click.option("--summary", type=PLACE, metavar="FILE", help="Write the figures as JSON.")
+@click.option("--ca-file", type=PLACE, help="Certificates (PEM) to trust besides the system's.")
 @click.option("--contact", default="", help="Where GitLab's administrators reach you.")
 @click.option(
     "--jobs",
@@ -112,7 +123,7 @@ def crawl(**flags: Any) -> int:
     kept = kept_in(out, wish.url, wish.bounds)
     token = read_token(wish.token_file, is_terminal=sys.stdin.isatty())
     beside = fork_crawlers(wish.crawlers or usual_count())
-    target = _asked(wish, kept, token)
+    target, forecast = _asked(wish, resources, kept, token)
     is_new = not out.exists()
     make_private_folder(out)
     logs.set_up(stream=LogStream(_log_file(out, is_shared=bool(beside))))
@@ -120,7 +131,7 @@ def crawl(**flags: Any) -> int:
     from labtrawl.cli.crawl_follow import Crawling, UnusableTarget
 
     try:
-        return Crawling(wish, resources, out, target, token, tuple(beside)).run()
+        return Crawling(wish, resources, out, target, token, tuple(beside), forecast).run()
     except UnusableTarget:
         if is_new:
             # So that the right URL can have the same folder; there is nothing in it but this try.
@@ -144,7 +155,9 @@ def _check_is_free(out: Path) -> None:
         )
 
 
-def _asked(wish: Wish, kept: Kept | None, token: Secret) -> Target:
+def _asked(
+    wish: Wish, resources: tuple[str, ...], kept: Kept | None, token: Secret
+) -> tuple[Target, Forecast | None]:
     """Ask GitLab what is there; meanwhile a thread imports what the crawl itself needs.
 
     It gives way often, so that an answer is taken when it comes.
@@ -154,25 +167,41 @@ def _asked(wish: Wish, kept: Kept | None, token: Secret) -> Target:
     importing = Thread(target=load, args=(FOLLOW,), daemon=True)
     importing.start()
     try:
-        return asyncio.run(_target(wish, kept, token))
+        return asyncio.run(_target(wish, resources, kept, token))
     finally:
         importing.join()
         sys.setswitchinterval(usual)
 
 
-async def _target(wish: Wish, kept: Kept | None, token: Secret) -> Target:
-    """Find out what the URL means, and say how much a first crawl of a whole GitLab would be."""
+async def _target(
+    wish: Wish, resources: tuple[str, ...], kept: Kept | None, token: Secret
+) -> tuple[Target, Forecast | None]:
+    """Find out what the URL means, and say what a first crawl of it costs at least."""
     if kept is not None:
-        return await find_again(kept, token, wish.ca_file, wish.contact, time.time())
+        return await find_again(kept, token, wish.ca_file, wish.contact, time.time()), None
     target = await find_target(wish.url, token, wish.ca_file, wish.contact)
-    if not (target.path or wish.yes):
-        click.echo(f"@{target.username} is a member of {target.projects:,} projects")
-        if target.projects > MANY_PROJECTS:
-            raise ConfigError(
-                f"these are {target.projects:,} projects, and a crawl of all takes long: give --yes"
-                " to go on, or the URL of a group"
-            )
-    return target
+    forecast = await look_ahead(wish, resources, target, token)
+    for line in forecast.lines() if forecast is not None else ():
+        tell(partial(click.echo, line))
+    if not wish.yes:
+        _check_is_meant(target, forecast)
+    return target, forecast
+
+
+def _check_is_meant(target: Target, forecast: Forecast | None) -> None:
+    """Refuse what is more than one starts by accident; ConfigError."""
+    if forecast is None:
+        if target.path:
+            return  # what is not there, the crawl itself tells
+        raise ConfigError(
+            "GitLab did not tell how many projects these are: try again later, or give --yes to"
+            " begin all the same"
+        )
+    if forecast.projects > MANY_PROJECTS:
+        raise ConfigError(
+            f"these are {forecast.projects:,} projects, and a crawl of all takes long: give --yes to"
+            " go on, or the URL of a group, or --exclude or --resources for less"
+        )
 
 
 def _kept(wish: Wish, before: Kept | None, target: Target, token: Secret) -> Kept:

@@ -4,13 +4,11 @@ Its imports are most of the time that a small crawl takes: `crawl` makes them wh
 """
 
 import asyncio
-import contextlib
 import gc
 import json
-import os
+import shlex
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +18,12 @@ import uvloop
 from labtrawl.cli.crawl_beside import Beside
 from labtrawl.cli.crawl_place import Target
 from labtrawl.cli.crawl_run import Embedded, Plan
-from labtrawl.cli.crawl_verdict import Outcome, as_json, in_words, look
+from labtrawl.cli.crawl_verdict import Outcome, as_json, in_words, look, unexplained
 from labtrawl.cli.crawl_wish import Wish
 from labtrawl.cli.database_file import check_is_database
-from labtrawl.cli.demo_screen import Screen, elapsed, open_screen
+from labtrawl.cli.demo_screen import Screen, elapsed, open_screen, tell
+from labtrawl.cli.demo_words import command_name, count_of, near
+from labtrawl.cli.forecast import Forecast
 from labtrawl.cli.signals import end_by_signals
 from labtrawl.cli.whole_file import write_whole
 from labtrawl.clock import system_clock
@@ -56,6 +56,8 @@ class Crawling:
     target: Target
     token: Secret
     beside: tuple[Beside, ...] = ()
+    # None for a folder that was there already.
+    forecast: Forecast | None = None
     began_at: float = 0.0
     before: summary.Progress | None = None
     failure: LabtrawlError | None = None
@@ -68,7 +70,7 @@ class Crawling:
         gc.freeze()  # what was imported stays: to look at it again and again is dear
         try:
             with open_screen() as screen:
-                _tell(lambda: screen.say("folder", str(self.out)))
+                tell(lambda: screen.say("folder", str(self.out)))
                 is_done = uvloop.run(self._follow(screen))
         finally:
             gc.unfreeze()
@@ -105,14 +107,14 @@ class Crawling:
     async def _follow(self, screen: Screen) -> bool:
         """Show how far it is until all is there; False where it was ended before."""
         stopping = asyncio.Event()
-        end_by_signals(stopping, lambda words: _tell(lambda: screen.say("ending", words)))
+        end_by_signals(stopping, lambda words: tell(lambda: screen.say("ending", words)))
         embedded = Embedded(self._plan(), system_clock(), stopping)
         was_complete = False
         async with embedded.running() as store:
             self.before = await store.read(summary.progress)
             async for now in embedded.progress(store):
                 still = "" if was_complete else await embedded.left(store)
-                _tell(
+                tell(
                     lambda now=now, left=still: screen.show_open(now, self._seconds(), left)  # type: ignore[misc]
                 )
                 if not now.finished or await self._is_held_up(store, screen):
@@ -123,15 +125,22 @@ class Crawling:
                     was_complete = True
                     break
                 if not was_complete:
+                    found_none = None if now.areas else await store.read(summary.discovery_failure)
+                    if found_none is not None:
+                        break  # what the URL names is not there: nothing to follow
                     was_complete = True
-                    self._say_that_it_follows(screen)
-            _tell(screen.finish)
+                    await self._say_that_it_follows(store, screen)
+            tell(screen.finish)
         return was_complete and self.failure is None
 
-    def _say_that_it_follows(self, screen: Screen) -> None:
+    async def _say_that_it_follows(self, store: Store, screen: Screen) -> None:
         often = elapsed(self.wish.every)
-        words = f"following changes, looked for every {often}; Ctrl-C ends it"
-        _tell(lambda: screen.say("complete", words))
+        label, words = "complete", f"following changes, looked for every {often}; Ctrl-C ends it"
+        if lists := len(unexplained(await store.read(summary.gaps))):
+            label, place = "gaps", shlex.quote(near(self.out))
+            why = f"{command_name(sys.argv[0])} ledger --gaps --data-dir {place}"
+            words = f"in {count_of(lists, 'list')}, {why} says why; {words}"
+        tell(lambda: screen.say(label, words))
 
     async def _is_held_up(self, store: Store, screen: Screen) -> bool:
         """Say whether what is left waits for a person; what nobody is waited for is a failure."""
@@ -152,7 +161,7 @@ class Crawling:
         )
         if self.full_since is None:
             self.full_since = self._seconds()
-            _tell(lambda: screen.say("disk full", f"{words}; it then goes on by itself", "yellow"))
+            tell(lambda: screen.say("disk full", f"{words}; it then goes on by itself", "yellow"))
         if self.wish.once and self._seconds() - self.full_since > GIVE_UP_SECONDS:
             self.failure = DiskFull(f"{words}, then run the same again; it goes on where it was")
         return True
@@ -168,19 +177,10 @@ class Crawling:
 
     def _report(self, outcome: Outcome) -> None:
         for line in in_words(outcome, self.out) if self.failure is None else ():
-            _tell(lambda line=line: click.echo(line))  # type: ignore[misc]
+            tell(lambda line=line: click.echo(line))  # type: ignore[misc]
         if self.wish.summary is not None:
             told = as_json(outcome, self.out)
+            told["forecast"] = self.forecast and self.forecast.as_json()
             if self.failure is not None:
                 told |= {"complete": False, "exit_code": UNUSABLE_EXIT_CODE}
             write_whole(self.wish.summary, json.dumps(told, indent=2).encode() + b"\n")
-
-
-def _tell(say: Callable[[], None]) -> None:
-    """Say it where somebody reads; a reader that went away (`| head`) ends no crawl."""
-    try:
-        say()
-    except OSError:
-        with contextlib.suppress(OSError):
-            sys.stdout.close()
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123

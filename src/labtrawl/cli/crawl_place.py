@@ -14,7 +14,7 @@ from labtrawl.clock import system_clock
 from labtrawl.config import Instance
 from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError, Forbidden
-from labtrawl.gitlab.probe import Probe, Scope, probe
+from labtrawl.gitlab.probe import Probe, probe
 from labtrawl.http import Limits, canonical_url, open_http
 from labtrawl.supervisor.listeners import make_private_folder
 
@@ -54,8 +54,6 @@ class Target(msgspec.Struct, frozen=True):
     version: str
     user_id: int
     username: str
-    groups: int = 0
-    projects: int = 0
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -165,23 +163,13 @@ async def _look(
     agent = agent_of(contact)
     limits = Limits(connections=QUESTIONS)
     async with open_http(http_to(instance_of(url, ca_file)), limits, agent) as http:
-        found: Probe = await probe(http, token, system_clock(), measured=not path)
+        found: Probe = await probe(http, token, system_clock())
         if found.missing_scopes:
             raise Forbidden(
                 f"the token of @{found.account.username} lacks the scope read_api: make another one"
             )
-    scope, account = found.scope or Scope(0, 0), found.account
-    path = path.removeprefix(f"{GROUP_PAGES}/")
-    return Target(
-        text,
-        url,
-        path,
-        found.instance.version,
-        account.user_id,
-        account.username,
-        scope.groups,
-        scope.projects,
-    )
+    account, path = found.account, path.removeprefix(f"{GROUP_PAGES}/")
+    return Target(text, url, path, found.instance.version, account.user_id, account.username)
 
 
 def kept_path(out: Path) -> Path:
@@ -207,7 +195,8 @@ def kept_in(out: Path, url: str, bounds: Bounds) -> Kept | None:
         return None
     except msgspec.MsgspecError as error:
         raise ConfigError(
-            f"{kept_path(out)} is damaged ({error}): choose another folder"
+            f"{kept_path(out)} is damaged ({error}): put it back from a backup of the folder, or"
+            " collect anew into another folder with --out; what is here can be read and exported"
         ) from error
     if parse_url(kept.target.url) != parse_url(url):
         raise ConfigError(

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class Outcome:
     @property
     def unexplained(self) -> list[summary.Gap]:
         """Lists that failed, or that miss something and nobody knows why; also that of areas."""
-        found = [gap for gap in self.gaps if gap.reason in (None, "failed")]
+        found = unexplained(self.gaps)
         if self.failed is None:
             return found
         return [summary.Gap("the list of", "areas", "failed", self.failed.message), *found]
@@ -48,6 +48,11 @@ class Outcome:
         if not self.is_done:
             return INTERRUPTED_EXIT_CODE
         return INCOMPLETE_EXIT_CODE if self.unexplained else 0
+
+
+def unexplained(gaps: Sequence[summary.Gap]) -> list[summary.Gap]:
+    """Return the lists that failed, or that miss something and nobody knows why."""
+    return [gap for gap in gaps if gap.reason in (None, "failed")]
 
 
 def look(

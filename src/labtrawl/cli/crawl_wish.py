@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from labtrawl.cli.crawl_place import Bounds
+from labtrawl.cli.scope import included
 from labtrawl.domain.visit import NOT
 from labtrawl.errors import ConfigError
 
@@ -34,6 +35,15 @@ def read_day(
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise click.BadParameter(f"{value!r} is no day; give one like 2026-06-01") from None
+
+
+def read_paths(
+    ctx: click.Context,  # noqa: ARG001 - click's signature
+    param: click.Parameter,  # noqa: ARG001 - click's signature
+    value: tuple[str, ...],
+) -> tuple[str, ...]:
+    """Return the paths of groups and projects; ConfigError for a pattern."""
+    return included(value, "--include")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import uvloop
 from labtrawl import config, logs
 from labtrawl.cli.allocator import share_arenas
 from labtrawl.cli.origins import http_to, user_agent
+from labtrawl.cli.scope import included
 from labtrawl.clock import system_clock
 from labtrawl.config import Settings
 from labtrawl.crawler.discovery import Scope
@@ -184,7 +185,7 @@ def _tools(settings: Settings, doors: dict[str, Http], stopping: Callable[[], bo
         disk=LocalDisk(),
         dataset_root=dataset_root(settings.data_dir),
         segment=SegmentLimits(settings.segment.max_bytes, settings.segment.max_seconds),
-        scope=Scope(settings.scope.include, settings.scope.exclude),
+        scope=Scope(included(settings.scope.include), settings.scope.exclude),
         retry=RetryPolicy(
             settings.retry.attempts, settings.retry.base_seconds, settings.retry.ceiling_seconds
         ),

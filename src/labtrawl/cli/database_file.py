@@ -29,6 +29,16 @@ def check_is_database(path: Path) -> None:
         )
 
 
+def check_is_writable(path: Path) -> None:
+    """Raise ConfigError for a database that this user may read only, as on an archive."""
+    places = (path, path.parent)
+    if not all(os.access(each, os.W_OK) for each in places if each.exists()):
+        raise ConfigError(
+            f"{path} may only be read by you, and this writes to it: run it as the user whose"
+            " folder it is, where the disk can be written"
+        )
+
+
 @contextlib.contextmanager
 def readable(path: Path) -> Iterator[Path]:
     """Yield a database to read; a copy where nothing may be written beside it, as on an archive.

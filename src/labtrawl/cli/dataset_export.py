@@ -12,6 +12,7 @@ import click
 from labtrawl import __version__
 from labtrawl.cli.dataset import addresses_of, manifest_of, reasons_of, root_of, select
 from labtrawl.cli.options import settings_options
+from labtrawl.cli.places import PLACE
 from labtrawl.config import Settings
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _FORMS = ("parquet", "duckdb", "csv", "jsonl")
 @click.argument("form", type=click.Choice(_FORMS), metavar="FORMAT")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     required=True,
     help="Where to: a folder that it makes; for duckdb a file.",
 )

@@ -22,6 +22,7 @@ from labtrawl.cli.demo_study import StudyDemo, as_study, study_folder
 from labtrawl.cli.demo_verdict import Expected, Verdict, expect, judge, summarise
 from labtrawl.cli.demo_words import check_place, count_of, last_words
 from labtrawl.cli.options import read_settings, setting_flags
+from labtrawl.cli.places import PLACE
 from labtrawl.cli.sandbox import Look, read_fault, sandbox_program, sandbox_url
 from labtrawl.cli.start import run_supervisor
 from labtrawl.cli.whole_file import write_whole
@@ -59,7 +60,7 @@ class Wishes:
 @setting_flags("website.port", "crawler.count")
 @click.option("--study", is_flag=True, help="A study: take part as people of the look-alike.")
 @click.option("--once", is_flag=True, help="End after the verdict instead of serving the site.")
-@click.option("--summary", type=click.Path(path_type=Path), metavar="FILE", help="Write JSON.")
+@click.option("--summary", type=PLACE, metavar="FILE", help="Write JSON.")
 @click.option("--chaos/--no-chaos", default=True, help="Kill the crawler once in the middle.")
 @click.option("--world", default="default", metavar="NAME", help="default, small or shared.")
 @click.option("--seed", default=1, help="Another seed is another world.")
@@ -67,7 +68,7 @@ class Wishes:
     "--import",
     "imports",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=PLACE,
     metavar="DIR",
     help="Crawl the tree of a GitLab export instead; repeatable.",
 )

@@ -1,9 +1,10 @@
 """What the demo and a crawl show in the terminal: a live bar, or plain lines where there is no terminal."""
 
 import contextlib
+import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -134,3 +135,13 @@ def open_screen() -> Iterator[Screen]:
     room = console.width - LABEL_WIDTH - len(bar) * (BAR_WIDTH + 1)
     with Progress(*columns, console=console) as progress:
         yield LiveScreen(progress, room)
+
+
+def tell(say: Callable[[], None]) -> None:
+    """Say it where somebody reads; a reader that went away (`| head`) ends no crawl."""
+    try:
+        say()
+    except OSError:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123

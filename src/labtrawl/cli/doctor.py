@@ -1,6 +1,7 @@
 """`labtrawl doctor`: every check of the health page, also when nothing runs."""
 
 import asyncio
+import importlib.resources
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
 
 # What a folder of `labtrawl crawl` has not.
 _OF_A_WEBSITE = {"programs", "sockets", "crawlers", "gitlabs", "clock", "stop_requests", "notices"}
+# What is read from the database: where that cannot be read, nobody knows it.
+_OF_A_DATABASE = {
+    *("accounts", "expiry", "backup", "versions", "fields", "shares", "stop_requests", "notices")
+}
+_RESTORE = (
+    "restore a backup (labtrawl restore --help tells how), or move the file away and collect anew"
+)
+_NEWER = ("it was written by a newer labtrawl", "update labtrawl to that version, or a newer one")
+_CRAWL_AGAIN = "run the same labtrawl crawl again, which brings it up to date"
 _MARKS = {"ok": "ok  ", "warn": "warn", "bad": "BAD "}
 
 
@@ -38,7 +48,8 @@ def doctor(settings: Settings, as_json: bool, offline: bool) -> int:
     from labtrawl.website.care.checks import judge
     from labtrawl.website.care.verdicts import State, worst
 
-    checks = judge(asyncio.run(_facts(settings, offline)))
+    facts = asyncio.run(_facts(settings, offline))
+    checks = _of_what_is_known(judge(facts), facts, settings)
     if is_of_crawl(settings):
         checks = [each for each in checks if each.name not in _OF_A_WEBSITE]
     state = worst(checks)
@@ -47,6 +58,38 @@ def doctor(settings: Settings, as_json: bool, offline: bool) -> int:
     else:
         click.echo("\n".join(line for each in checks for line in _lines(each)))
     return int(state is State.BAD)
+
+
+def _of_what_is_known(
+    checks: "Sequence[Check]", facts: "Facts", settings: Settings
+) -> "list[Check]":
+    """Leave out what nobody knows of a database that cannot be read, and say why that is so."""
+    from msgspec.structs import replace
+
+    from labtrawl.cli.audited import is_of_crawl, place_of
+    from labtrawl.store.backup import revision_of
+
+    found = {each.name: each for each in checks}
+    file, schema = found["database"], found["migrations"]
+    if facts.database.answers and facts.database.is_newest:
+        return list(checks)
+    if not facts.database.answers:
+        del found["migrations"]
+        if facts.database.fault:
+            found["database"] = replace(
+                file, says=f"it is damaged: {facts.database.fault}", advice=_RESTORE
+            )
+    elif not _is_known(revision_of(place_of(settings))):
+        found["migrations"] = replace(schema, says=_NEWER[0], advice=_NEWER[1])
+    elif is_of_crawl(settings):
+        found["migrations"] = replace(schema, advice=_CRAWL_AGAIN)
+    return [each for name, each in found.items() if name not in _OF_A_DATABASE]
+
+
+def _is_known(revision: str) -> bool:
+    """Say whether this labtrawl has the migration that leads to a revision of the schema."""
+    files = importlib.resources.files("labtrawl.store.migrations.versions").iterdir()
+    return any(each.name.startswith(f"{revision}_") for each in files)
 
 
 def _lines(check: "Check") -> list[str]:

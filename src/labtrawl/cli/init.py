@@ -19,8 +19,11 @@ from rich.table import Table
 from rich.text import Text
 
 from labtrawl.cli.audited import note
+from labtrawl.cli.crawl_ahead import look_ahead_of
+from labtrawl.cli.forecast import Forecast
 from labtrawl.cli.oauth_sign_in import REDIRECT_URI, SignIn, read_secret
 from labtrawl.cli.origins import application_of, http_to, user_agent
+from labtrawl.cli.places import PLACE
 from labtrawl.cli.settings_file import Access, Draft, tokens_of
 from labtrawl.cli.token_input import read_token
 from labtrawl.clock import Clock, system_clock
@@ -72,14 +75,15 @@ class Found:
     access: Access
     probe: Probe
     scope: Scope
+    forecast: Forecast | None = None
 
 
 @click.command("init")
 @click.option("--url", help="Address of the GitLab, with its path if it has one.")
-@click.option("--token-file", type=Path, help="File that holds the token; - reads the input.")
-@click.option("--data-dir", type=Path, envvar="LABTRAWL_DATA_DIR", help="Folder for the data.")
-@click.option("--config", type=Path, help=f"File to write; ./{FILE_NAME} if left out.")
-@click.option("--ca-file", type=Path, help="Certificates (PEM) to trust besides the system's.")
+@click.option("--token-file", type=PLACE, help="File that holds the token; - reads the input.")
+@click.option("--data-dir", type=PLACE, envvar="LABTRAWL_DATA_DIR", help="Folder for the data.")
+@click.option("--config", type=PLACE, help=f"File to write; ./{FILE_NAME} if left out.")
+@click.option("--ca-file", type=PLACE, help="Certificates (PEM) to trust besides the system's.")
 @click.option("--proxy", help="Proxy for this GitLab; none is taken from the environment.")
 @click.option(
     "--allow-address",
@@ -94,7 +98,7 @@ class Found:
 @click.option("--client-id", help="Id of labtrawl's application in that GitLab.")
 @click.option(
     "--client-secret-file",
-    type=Path,
+    type=PLACE,
     help="File that holds the application's secret, if it is a confidential one; - reads the input.",
 )
 @click.option(
@@ -140,7 +144,7 @@ def connect(wish: Wish, is_terminal: bool, console: Console, clock: Clock) -> No
     entry = _entry(wish, settings, instance, is_terminal, console)
     agent = user_agent(replace(settings, contact=contact))
     may_ask = None if instance in settings.instances else is_terminal
-    found = _look_with_consent(instance, entry, agent, may_ask, clock)
+    found = _look_with_consent(settings, instance, entry, agent, may_ask, clock)
     for line in report(found, clock):
         console.print(line)
     basis = _basis(wish, existing, is_terminal)
@@ -244,7 +248,12 @@ def _url(wish: Wish, is_terminal: bool) -> str:
 
 
 def _look_with_consent(
-    instance: Instance, entry: Secret | SignIn, agent: str, may_ask: bool | None, clock: Clock
+    settings: Settings,
+    instance: Instance,
+    entry: Secret | SignIn,
+    agent: str,
+    may_ask: bool | None,
+    clock: Clock,
 ) -> Found:
     """Ask the GitLab; an address that is not public only with the user's word for it.
 
@@ -252,7 +261,7 @@ def _look_with_consent(
     """
     while True:
         try:
-            return asyncio.run(_look(instance, entry, agent, clock))
+            return asyncio.run(_look(settings, instance, entry, agent, clock))
         except AddressRefused as refused:
             if refused.entry is None or may_ask is None:
                 raise
@@ -269,11 +278,13 @@ def _allowed_entry(refused: AddressRefused, entry: str, may_ask: bool) -> str:
     return entry
 
 
-async def _look(instance: Instance, entry: Secret | SignIn, agent: str, clock: Clock) -> Found:
+async def _look(
+    settings: Settings, instance: Instance, entry: Secret | SignIn, agent: str, clock: Clock
+) -> Found:
     async with open_http(http_to(instance), _LIMITS, agent) as http:
         access = await _access(http, instance, entry, clock)
         try:
-            return await _examine(http, instance, access, clock)
+            return await _examine(http, settings, instance, access, clock)
         except LabtrawlError:
             if access.application is not None:  # a sign-in of no use is taken back
                 with contextlib.suppress(LabtrawlError):
@@ -281,14 +292,19 @@ async def _look(instance: Instance, entry: Secret | SignIn, agent: str, clock: C
             raise
 
 
-async def _examine(http: Http, instance: Instance, access: Access, clock: Clock) -> Found:
+async def _examine(
+    http: Http, settings: Settings, instance: Instance, access: Access, clock: Clock
+) -> Found:
     found = await probe(http, access.token, clock)
     if found.missing_scopes:
         raise Forbidden(
             f"the token of @{found.account.username} has the scopes "
             f"{_listed(found.account.scopes)}, and a crawl needs read_api: make another one"
         )
-    return Found(instance, access, found, await measure_scope(http, access.token))
+    scope = await measure_scope(http, access.token)
+    version = found.instance.version
+    forecast = await look_ahead_of(settings, version, http, access.token)
+    return Found(instance, access, found, scope, forecast)
 
 
 async def _access(http: Http, instance: Instance, entry: Secret | SignIn, clock: Clock) -> Access:
@@ -323,6 +339,13 @@ def _rows(found: Found, today: date) -> Iterator[tuple[str, str]]:
     at_least = "" if found.scope.is_exact else "at least "
     groups, projects = found.scope.groups, found.scope.projects
     yield "Member of", f"{at_least}{_counted(groups, 'group')}, {_counted(projects, 'project')}"
+    yield from zip(("Forecast", ""), _forecast(found), strict=False)
+
+
+def _forecast(found: Found) -> Iterator[str]:
+    """What a first crawl costs at least, where there is anything to collect."""
+    if found.forecast is not None and found.forecast.lists:
+        yield from found.forecast.words()
 
 
 def _scopes_in_words(found: Probe) -> str:

@@ -84,8 +84,10 @@ def _check_known(database: "Snapshots", wanted: Wanted) -> None:
 
 
 def _refilled(opened: int, *, is_of_crawl: bool) -> str:
+    if not opened:
+        return "Nothing is read again: no list has a gap that can be filled."
     lists = "1 list is" if opened == 1 else f"{opened:,} lists are"
-    by_whom = " by the next `labtrawl crawl` of this folder" if is_of_crawl and opened else ""
+    by_whom = " by the next `labtrawl crawl` of this folder" if is_of_crawl else ""
     more = "; ask again for those that are left" if opened == MOST else ""
     return f"{lists} read again{by_whom}{more}."
 

@@ -16,7 +16,7 @@ import click
 
 from labtrawl import __version__
 from labtrawl.cli.lazy import Commands, Row
-from labtrawl.errors import ConfigError, LabtrawlError
+from labtrawl.errors import ConfigError, LabtrawlError, StoreError
 
 CONFIG_EXIT_CODE = 78
 BUG_EXIT_CODE = 70
@@ -189,7 +189,13 @@ def _explain(error: Exception, *, is_child: bool) -> int:
         sentence = f"a fault of labtrawl itself, a {type(error).__name__}; its log says where"
         return _fail(f"{sentence}. Nothing that was committed is lost", BUG_EXIT_CODE)
     supervised = is_child and isinstance(ours, ConfigError)
-    return _fail(str(ours), CONFIG_EXIT_CODE if supervised else 2)
+    return _fail(f"{ours}{_advice_for(ours)}", CONFIG_EXIT_CODE if supervised else 2)
+
+
+def _advice_for(error: LabtrawlError) -> str:
+    """Say what to do where there are a database's own words alone."""
+    is_refused = isinstance(error, StoreError) and str(error).startswith("the database refused: ")
+    return "; labtrawl doctor says whether it is whole, and what to do" if is_refused else ""
 
 
 def _ours(error: BaseException) -> Iterator[LabtrawlError]:

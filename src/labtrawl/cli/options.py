@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from labtrawl import config, logs
+from labtrawl.cli.places import PLACE
 from labtrawl.config import Settings
 from labtrawl.errors import LabtrawlError
 
@@ -148,7 +149,7 @@ def _metavar(name: str) -> str:
 _config_option = click.option(
     "--config",
     "config_file",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     metavar="FILE",
     help="The file of settings. Default: ./labtrawl.toml, else labtrawl.toml in the data folder.",
 )

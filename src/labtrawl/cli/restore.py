@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from labtrawl.cli.places import PLACE, Place
+
 _NO_KEYS = (
     "No keys: the tokens in it cannot be opened. Restore again with --keys FILE, or connect the"
     " accounts again with labtrawl init --add."
@@ -11,11 +13,11 @@ _NO_KEYS = (
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path, exists=True))
-@click.argument("target", type=click.Path(path_type=Path), required=False)
+@click.argument("source", type=Place(exists=True))
+@click.argument("target", type=PLACE, required=False)
 @click.option(
     "--keys",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    type=Place(dir_okay=False, exists=True),
     metavar="FILE",
     help="The keys, as `labtrawl backup --keys FILE` wrote them.",
 )
@@ -52,7 +54,7 @@ def restore(source: Path, target: Path | None, keys: Path | None, check: bool) -
     for name in done.dropped:
         click.echo(f"The setting {name} named another place and is left out.")
     if done.is_of_crawl:
-        click.echo(f"Go on with: labtrawl crawl URL --out '{target}'")
+        click.echo(f"Go on with: labtrawl crawl {_url_of(target)} --out '{target}'")
         return
     if not done.has_keys:
         click.echo(_NO_KEYS)
@@ -65,3 +67,19 @@ def _config_flag(target: Path) -> str:
 
     own = target / FILE_NAME
     return f" --config '{own}'" if own.exists() and Path(FILE_NAME).exists() else ""
+
+
+def _url_of(folder: Path) -> str:
+    """Return what a restored folder was crawled from, as its user named it."""
+    import shlex
+
+    import msgspec
+
+    from labtrawl.cli.crawl_place import Kept, kept_path
+
+    try:
+        kept = msgspec.json.decode(kept_path(folder.expanduser()).read_bytes(), type=Kept)
+    except (OSError, msgspec.MsgspecError):
+        return "URL"
+    bounds = kept.bounds.flags()
+    return f"{shlex.quote(kept.target.url)}{bounds and f' {bounds}'}"

@@ -14,6 +14,7 @@ import uvloop
 
 from labtrawl import logs
 from labtrawl.cli.lazy import Commands
+from labtrawl.cli.places import PLACE
 from labtrawl.cli.start import child_arguments
 from labtrawl.cli.whole_file import write_whole
 from labtrawl.config import Logs, Settings
@@ -100,7 +101,7 @@ def _world_flags(command: Callable[..., Any]) -> Any:
                 "--import",
                 "imports",
                 multiple=True,
-                type=click.Path(path_type=Path),
+                type=PLACE,
                 metavar="DIR",
                 help="The tree of a project's or group's export instead; repeatable.",
             ),

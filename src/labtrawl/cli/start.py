@@ -13,6 +13,7 @@ from labtrawl.cli.lazy import Commands
 from labtrawl.cli.options import Source, folder_flag, setting_flags
 from labtrawl.cli.programs import child_arguments, programs_of, website_program
 from labtrawl.cli.running import Beside, Manner, Run
+from labtrawl.cli.scope import included
 from labtrawl.config import Settings
 from labtrawl.supervisor import linux
 from labtrawl.supervisor.process import Program
@@ -39,7 +40,7 @@ def start(context: click.Context, settings: Settings, source: Source, daemon: bo
     \b
     labtrawl start
     labtrawl start --port 8080 --crawlers 2
-    labtrawl start --include 'open-source/*'
+    labtrawl start --include open-source
     labtrawl start --daemon
 
     With --daemon it prints the address and returns; `labtrawl logs -f` follows what happens and
@@ -48,6 +49,7 @@ def start(context: click.Context, settings: Settings, source: Source, daemon: bo
     if context.invoked_subcommand is not None:
         _refuse_flags_before(context)
         return 0
+    included(settings.scope.include)
     if daemon:
         return _start_daemon(settings, source)
     return run_supervisor(settings, read_again=source.read)
@@ -93,6 +95,7 @@ def crawler(settings: Settings, source: Source, count: int) -> int:
     """  # noqa: D301 - click reads \b
     from labtrawl.cli.join import join
 
+    included(settings.scope.include)
     return join(settings, source, "crawler", count)
 
 

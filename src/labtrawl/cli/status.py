@@ -1,8 +1,6 @@
 """`labtrawl status`: what runs on a data folder, and how it is."""
 
 import asyncio
-import contextlib
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import msgspec
 from labtrawl.cli.options import settings_options
 from labtrawl.cli.stop import is_crawl
 from labtrawl.config import Settings
-from labtrawl.errors import StoreError
+from labtrawl.errors import LabtrawlError
 from labtrawl.supervisor.control import StatusWanted, ask
 from labtrawl.supervisor.instance import Holder, holder_of
 from labtrawl.supervisor.states import ProgramStatus, Status
@@ -42,17 +40,17 @@ def status(settings: Settings, as_json: bool) -> int:
     holder = holder_of(settings.data_dir)
     said, as_object = _how_it_is(holder, settings.data_dir)
     click.echo(as_object if as_json else said)
-    if holder is None:
-        return NOT_RUNNING
-    for line in () if as_json else _collected(settings.data_dir):
-        click.echo(line)
-    return 0
+    if not as_json:
+        told, is_known = _collected(settings.data_dir)
+        if told and not (holder is None and is_known):
+            click.echo(f"collected: {told}")
+    return NOT_RUNNING if holder is None else 0
 
 
 def _how_it_is(holder: Holder | None, data_dir: Path) -> tuple[str, bytes]:
     """Return the status for people, and as JSON."""
     if holder is None:
-        return f"nothing runs on {data_dir}", b'{"programs":[]}'
+        return f"nothing runs on {data_dir}{_lacks(data_dir)}", b'{"programs":[]}'
     if is_crawl(holder, data_dir):
         told = {"programs": [], "crawl": {"pid": holder.pid}}
         return f"labtrawl crawl works in {data_dir}, pid {holder.pid}", msgspec.json.encode(told)
@@ -61,21 +59,31 @@ def _how_it_is(holder: Holder | None, data_dir: Path) -> tuple[str, bytes]:
     return in_words(whole, datetime.now(UTC)), msgspec.json.encode(whole)
 
 
-def _collected(data_dir: Path) -> Iterator[str]:
-    """Say how much is there; nothing where the database is none, or cannot be read."""
-    from labtrawl.cli.database_file import readable
+def _lacks(data_dir: Path) -> str:
+    """Say that a folder is not there, and which are; a slip looks like one that stopped else."""
+    from labtrawl.cli.audited import folders_here
+
+    if data_dir.exists():
+        return ""
+    return f", and there is no such folder; --data-dir names another one{folders_here()}"
+
+
+def _collected(data_dir: Path) -> tuple[str, bool]:
+    """Say how much is there, or why nobody can say it (and that so); "" without a database."""
+    from labtrawl.cli.database_file import check_is_database, readable
     from labtrawl.cli.demo_screen import progress_words
     from labtrawl.store import summary
     from labtrawl.store.engine import database_path, open_snapshots
 
     path = database_path(data_dir)
-    if path.is_file():
-        with (
-            contextlib.suppress(StoreError),
-            readable(path) as place,
-            open_snapshots(place) as database,
-        ):
-            yield f"collected: {', '.join(progress_words(database.read_now(summary.progress)))}"
+    if not path.is_file():
+        return "", True
+    try:
+        check_is_database(path)
+        with readable(path) as place, open_snapshots(place) as database:
+            return ", ".join(progress_words(database.read_now(summary.progress))), True
+    except (LabtrawlError, OSError) as error:
+        return f"nobody can say: {error}; labtrawl doctor tells more", False
 
 
 def in_words(whole: Status, now: datetime) -> str:

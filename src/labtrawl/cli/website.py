@@ -19,6 +19,7 @@ from labtrawl import config, logs
 from labtrawl.cli.account_desk import AccountDesk
 from labtrawl.cli.allocator import share_arenas
 from labtrawl.cli.caretaker import Caretaker
+from labtrawl.cli.scope import included
 from labtrawl.cli.settings_desk import FileDesk, reload_of
 from labtrawl.cli.sign_ins import SignIns
 from labtrawl.cli.study import AS_IS, Policy, open_mode
@@ -133,7 +134,7 @@ class Wiring:
             legacy_lease_seconds=lease.legacy_seconds,
             budget=Budget(self._budget_rules()),
             schedule=schedule_of(self._settings.schedule),
-            include=self._settings.scope.include,
+            include=included(self._settings.scope.include),
             quiet=_quiet_hours(self._settings),
             is_handed_over=self._is_handed_over,
             policy=self._policy.name,

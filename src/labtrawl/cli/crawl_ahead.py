@@ -1,0 +1,62 @@
+"""What a first crawl costs at least: asked and reckoned before anything is written."""
+
+from labtrawl.cli.crawl_place import Target, instance_of
+from labtrawl.cli.crawl_wish import Wish
+from labtrawl.cli.forecast import Choice, Forecast, Pace, reckon
+from labtrawl.cli.forecast_ask import Asking, Scope
+from labtrawl.cli.origins import agent_of, http_to
+from labtrawl.cli.scope import included
+from labtrawl.config import Settings
+from labtrawl.domain.credential import Secret
+from labtrawl.domain.visit import Schedule
+from labtrawl.gitlab.catalog import version_of
+from labtrawl.gitlab.graphql_plans import Edition, edition_of
+from labtrawl.http import Http, Limits, open_http
+
+# What is asked at once.
+QUESTIONS = 5
+
+
+async def look_ahead(
+    wish: Wish, resources: tuple[str, ...], target: Target, token: Secret
+) -> Forecast | None:
+    """Forecast the crawl of a target; None where GitLab does not tell what is there."""
+    named = (target.path,) if target.path else ()
+    since = wish.since.isoformat() if wish.since else ""
+    scope = Scope(not named, (*named, *wish.include), wish.exclude, since)
+    instance = instance_of(target.instance_url, wish.ca_file)
+    limits = Limits(connections=QUESTIONS)
+    async with open_http(http_to(instance), limits, agent_of(wish.contact)) as http:
+        told = await Asking(http, token, scope).told()
+    if told is None:
+        return None
+    edition = None if wish.rest_only else _edition(target.version)
+    return reckon(told, _choice(scope, resources, edition), Pace(told.limit))
+
+
+async def look_ahead_of(
+    settings: Settings, version: str, http: Http, token: Secret
+) -> Forecast | None:
+    """Forecast what settings would collect with a token; None as `look_ahead`."""
+    wanted, budget = settings.scope, settings.budget
+    scope = Scope(members=True, paths=included(wanted.include), exclude=wanted.exclude)
+    told = await Asking(http, token, scope).told()
+    if told is None:
+        return None
+    edition = _edition(version) if settings.crawler.graphql == "auto" else None
+    pace = Pace(told.limit, budget.reserved_share, budget.requests_per_minute)
+    return reckon(told, _choice(scope, settings.schedule.resources, edition), pace)
+
+
+def _edition(version: str) -> Edition:
+    return edition_of(version, version_of(version))
+
+
+def _choice(scope: Scope, resources: tuple[str, ...], edition: Edition | None) -> Choice:
+    # Not above: this is most of what a crawl imports, and a thread is at it meanwhile.
+    from labtrawl.dispatch.visiting import is_wanted
+
+    schedule = Schedule(resources=resources or ("*",))
+    return Choice(
+        lambda resource: is_wanted(schedule, resource), scope.exclude, edition, bool(scope.since)
+    )
