@@ -5,7 +5,7 @@
     make screenshots ARGS=--tour          # the small ones of docs/tour.md instead, of the two demos
 
 The pages are found by following the site's own links, so that a new one is not left out. The
-pictures come below `test-results/screenshots`; `--to FOLDER` names another place. A link is used up.
+pictures come below `dist/screenshots`; `--to FOLDER` names another place. A link is used up.
 """
 
 import argparse
@@ -157,7 +157,7 @@ def main() -> None:
     options.add_argument("--to", type=Path, help="the folder of the pictures")
     options.add_argument("--tour", action="store_true", help="those of docs/tour.md alone")
     given = options.parse_args()
-    folder = given.to or Path("docs/tour" if given.tour else "test-results/screenshots")
+    folder = given.to or Path("docs/tour" if given.tour else "dist/screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     with browsing() as browser:
         if given.link:

@@ -22,7 +22,7 @@ from labtrawl.supervisor.instance import holder_of
 from labtrawl.supervisor.output import Form, shown
 from labtrawl.supervisor.restarts import CONFIG_EXIT_CODE
 from labtrawl.supervisor.states import ProgramStatus, State
-from labtrawl.supervisor.supervisor import ENDING, narrate
+from labtrawl.supervisor.supervisor import ENDING, Narrator
 from labtrawl.supervisor.terminals import Changed, Ended, JoinWanted, Line, Lost, Told
 
 _TOLD: msgspec.json.Decoder[Told] = msgspec.json.Decoder(Told)
@@ -115,6 +115,7 @@ class _Terminal:
         self._form = form
         self._last: dict[str, str] = {}
         self._is_up: set[str] = set()
+        self._narrator = Narrator()
         self._unusable = ""
 
     def obey_signals(self) -> None:
@@ -158,7 +159,7 @@ class _Terminal:
             log.warning("program_crashed", program=status.name, reason=status.reason)
         elif status.state is State.FAILED:
             log.error("program_failed", program=status.name, reason=status.reason)
-        narrate(status)
+        self._narrator.tell(status)
         if status.state is State.READY and status.name not in self._is_up:
             self._is_up.add(status.name)
             if status.name == "website":

@@ -69,6 +69,7 @@ class Supervisor:
         self._stop_wanted = asyncio.Event()
         self._all_stopped = asyncio.Event()
         self._pulse = asyncio.Event()
+        self._narrator = Narrator()
         self._tasks: asyncio.TaskGroup | None = None
         self._surroundings = Surroundings(
             inheritance,
@@ -308,7 +309,7 @@ class Supervisor:
                 process.send(frame)
 
     def _tell(self, status: ProgramStatus) -> None:
-        narrate(status)
+        self._narrator.tell(status)
         self._wake()
         self._on_change(status)
 
@@ -318,9 +319,18 @@ class Supervisor:
         self._pulse = asyncio.Event()
 
 
-def narrate(status: ProgramStatus) -> None:
-    """Log a change of state; of crashes and failures its keeper says more."""
-    if status.state not in {State.BACKOFF, State.FAILED}:
+class Narrator:
+    """Logs the states of programs as they change; what a program tells of itself meanwhile is none."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, State] = {}
+
+    def tell(self, status: ProgramStatus) -> None:
+        """Log a change of state; of crashes and failures the keeper of the program says more."""
+        before = self._states.get(status.name)
+        self._states[status.name] = status.state
+        if status.state in {before, State.BACKOFF, State.FAILED}:
+            return
         shown = {"pid": status.pid, "reason": status.reason}
         told = {key: value for key, value in shown.items() if value}
         event = f"program_{status.state}"
