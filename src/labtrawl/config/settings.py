@@ -243,8 +243,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     include: Annotated[
         tuple[str, ...],
         about(
-            "Path patterns (`group/*`) of areas to add, public ones too; they are only asked for "
-            "when named here."
+            "Paths of groups, with all below them, and of projects to add, public ones too; they "
+            "are only asked for when named here."
         ),
     ] = ()
     exclude: Annotated[
