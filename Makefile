@@ -27,8 +27,8 @@ demo: install ## crawl a GitLab look-alike and show it on the website (ARGS="--h
 	@exec .venv/bin/python scripts/foreground.py .venv/bin/labtrawl demo $(ARGS)
 
 test: browser ## all tests with branch coverage, in a browser too
-# Four for two processors: with three, a quarter of their time was left. Long files first: tests/conftest.py.
-	@$(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder \
+# Three for two processors: a third of the time a test waits. Long files first: tests/conftest.py.
+	@$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder \
 		-m "not prove and not prove_full and not proof" --cov --cov-report=term $(ARGS)
 
 prove: dev ## the invariants of the core and their planted bugs, a sample of the points

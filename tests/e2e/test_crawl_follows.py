@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from labtrawl.sandbox import Fault, Options
 from tests.e2e.typed import labtrawl, started
 from tests.integration.faults.crawling import ONE, WORLD
@@ -26,6 +28,8 @@ def test_url_that_names_nothing_is_not_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+# Half a minute: the list is tried as often as any before it counts as failed.
+@pytest.mark.proof
 def test_list_that_failed_is_told_when_the_others_are_followed(tmp_path: Path) -> None:
     with (
         served(WORLD, Options(faults=(BROKEN,))) as there,
