@@ -5,7 +5,7 @@ doc/api/personal_access_tokens.md, doc/api/oauth2.md and doc/api/rest/troublesho
 """
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -67,8 +67,6 @@ class Probe:
     instance: ProbedInstance
     account: ProbedAccount
     missing_scopes: tuple[str, ...]
-    # Where it was asked for, of a token that may read it.
-    scope: "Scope | None" = None
 
     @property
     def wider_scopes(self) -> tuple[str, ...]:
@@ -85,10 +83,10 @@ class Scope:
     is_exact: bool = True
 
 
-async def probe(http: Http, token: Secret, clock: Clock, *, measured: bool = False) -> Probe:
+async def probe(http: Http, token: Secret, clock: Clock) -> Probe:
     """Ask a GitLab what it is and whose the token is; the token goes to nothing but a GitLab.
 
-    `measured` asks for the scope too. Once it is known for a GitLab all is asked at once. Raises
+    Once it is known for a GitLab all is asked at once. Raises
     ConfigError (no GitLab there, forbidden place, certificate), Unauthorized (wrong token),
     Forbidden (the token may not even ask), Unavailable, UnexpectedReply.
     """
@@ -96,7 +94,6 @@ async def probe(http: Http, token: Secret, clock: Clock, *, measured: bool = Fal
     answered_at = clock.now()
     _check_is_gitlab(greeting)
     asker = _Asker(http, token)
-    scope = asyncio.ensure_future(measure_scope(http, token)) if measured else None
     asked = (
         asyncio.ensure_future(asker.object(_VERSION)),
         asyncio.ensure_future(asker.object("/api/v4/user")),
@@ -104,20 +101,16 @@ async def probe(http: Http, token: Secret, clock: Clock, *, measured: bool = Fal
     )
     try:
         version, user, facts = await asyncio.gather(*asked)
-        found = _found(version, user, facts, _offset(greeting, answered_at))
-        if scope is None or found.missing_scopes:
-            return found
-        return replace(found, scope=await scope)
+        return _found(version, user, facts, _offset(greeting, answered_at))
     finally:
-        await _ended(*asked, scope)
+        await _ended(*asked)
 
 
-async def _ended(*asked: asyncio.Future[Any] | None) -> None:
+async def _ended(*asked: asyncio.Future[Any]) -> None:
     """Let nothing be under way any more, nor any failure be left that nobody hears of."""
-    under_way = [each for each in asked if each is not None]
-    for each in under_way:
+    for each in asked:
         each.cancel()
-    await asyncio.gather(*under_way, return_exceptions=True)
+    await asyncio.gather(*asked, return_exceptions=True)
 
 
 def _found(

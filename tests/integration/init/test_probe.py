@@ -186,34 +186,23 @@ async def test_scope_is_measured_in_two_requests_where_gitlab_gives_totals() -> 
     ]
 
 
-async def test_probe_that_measures_knows_gitlab_before_it_asks_all_at_once() -> None:
+async def test_probe_knows_gitlab_before_it_asks_all_at_once() -> None:
     async with listening(FakeGitLab(groups=3, projects=1234)) as wire:
-        found = await at(wire, lambda http: probe(http, Secret(TOKEN), CLOCK, measured=True))
-        plain = await probed(wire)
-    assert (found.scope, plain.scope) == (Scope(3, 1234, True), None)
-    assert (found.account, found.instance) == (plain.account, plain.instance)
+        await probed(wire)
     asked = [head.split(" ")[1].partition("?")[0] for head in wire.heads]
     assert asked[0] == "/api/v4/version"
-    assert sorted(asked[1:6]) == [
-        "/api/v4/groups",
+    assert sorted(asked[1:]) == [
         "/api/v4/personal_access_tokens/self",
-        "/api/v4/projects",
         "/api/v4/user",
         "/api/v4/version",
     ]
 
 
-async def test_probe_measures_no_scope_of_a_token_that_may_not_read() -> None:
-    async with listening(FakeGitLab(scopes=("read_user",))) as wire:
-        found = await at(wire, lambda http: probe(http, Secret(TOKEN), CLOCK, measured=True))
-    assert (found.missing_scopes, found.scope) == (("read_api",), None)
-
-
-async def test_probe_that_measures_tells_what_the_token_may_not_list() -> None:
+async def test_scope_that_the_token_may_not_list_is_told() -> None:
     changed = {"projects": said({"error": "no"}, status="403 Forbidden")}
     async with listening(FakeGitLab(changed=changed)) as wire:
         with pytest.raises(Forbidden, match="the token may not read /api/v4/projects"):
-            await at(wire, lambda http: probe(http, Secret(TOKEN), CLOCK, measured=True))
+            await measured(wire)
 
 
 def page_of(head: str) -> int:
