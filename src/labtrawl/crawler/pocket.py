@@ -150,7 +150,8 @@ def _newer(known: Limits | None, seen: Limits) -> Limits:
     """Of two counts of one period the lower is the newer: answers overtake each other."""
     if known is None or known.reset_at is None or seen.reset_at is None:
         return seen
-    if seen.reset_at // 1000 != known.reset_at // 1000:
+    if seen.period != known.period:
         return seen if seen.reset_at > known.reset_at else known
     rest = [one.remaining for one in (known, seen) if one.remaining is not None]
-    return Limits(seen.limit, min(rest, default=None), seen.reset_at)
+    reset_at = min(known.reset_at, seen.reset_at)
+    return Limits(seen.limit, min(rest, default=None), reset_at, seen.period)

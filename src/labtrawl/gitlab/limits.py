@@ -42,12 +42,14 @@ class Limits:
     """A limit in requests a minute, what is left of its period, and when that ends (ms, UTC).
 
     `remaining` counts the real period, which may be longer than the minute of `limit`: one is not
-    to be divided by the other.
+    to be divided by the other. `reset_at` is by our clock, later by as long as the answer took and
+    by up to a second; `period` is the same end by GitLab's (s), equal in all answers of a period.
     """
 
     limit: int | None
     remaining: int | None
     reset_at: int | None
+    period: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def read_limits(answer: Answer, now: datetime) -> Limits | None:
         return None
     reset = _whole(answer, "ratelimit-reset")
     reset_at = None if reset is None else int((reset + _behind(answer, now)) * 1000)
-    return Limits(limit, _whole(answer, "ratelimit-remaining"), reset_at)
+    return Limits(limit, _whole(answer, "ratelimit-remaining"), reset_at, reset)
 
 
 def _behind(answer: Answer, now: datetime) -> float:

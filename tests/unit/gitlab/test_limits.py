@@ -30,7 +30,7 @@ def _told(**headers: str) -> Answer:
                 "ratelimit_observed": "1",
                 "ratelimit_name": "throttle_authenticated_api",
             },
-            Limits(600, 599, IN_30_SECONDS),
+            Limits(600, 599, IN_30_SECONDS, RESET),
         ),
         ({}, None),
         ({"ratelimit_limit": "600"}, Limits(600, None, None)),
@@ -46,11 +46,11 @@ def _told(**headers: str) -> Answer:
                 "ratelimit_reset": str(RESET - 60),
                 "date": "Wed, 31 Dec 2025 23:59:00 GMT",
             },
-            Limits(60, None, IN_30_SECONDS),
+            Limits(60, None, IN_30_SECONDS, RESET - 60),
         ),
         (
             {"ratelimit_limit": "60", "ratelimit_reset": str(RESET), "date": "today"},
-            Limits(60, None, IN_30_SECONDS),
+            Limits(60, None, IN_30_SECONDS, RESET),
         ),
     ],
 )
