@@ -243,7 +243,6 @@ Index(
     job.c.resource,
     unique=True,
     sqlite_where=text(OPEN),
-    postgresql_where=text(OPEN),
 )
 DUE = "state = 'queued' AND run_after IS NULL"
 # The claim reads due jobs only, best first.
@@ -252,16 +251,14 @@ Index(
     job.c.priority.desc(),
     job.c.id,
     sqlite_where=text(DUE),
-    postgresql_where=text(DUE),
 )
 LATER = "run_after IS NOT NULL"
-Index("ix_job_run_after", job.c.run_after, sqlite_where=text(LATER), postgresql_where=text(LATER))
+Index("ix_job_run_after", job.c.run_after, sqlite_where=text(LATER))
 RUNNING = "state = 'running'"
 Index(
     "ix_job_lease_expires_at",
     job.c.lease_expires_at,
     sqlite_where=text(RUNNING),
-    postgresql_where=text(RUNNING),
 )
 add_job_indexes(job)
 

@@ -84,13 +84,11 @@ Index(
     consent.c.account_id,
     unique=True,
     sqlite_where=text(LIVING),
-    postgresql_where=text(LIVING),
 )
 Index(
     "ix_consent_until",
     consent.c.until,
     sqlite_where=text(LIVING),
-    postgresql_where=text(LIVING),
 )
 
 # What an account of a study was found to see, and what its owner said of it.

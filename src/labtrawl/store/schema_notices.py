@@ -53,7 +53,6 @@ Index(
     "ix_delivery_due_at",
     delivery.c.due_at,
     sqlite_where=text("due_at IS NOT NULL"),
-    postgresql_where=text("due_at IS NOT NULL"),
 )
 
 backup = Table(

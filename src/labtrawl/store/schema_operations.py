@@ -56,7 +56,6 @@ Index(
     "ix_operation_running",
     operation.c.id,
     sqlite_where=text(UNDER_WAY),
-    postgresql_where=text(UNDER_WAY),
 )
 
 # Written by triggers on `job`, in the transaction of the claim and of its end: nothing that changes
@@ -100,4 +99,4 @@ def add_job_indexes(job: Table) -> None:
 
 
 def _index(only: str, name: str, *columns: ColumnElement[int] | ColumnElement[str]) -> None:
-    Index(name, *columns, sqlite_where=text(only), postgresql_where=text(only))
+    Index(name, *columns, sqlite_where=text(only))
