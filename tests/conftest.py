@@ -19,15 +19,18 @@ ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("house", deadline=None, print_blob=True, max_examples=60)
 settings.load_profile("house")
 
-# A browser or whole programs; a property a hundred times; the source itself, which runs nothing.
-LONG_FOLDERS = {"e2e", "property", "meta"}
+# A browser or whole programs; a property a hundred times; the source itself, which runs nothing;
+# and whole crawls over sockets, which lie in `integration` itself.
+LONG_FOLDERS = {"integration", "integration/faults"}
+LONG_TREES = {"e2e", "meta", "property"}
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with long tests begin first: none is left alone with one processor at the end."""
     for item in items:
-        if item.path.relative_to(ROOT / "tests").parts[0] in LONG_FOLDERS:
+        folder = item.path.parent.relative_to(ROOT / "tests")
+        if folder.as_posix() in LONG_FOLDERS or LONG_TREES.intersection(folder.parts[:1]):
             item.add_marker("long")
     files = {item.path for item in items if item.get_closest_marker("long")}
     items.sort(key=lambda item: item.path not in files)

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from labtrawl.clock import system_clock
 from labtrawl.crawler.purse import Purse, Spender
 from labtrawl.dataset.layout import dataset_root
@@ -21,8 +19,6 @@ from labtrawl.store.engine import Connection
 from tests.integration.protocol.wire import crawler, settled, website
 from tests.rig.compare import collected_items, expected_items
 from tests.rig.crawl import Rig, rig
-
-pytestmark = pytest.mark.long
 
 # Some hundred requests.
 FEW = {"issues": 20, "merge_requests": 5, "notes": 20, "commits": 20, "pipelines": 5, "ci_jobs": 5}

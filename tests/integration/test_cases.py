@@ -20,8 +20,6 @@ from tests.integration.faults.crawling import Crawl, crawl
 from tests.rig.cases import CELLS, Cell, world_of_cases
 from tests.rig.compare import expected_items
 
-pytestmark = pytest.mark.long
-
 SCHEDULE = Schedule(resources=("*", "commit_discussions"))
 ONE_OBJECT = {
     (one.area_kind.value, one.name) for one in RESOURCES if one.single and not one.watches

@@ -61,9 +61,7 @@ async def _assert_equals_truth(website: Rig, world: World, *usernames: str) -> N
     }
 
 
-@pytest.mark.parametrize(
-    ("preset", "outside"), [("small", 0), pytest.param("default", 6, marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize(("preset", "outside"), [("small", 0), ("default", 6)])
 @pytest.mark.seed("S1.19", "S1.20", "S1.22", "S1.23", "S1.24", "S1.25", "S1.26", "S2.1", "S2.88")
 async def test_crawl_of_a_generated_world_equals_the_truth(
     tmp_path: Path, preset: str, outside: int
@@ -83,7 +81,6 @@ async def _assert_asked_inside(server: Server, world: World, outside: int) -> No
     assert len(world.projects) - len(inside) == outside
 
 
-@pytest.mark.long
 async def test_three_accounts_of_the_same_projects_cause_the_requests_of_one(
     tmp_path: Path,
 ) -> None:
@@ -137,7 +134,6 @@ def _control(server: Server, method: str) -> dict[str, Any]:
     ],
     ids=lambda faults: "+".join(fault.kind for fault in faults),
 )
-@pytest.mark.long
 async def test_crawl_through_faults_ends_complete(
     tmp_path: Path, faults: tuple[Fault, ...]
 ) -> None:
@@ -148,7 +144,6 @@ async def test_crawl_through_faults_ends_complete(
         await _assert_equals_truth(website, world)
 
 
-@pytest.mark.long
 async def test_crawl_with_short_pages_and_links_to_another_host_is_complete(
     tmp_path: Path,
 ) -> None:
@@ -160,7 +155,6 @@ async def test_crawl_with_short_pages_and_links_to_another_host_is_complete(
 
 
 @pytest.mark.seed("S1.28", "S2.103")
-@pytest.mark.long
 async def test_two_crawlers_share_the_jobs_and_double_nothing(tmp_path: Path) -> None:
     world = build_world("default", seed=6, sizes=FEW)
     async with running(world, Options()) as server, rig(tmp_path, server.url) as website:
@@ -230,7 +224,6 @@ async def _held(website: Rig) -> None:
 OWN_TREES = Path(__file__).parent.parent / "data" / "trees" / "own"
 
 
-@pytest.mark.long
 async def test_crawl_of_imported_exports_equals_the_truth(
     tmp_path: Path, gitlab_truth: Path | None, record_property: Callable[[str, object], None]
 ) -> None:

@@ -8,8 +8,6 @@ from labtrawl.domain.eta import FIRM_SHARE
 from labtrawl.sandbox.presets import build_world
 from tests.rig.foretold import WHOLE, Foretold, foretell
 
-pytestmark = pytest.mark.long
-
 SMALL = {"projects": 5, "issues": 60, "merge_requests": 20, "notes": 100, "commits": 100}
 
 

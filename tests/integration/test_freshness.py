@@ -16,8 +16,6 @@ from tests.rig.following import Followed, Weather, at_share, follow, target_of
 from tests.rig.leaping import Leaps
 from tests.rig.served import served
 
-pytestmark = pytest.mark.long
-
 LISTS = (
     "members",
     "labels",

@@ -17,8 +17,6 @@ from tests.rig.crawl import Rig, open_jobs, rig
 from tests.rig.crawled import assert_is_current
 from tests.rig.days import DAY, Days
 
-pytestmark = pytest.mark.long
-
 HOUR_MS = 3_600_000
 SWEEP_DAYS = 7
 RESOURCES = ("project", "issues", "merge_requests", "milestones")

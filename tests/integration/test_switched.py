@@ -15,8 +15,6 @@ from labtrawl.store.engine import Connection
 from tests.integration.faults.crawling import SIZES, Cell, Crawl, Key, crawl
 from tests.rig.compare import expected_items
 
-pytestmark = pytest.mark.long
-
 WORLD = build_world("small", 2, SIZES | {"groups": 2, "releases": 4, "environments": 2})
 TOP, SUB = WORLD.groups
 HOME = WORLD.projects[0]

@@ -10,6 +10,9 @@ import pytest
 from labtrawl import __version__
 from labtrawl.dataset.layout import dataset_root
 from labtrawl.dataset.tables import BODY, NEWEST_COLUMNS, SCHEMA_VERSION, TABLES
+from labtrawl.domain.consent import Mode
+from labtrawl.store.engine import database_path, open_store
+from labtrawl.store.mode import pin
 from tests.integration.dataset.exported import Line, collected, labtrawl, rows_of
 
 OLD, NEW = "2026-03-01T00:00:00.000Z", "2026-03-02T00:00:00.000Z"
@@ -106,6 +109,25 @@ def test_parquet_files_carry_the_facts(data_dir: Path, tmp_path: Path) -> None:
         str(SCHEMA_VERSION),
         str(len(TITLES)),
     )
+
+
+async def test_every_export_shows_why_the_data_were_collected(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    async with open_store(database_path(data_dir)) as store:
+        await store.write(lambda c: pin(c, Mode.TEAM, "", "To learn how we review."))
+    shown = {"mode": "team", "basis": "To learn how we review."}
+    for form, name in (("duckdb", "lab.duckdb"), ("parquet", "p"), ("csv", "c"), ("jsonl", "j")):
+        assert labtrawl("export", form, "--data-dir", data_dir, "--out", tmp_path / name).err == ""
+    with duckdb.connect(str(tmp_path / "lab.duckdb"), read_only=True) as connection:
+        facts = [connection.execute("FROM labtrawl_meta").fetchall()]
+    with duckdb.connect(":memory:") as connection:
+        facts += [
+            connection.execute(f"FROM '{tmp_path / file}'").fetchall()
+            for file in ("p/labtrawl_meta.parquet", "c/labtrawl_meta.csv")
+        ]
+    facts.append(list(json.loads((tmp_path / "j" / "labtrawl_meta.json").read_text()).items()))
+    assert [{name: dict(each)[name] for name in shown} for each in facts] == [shown] * 4
 
 
 @pytest.mark.parametrize("way", ["--newest", "--history"])

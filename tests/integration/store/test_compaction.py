@@ -21,6 +21,8 @@ from labtrawl.store.engine import Database, Store
 from tests.integration.dataset.samples import gated, written
 from tests.integration.store.table import RETRY, claim, job, planned, rows, store
 
+pytestmark = pytest.mark.long
+
 
 @dataclass(slots=True)
 class Place:

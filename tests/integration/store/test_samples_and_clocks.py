@@ -9,6 +9,8 @@ from labtrawl.store import samples
 from labtrawl.store.engine import Connection, Database
 from tests.integration.store.table import store
 
+pytestmark = pytest.mark.long
+
 BEGIN = 20_000 * DAY_MS + 12 * HOUR_MS
 YEAR = 365 * DAY_MS
 

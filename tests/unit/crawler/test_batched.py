@@ -21,6 +21,8 @@ from labtrawl.http import Answer
 from tests.unit.crawler.desk import JSON, Desk, Threads, broken, said
 from tests.unit.crawler.shelf import gitlab_of
 
+pytestmark = pytest.mark.long
+
 Step = tuple[list[Any], Cursor]
 
 

@@ -7,6 +7,8 @@ import pytest
 from labtrawl.crawler.cursor import Cursor, decode_cursor
 from labtrawl.crawler.met import MOST_LETTERS, Recalled, packed, unpacked
 
+pytestmark = pytest.mark.long
+
 KNOWN: set[int | str] = {*range(1, 300), *(f"7/{number}" for number in range(50))}
 
 

@@ -15,6 +15,8 @@ from tests.unit.crawler.desk import Desk, broken
 from tests.unit.crawler.shelf import PROJECT, Row, Shelf, read, reader_of, rows, steps
 from tests.unit.crawler.test_windows import ISSUES, NEW, REQUESTS, made
 
+pytestmark = pytest.mark.long
+
 SMALLER = rows_a_page(2)
 
 
