@@ -1,12 +1,13 @@
 """Every page of the site, each once for those who may open it: what holds for all pages goes there."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from playwright.sync_api import BrowserContext
 from sqlalchemy import Connection
 
+from labtrawl.store.sessions import Role, create_session
 from labtrawl.website.access import API, AUDIENCE, Who
 from tests.integration.website import world
 from tests.integration.website.own import Own, plant
@@ -49,6 +50,9 @@ PLACES: Mapping[str, str] = {
     "/me/records/{place}": "/me/records/{place}",
 }
 
+# What a page without content is asked with, where it must be asked with something.
+NO_JOB = "/operations/new?action=retry&state=failed"
+
 
 def routes() -> dict[str, frozenset[Who]]:
     """Every route that is a page, and who may open it."""
@@ -79,10 +83,11 @@ class Everywhere:
     own: Own
     cookies: Mapping[str, str]
     values: Mapping[str, object]
+    places: Mapping[str, str] = field(default_factory=lambda: PLACES)
 
     def address(self, route: str) -> str:
         """Where a page is that shows something."""
-        path = PLACES.get(route, route)
+        path = self.places.get(route, route)
         return self.own.site.url + path.format_map(dict(self.values))
 
     def sign_in(self, context: BrowserContext, who: str) -> None:
@@ -110,6 +115,15 @@ def populated(site: RunningSite) -> Everywhere:
     }
     cookies = {ADMIN: site.cookie(), PARTICIPANT: own.cookies["A"], NOBODY: ""}
     return Everywhere(own, cookies, values)
+
+
+def bare(site: RunningSite) -> Everywhere:
+    """Put nothing on any page: the first minute of a site, and a participant who was just let in."""
+    site.around.crawlers = ()
+    newcomer = site.write(lambda c: create_session(c, Role.PARTICIPANT, world.participant(c, 101)))
+    name = site.cookie().partition("=")[0]
+    cookies = {ADMIN: site.cookie(), PARTICIPANT: f"{name}={newcomer}", NOBODY: ""}
+    return Everywhere(Own(site, {}, cookies, {}), cookies, {}, {"/operations/new": NO_JOB})
 
 
 def last_job(connection: Connection, state: str) -> int:

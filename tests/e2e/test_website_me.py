@@ -102,6 +102,24 @@ def test_own_tree_is_asked_for_again_when_it_could_not_be_had(
     clean_page.clear()
 
 
+def test_page_that_nobody_touches_says_so_when_it_asks_for_itself(
+    context: BrowserContext, mine: Own
+) -> None:
+    page = enter(context, mine)
+    area = mine.areas["own"]
+    page.goto(f"/me/areas/{area}")
+    page.locator("#live-state.on").wait_for()
+    with page.expect_request(f"**/me/areas/{area}") as touched:
+        mine.site.write(lambda c: count_more(c, area))
+    page.evaluate(
+        "const now = performance.now; performance.now = () => now.call(performance) + 61_000"
+    )
+    with page.expect_request(f"**/me/areas/{area}") as untouched:
+        mine.site.write(lambda c: count_more(c, area))
+    asked = [each.value.headers.get("x-labtrawl-unattended") for each in (touched, untouched)]
+    assert asked == [None, "1"]
+
+
 @pytest.mark.parametrize("is_scripted", [True, False])
 def test_participant_opens_searches_turns_pages_and_downloads(
     new_context: Any, mine: Own, is_scripted: bool

@@ -113,6 +113,30 @@ async def test_session_in_use_is_kept_awake(admin: Client) -> None:
     assert (await admin.get("/")).status == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/me", {"X-Labtrawl-Unattended": "1"}),
+        ("/live?view=page", {}),
+        ("/crawlers/live", {}),
+        ("/streams?watch=1~~/live%3Fview%3Dpage", {}),
+    ],
+)
+async def test_page_that_nobody_touches_keeps_no_session_awake(
+    admin: Client, path: str, headers: dict[str, str]
+) -> None:
+    async def seen_at() -> int:
+        query = "SELECT MAX(seen_at) FROM session"
+        return int(await admin.write(lambda c: c.exec_driver_sql(query).scalar_one()))
+
+    await admin.write(lambda c: c.exec_driver_sql("UPDATE session SET seen_at = seen_at - 600000"))
+    before = await seen_at()
+    assert await admin.status("GET", path, headers) == 200
+    assert await seen_at() == before
+    assert await admin.status("GET", "/me", {}) == 200
+    assert await seen_at() > before
+
+
 async def test_database_holds_no_token(stranger: Client) -> None:
     token = await stranger.link()
     query = "SELECT token_sha256 FROM admin_link"

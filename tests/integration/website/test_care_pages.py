@@ -6,10 +6,12 @@ from urllib.parse import urlencode
 
 import pytest
 
-from labtrawl.store import backup, notices
+from labtrawl.store import backup, ledger, notices, seen
+from labtrawl.store.engine import Connection
 from labtrawl.store.notices import Notice
 from labtrawl.store.sessions import Role
 from labtrawl.website.given.care import AboutCrawl, BackupPlan, Care
+from tests.integration.website import world
 from tests.integration.website.conftest import Client
 from tests.integration.website.world import HOSTILE
 
@@ -41,6 +43,35 @@ async def test_health_is_the_same_as_a_page_and_for_programs(admin: Client) -> N
     assert "What to do:</span> <bdi>put the key file back" in said
     assert "from where <code>labtrawl backup --keys</code> wrote it" in said
     assert re.search(r'id="check-backup".*?<bdi>There is none</bdi>', said, re.DOTALL)
+
+
+async def shares(admin: Client, collected: int, expected: int = 1000) -> tuple[str, str]:
+    """What the check of shares says after a list was read to its end with so much."""
+
+    def note(connection: Connection) -> None:
+        entry = ledger.Entry(expected, "x-total")
+        ((area_id, resource),) = connection.exec_driver_sql(
+            f"UPDATE ledger SET collected = {collected} RETURNING area_id, resource"
+        ).all()
+        ledger.close_row(connection, area_id, resource, entry)
+        connection.exec_driver_sql("UPDATE job SET state = 'completed', finished_at = 1")
+        seen.mark_shares(connection)
+
+    await admin.write(note)
+    _, told = await admin.json("GET", "/api/v1/health")
+    (check,) = (each for each in told["checks"] if each["name"] == "shares")
+    return check["state"], check["says"]
+
+
+async def test_area_whose_collected_share_fell_is_told_until_it_is_there_again(
+    admin: Client,
+) -> None:
+    await admin.write(world.one_job)
+    fine, less = ("ok", "no area has less than it had"), "kelp/labs: 100.0 % became 64.0 %"
+    found = [await shares(admin, each) for each in (400, 1000, 995, 640, 640, 1000)]
+    assert found == [fine, fine, fine, ("warn", less), ("warn", less), fine]
+    # More was announced, and no more came.
+    assert await shares(admin, 1000, 2000) == ("warn", "kelp/labs: 100.0 % became 50.0 %")
 
 
 async def test_backups_are_listed_and_one_can_be_wished(admin: Client, care: Care) -> None:

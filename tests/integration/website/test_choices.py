@@ -1,5 +1,7 @@
 """What a participant says of their areas, on their pages, and what follows."""
 
+import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,6 +12,7 @@ from sqlalchemy import Connection, text
 from labtrawl.domain.area import AreaKind
 from labtrawl.store import areas, choices, consents
 from labtrawl.store.sessions import Role, create_session
+from labtrawl.website.given.care import AboutCrawl, Care
 from tests.integration.website import world
 from tests.integration.website.own import Own, records, store
 from tests.integration.website.running import RunningSite, running_site
@@ -144,6 +147,41 @@ def test_lost_area_that_somebody_else_may_have_read_is_not_shown(mine: Own, othe
     assert shown(mine) == [1, 2]
     mine.site.write(lambda c: c.execute(text(OTHERS[other]), ids))
     assert shown(mine) == []
+
+
+def test_who_has_fewer_rights_now_is_told_wherever_records_are_missing(mine: Own) -> None:
+    area, account_id = mine.areas["project"], mine.accounts["A"]
+
+    def demote(connection: Connection) -> None:
+        stored = "UPDATE ledger SET stored_role = 40 WHERE area_id = ?"
+        connection.exec_driver_sql(stored, (area,))
+        areas.grant(connection, area, account_id, 10)
+
+    mine.site.write(demote)
+    assert shown(mine) == []
+    words = "read with more rights than you have now"
+    for path in ("/me/records", "/me/download", f"/me/areas/{area}"):
+        assert words in mine.page("A", path), path
+    back = f"UPDATE area_access SET role = 40 WHERE area_id = {area}"
+    mine.site.write(lambda c: c.exec_driver_sql(back))
+    assert shown(mine) == [1, 2]
+    # What is there may be less than all of it, and the page cannot tell: it says so always.
+    assert words in mine.page("A", "/me/download")
+
+
+def test_archive_says_whose_it_is_what_is_left_out_and_why_it_is_collected(mine: Own) -> None:
+    def readme() -> list[str]:
+        _, _, body = mine.ask("A", "POST", "/me/download")
+        with zipfile.ZipFile(io.BytesIO(body)) as packed:
+            return packed.read("README.txt").decode().split("\n\n")[0].splitlines()
+
+    without = readme()
+    about = AboutCrawl(basis="To learn how {reviews} work")
+    mine.site.around.care = Care(about=about)
+    mine.site.restart(lambda _connection: None)
+    assert without[0].startswith("Everything that is collected in the name of user101, at ")
+    assert "more rights than this account has now" in without[1]
+    assert readme() == [*without, "Why it is collected: To learn how {reviews} work"]
 
 
 ACCOUNTS = {

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from labtrawl.store import commands
@@ -53,6 +54,19 @@ async def test_order_reaches_the_crawlers_and_is_told(admin: Client) -> None:
         assert (await admin.post("/crawlers/order", urlencode(wrong))).status == 422
     missing = await admin.post("/crawlers/order", "action=pause&crawler=crawler-9")
     assert (missing.status, len(admin.around.commands)) == (404, 3)
+
+
+async def test_figures_above_the_crawlers_follow_them(admin: Client) -> None:
+    reader = await admin.send("GET", "/crawlers/live")
+    said, first = "", "Connected</dt><dd>1 "
+    async with asyncio.timeout(10):
+        while first not in said:
+            said += (await reader.read(65536)).decode()
+        around = admin.around
+        around.crawlers = tuple(replace(each, connected=False) for each in around.crawlers)
+        while "Connected</dt><dd>0 " not in said:
+            said += (await reader.read(65536)).decode()
+    assert said.count('hx-target="#lives"') == 2
 
 
 async def test_test_waits_for_the_next_sign_of_life(admin: Client) -> None:

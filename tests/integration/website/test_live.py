@@ -2,12 +2,14 @@
 
 import asyncio
 import functools
+import html
 import re
+import time
 from urllib.parse import urlencode
 
 import pytest
 
-from labtrawl.domain.job import HoldReason
+from labtrawl.domain.job import HoldReason, JobState
 from labtrawl.store import jobs
 from labtrawl.store.sessions import Role
 from labtrawl.website.live import hub
@@ -91,6 +93,36 @@ async def test_stream_of_the_first_page_tells_of_new_jobs(admin: Client) -> None
     await stream.until("1 new job in this list")
 
 
+FACET = r'id="facet-\w+"[^>]* href="([^"]+)"'
+
+
+async def list_and_stream(admin: Client, path: str) -> tuple[str, str]:
+    """A page of the list of jobs, and what its stream is asked with."""
+    page = (await admin.get(path)).text
+    watched = re.findall(r'data-watch="/live\?([^"]+)"', page)
+    return page, html.unescape(watched[0])
+
+
+async def test_chosen_number_of_rows_stays_with_a_look_at_one_state(admin: Client) -> None:
+    await admin.write(lambda c: world.build(c, projects=8))
+    page, query = await list_and_stream(admin, "/jobs?resource=issues&size=25")
+    states = ("", *(f"state={state.value}&" for state in JobState))
+    expected = [f"/jobs?{state}resource=issues&amp;size=25" for state in states]
+    expected = [each.replace("&r", "&amp;r") for each in expected]
+    stream = await open_stream(admin, re.sub(r"since=\d+", "since=1", query))
+    await stream.until('hx-target="#facets"')
+    assert sorted(re.findall(FACET, page)) == sorted(expected)
+    assert re.findall(FACET, stream.text) == re.findall(FACET, page)
+
+
+async def test_page_of_few_rows_takes_no_older_job_for_a_new_one(admin: Client) -> None:
+    await admin.write(lambda c: world.build(c, projects=8))
+    _, query = await list_and_stream(admin, "/jobs?size=25")
+    stream = await open_stream(admin, query)
+    await admin.write(lambda c: world.one_job(c, "commits", "kelp/new"))
+    await stream.until('<a id="fresh-show" href="/jobs\\?size=25">1 new job in this list')
+
+
 async def test_stream_of_the_list_counts_what_an_action_would_be_about(admin: Client) -> None:
     first = await admin.write(world.one_job)
     await admin.write(lambda c: world.one_job(c, "commits"))
@@ -117,14 +149,17 @@ async def test_stream_of_the_overview_tells_of_problems_without_a_commit(admin: 
     await stream.until("example: the token &lt;expired&gt;")
 
 
-async def test_streams_of_a_burst_are_coalesced(admin: Client) -> None:
+async def test_stream_of_a_burst_has_ten_messages_a_second_at_most(admin: Client) -> None:
     job_id = await admin.write(world.one_job)
+    began = time.monotonic()
     stream = await open_stream(admin, f"view=jobs&since=1&ids={job_id}")
-    reports = [jobs.Progress(number, 200) for number in range(1, 201)]
+    reports = [jobs.Progress(number, 900) for number in range(1, 901)]
     for report in reports:
         await admin.write(functools.partial(jobs.progress, job_id=job_id, report=report))
-    await stream.until("200 / 200")
-    assert len(stream.all) < 30
+    await stream.until("900 / 900")
+    messages = re.findall(r"^id: \d+$", stream.text, re.MULTILINE)
+    # The first comes at once, the others a tenth of a second after each other.
+    assert 2 <= len(messages) <= 10 * (time.monotonic() - began) + 1
 
 
 async def test_stream_of_who_signed_out_shows_nothing_more(

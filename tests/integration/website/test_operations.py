@@ -99,6 +99,17 @@ async def test_ticks_stay_while_paging_and_only_those_are_done(admin: Client) ->
     assert paused == sorted([ids[1], other])
 
 
+async def test_who_does_nothing_is_led_back_to_the_very_page_of_the_list(admin: Client) -> None:
+    await admin.write(world.build)
+    first = (await admin.get("/jobs?resource=issues&size=25")).text
+    here = address(first, "page-next")
+    wanted = fields((await admin.get(here)).text, "bulk")
+    for of in ("all", "ticked"):
+        query = urlencode([*wanted, ("action", "retry"), ("of", of)])
+        confirm = (await admin.get(f"/operations/new?{query}")).text
+        assert [address(confirm, link) for link in ("back", "crumb-jobs")] == [here, here]
+
+
 @pytest.mark.parametrize("page", ["/jobs", "/operations/new"])
 async def test_more_ticks_than_can_be_picked_are_told_and_none_is_dropped(
     admin: Client, page: str

@@ -1,13 +1,16 @@
 """The page of programs: what it shows, who may restart what, and where there is no supervisor."""
 
+import asyncio
 import re
 from urllib.parse import urlencode
+
+import msgspec
 
 from labtrawl.errors import PeerGone
 from labtrawl.store import audit
 from labtrawl.store.sessions import Role
 from tests.integration.website.conftest import Client, Reply
-from tests.integration.website.kept import Journal
+from tests.integration.website.kept import CRAWLER, WEBSITE, Journal
 
 RESTART = "/supervisor/restart"
 
@@ -71,3 +74,26 @@ async def test_page_says_that_nobody_keeps_the_website_or_does_not_answer(admin:
     assert (alone.status, "No supervisor keeps this website" in alone.text) == (200, True)
     assert (silent.status, "does not answer on control.sock" in silent.text) == (200, True)
     assert RESTART not in alone.text + silent.text
+
+
+async def test_program_that_is_on_its_way_is_not_told_as_down_and_the_figures_follow_it(
+    admin: Client,
+) -> None:
+    kept = admin.around.programs
+    kept.programs = (msgspec.structs.replace(WEBSITE, state="starting"), CRAWLER)
+    page = (await admin.get("/supervisor?restarted=website")).text
+    assert "website is on its way: below is how far." in page
+    reader = await admin.send("GET", "/supervisor/live")
+    said = await until(reader, "<dt>Ready</dt><dd>0</dd>")
+    kept.programs = (WEBSITE, CRAWLER)
+    said += await until(reader, "<dt>Ready</dt><dd>1</dd>")
+    assert said.count('hx-target="#lives"') == 2
+
+
+async def until(reader: asyncio.StreamReader, words: str) -> str:
+    """Read a stream until it says this."""
+    said = ""
+    async with asyncio.timeout(10):
+        while words not in said:
+            said += (await reader.read(65536)).decode()
+    return said

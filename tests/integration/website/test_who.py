@@ -11,6 +11,8 @@ from labtrawl.website.access import AUDIENCE
 from tests.integration.website import world
 from tests.integration.website.conftest import Client
 
+pytestmark = pytest.mark.long
+
 # n: nobody, A and B: participants, o: operator, a: admin, e: a session that has expired,
 # c, d and r: API tokens of the scopes crawler, admin and read, s: the authorised socket
 WHO = "nABoaecdrs"

@@ -26,6 +26,8 @@ PEER = "labtrawl.peer"
 CALLER = "labtrawl.visitor"
 NAMED = "x-labtrawl-client"
 SHARED_OWNER = "token:shared"
+# A page says so of what it asks for by itself while nobody touches it.
+UNATTENDED = "x-labtrawl-unattended"
 
 
 class NotYours(LabtrawlError):
@@ -127,16 +129,17 @@ class Reception:
         is_over_socket = is_authorized_socket_request(request.scope)
         if not (cookie or bearer):
             return _local(request.scope[PEER]) if is_over_socket else NOBODY
-        found = await self._look_up(cookie, bearer, name)
+        found = await self._look_up(cookie, bearer, name, _is_use(request))
         if is_over_socket:
             return self._over_socket(request.scope[PEER], bearer, name, found)
         if found.session is not None and self._holds(found.session):
             return _signed_in(found.session)
         return self._by_token(bearer, name, found) or NOBODY
 
-    async def _look_up(self, cookie: str, bearer: str, name: str) -> _Found:
+    async def _look_up(self, cookie: str, bearer: str, name: str, is_use: bool) -> _Found:
         found = await self._site.store.read(lambda c: self._read(c, cookie, bearer, name))
-        if found.session is not None and found.session.state is SessionState.STALE:
+        session = found.session
+        if is_use and session is not None and session.state is SessionState.STALE:
             await self._site.store.write(lambda c: touch(c, cookie))
         token = found.token
         if token is not None and token.stale:
@@ -189,6 +192,13 @@ class Reception:
     def _is_shared(self, hashed: str) -> bool:
         shared = self._site.shared_token_sha256
         return bool(shared) and hmac.compare_digest(shared, hashed)
+
+
+def _is_use(request: HTTPConnection) -> bool:
+    """Say whether a person asks, not an open page by itself: only that keeps a session awake."""
+    path = request.scope["path"]
+    is_stream = path == "/streams" or path.endswith("/live")
+    return not is_stream and UNATTENDED not in request.headers
 
 
 def bearer_of(request: HTTPConnection) -> str:

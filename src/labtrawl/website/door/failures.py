@@ -156,6 +156,11 @@ def _wanted(request: HTTPConnection) -> str:
     return f"{url.path}?{url.query}" if url.query else url.path
 
 
+def _was_form(request: HTTPConnection) -> bool:
+    """Say whether something was sent that a person may have written."""
+    return request.scope.get("method") == "POST" and request.scope["path"] != "/sign-out"
+
+
 class Failures:
     """Answers for everything that went wrong."""
 
@@ -170,7 +175,7 @@ class Failures:
             words = {"code": failure.code, "message": message}
             error = {**words, "id": error_id} if error_id else words
             return JSONResponse({"error": error}, failure.status)
-        values = {"wanted": _wanted(request), "was_form": request.scope.get("method") == "POST"}
+        values = {"wanted": _wanted(request), "was_form": _was_form(request)}
         page = self._renderer.page("error.html", failure=failure, error_id=error_id, **values)
         return HTMLResponse(page, failure.status)
 

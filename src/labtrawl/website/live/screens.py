@@ -1,12 +1,21 @@
 """From what changed to the parts of pages that show it; each part is rendered once for all."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from labtrawl.store.pages.jobs import JobFilter
+from labtrawl.store.pages.jobs import PAGE, JobFilter
 from labtrawl.store.pages.live import JobsView, JobView, Reading, View, any_state
 from labtrawl.website.figures.sums import Overview
 from labtrawl.website.parts.addresses import jobs_address
 from labtrawl.website.parts.render import Renderer
+
+
+@dataclass(frozen=True, slots=True)
+class ListView(JobsView):
+    """A page of the list of jobs, and how many rows whoever looks at it wants on a page."""
+
+    size: int = PAGE
+
 
 # (the element's selector, the lines of an event that morph it)
 Part = tuple[str, bytes]
@@ -20,7 +29,7 @@ class Screens:
         self._reading = reading
         self._overview = b""
         self._rows: dict[int, bytes] = {}
-        self._facets: dict[JobFilter, bytes] = {}
+        self._facets: dict[tuple[JobFilter, int], bytes] = {}
         self._bulks: dict[JobFilter, bytes] = {}
         self._parts: dict[tuple[View, int], Sequence[Part]] = {}
 
@@ -40,7 +49,7 @@ class Screens:
         return self._parts[view, since]
 
     def _changed(self, view: View, since: int) -> Iterator[Part]:
-        if isinstance(view, JobsView):
+        if isinstance(view, ListView):
             yield from self._changed_rows(view, since)
             yield from self._list(view)
         elif isinstance(view, JobView):
@@ -61,22 +70,23 @@ class Screens:
             self._rows[job_id] = self._part(f"#job-{job_id}", "_jobs.html", "row", row)
         return self._rows[job_id]
 
-    def _list(self, view: JobsView) -> Iterator[Part]:
+    def _list(self, view: ListView) -> Iterator[Part]:
         counts = self._reading.facets.get(any_state(view.wanted))
         if counts is not None:
-            yield "#facets", self._counts(view.wanted)
+            yield "#facets", self._counts(view.wanted, view.size)
         if counts is not None and view.ids:
             yield "#bulk-all", self._matching(view.wanted)
         if view.is_first and view.wanted in self._reading.first_ids:
-            fresh = set(self._reading.first_ids[view.wanted]) - set(view.ids)
-            address = jobs_address(view.wanted)
+            fresh = set(self._reading.first_ids[view.wanted][: view.size]) - set(view.ids)
+            address = jobs_address(view.wanted, size=view.size)
             yield "#fresh", self._part("#fresh", "_jobs.html", "fresh", len(fresh), address)
 
-    def _counts(self, wanted: JobFilter) -> bytes:
-        if wanted not in self._facets:
+    def _counts(self, wanted: JobFilter, size: int) -> bytes:
+        if (wanted, size) not in self._facets:
             counts = self._reading.facets[any_state(wanted)]
-            self._facets[wanted] = self._part("#facets", "_jobs.html", "facets", wanted, counts)
-        return self._facets[wanted]
+            part = self._part("#facets", "_jobs.html", "facets", wanted, counts, size)
+            self._facets[wanted, size] = part
+        return self._facets[wanted, size]
 
     def _matching(self, wanted: JobFilter) -> bytes:
         if wanted not in self._bulks:

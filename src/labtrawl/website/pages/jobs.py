@@ -120,7 +120,7 @@ async def _page(desk: Desk, menu: Menu, asked: AskedPage) -> Shown:
         "elsewhere": [each for each in picked if each not in ids],
         "words": FIRST_WORDS[order],
     }
-    live = live_jobs_address(wanted, ids, is_first, found.change)
+    live = live_jobs_address(wanted, ids, is_first, found.change, asked.size)
     return Shown("jobs.html", _tell(found, pages, order), live, values=values)
 
 

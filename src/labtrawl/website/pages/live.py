@@ -7,13 +7,13 @@ from fastapi import FastAPI, Header, HTTPException, Query, Request
 from fastapi.responses import StreamingResponse
 
 from labtrawl.store.pages.keyset import Place
-from labtrawl.store.pages.live import JobsView, JobView, OverviewView, PageView, View
+from labtrawl.store.pages.live import JobView, OverviewView, PageView, View
 from labtrawl.website.access import PAGES
 from labtrawl.website.answering.desk import Desk
-from labtrawl.website.answering.picking import AskedFilter
+from labtrawl.website.answering.picking import AskedFilter, Size
 from labtrawl.website.door.callers import visitor_of
 from labtrawl.website.live.hub import TICK_SECONDS, Viewer
-from labtrawl.website.live.screens import message
+from labtrawl.website.live.screens import ListView, message
 from labtrawl.website.live.shared import Shared, Watch, watched
 from labtrawl.website.parts.asking import (
     Change,
@@ -37,13 +37,14 @@ class Asked(AskedFilter):
     first: Literal["", "1"] = ""
     ids: Ids = ""
     job: MaybeId = None
+    size: Size = 50
     after: MaybeId = None
     before: MaybeId = None
 
     def what(self) -> View:
         """Return it as the hub knows it."""
         if self.view == "jobs":
-            return JobsView(self.filter(), ids_of(self.ids), self.first == "1")
+            return ListView(self.filter(), ids_of(self.ids), self.first == "1", self.size)
         if self.view == "job":
             return JobView(self.job or 0, Place(self.after, self.before))
         return OverviewView() if self.view == "overview" else PageView()

@@ -130,8 +130,8 @@ async def _stream(
 
     Closed in the middle, it closes the list in hand: a zip cannot end while a file of it is written.
     """
-    about = f"Everything that is collected in the name of {account.username}, at {account.instance_name}."
-    archive = Archive(dataset_root(site.data_dir), f"{made:%Y-%m-%d %H:%M:%S} UTC", about)
+    made_at = f"{made:%Y-%m-%d %H:%M:%S} UTC"
+    archive = Archive(dataset_root(site.data_dir), made_at, _about(site, account))
     for chunk in archive.begin():
         yield chunk
     thread = ThreadPoolExecutor(1, "archive")
@@ -146,6 +146,16 @@ async def _stream(
                 yield chunk
     finally:
         thread.shutdown(wait=False)
+
+
+def _about(site: Site, account: MyAccount) -> str:
+    """Say whose the archive is, what is not in it, and why all of it is collected."""
+    said = [
+        f"Everything that is collected in the name of {account.username}, at {account.instance_name}.",
+        "What was read with more rights than this account has now is left out.",
+    ]
+    why = site.care.about.basis
+    return "\n".join([*said, f"Why it is collected: {why}"] if why else said)
 
 
 async def _lists(site: Site, account_id: int) -> AsyncIterator[tuple[ListRow, Sequence[Piece]]]:

@@ -18,7 +18,7 @@ from labtrawl.store.pages.operations import OperationRow, list_operations, one_o
 from labtrawl.store.pages.walks import JobFilter, Target
 from labtrawl.website.answering import twins
 from labtrawl.website.answering.desk import Desk
-from labtrawl.website.answering.picking import AskedTicks
+from labtrawl.website.answering.picking import AskedPage
 from labtrawl.website.answering.twins import Done, Shown
 from labtrawl.website.door.callers import visitor_of
 from labtrawl.website.door.trail import note_detail
@@ -59,8 +59,8 @@ class OperationWanted(msgspec.Struct, frozen=True, kw_only=True):
         return Target(JobFilter(*parts, *rest), tuple(self.ids))
 
 
-class AskedConfirmation(AskedTicks):
-    """What is to be confirmed."""
+class AskedConfirmation(AskedPage):
+    """What is to be confirmed, and the page of the list that it was asked for on."""
 
     action: Action = Action.RETRY
     of: Literal["ticked", "all"] = "ticked"
@@ -160,7 +160,7 @@ async def _confirm(desk: Desk, asked: AskedConfirmation) -> HTMLResponse:
         ids=target.ids,
         given=given(wanted) if target.filter else {},
         is_for_none=state is not None and state not in FOR[asked.action],
-        back=jobs_address(wanted, picked=target.ids),
+        back=jobs_address(wanted, asked.place(), asked.size, target.ids),
         words=ACTIONS[asked.action],
         effect=EFFECTS[asked.action],
         longest=LONGEST_REASON,

@@ -36,6 +36,10 @@ def _filter(wanted: JobFilter) -> dict[str, object]:
     }
 
 
+def _size(size: int) -> dict[str, object]:
+    return {"size": None if size == PAGE else size}
+
+
 def given(wanted: JobFilter) -> dict[str, object]:
     """Return what a filter asks for, as fields of a form."""
     return {key: value for key, value in _filter(wanted).items() if value not in {None, ""}}
@@ -50,7 +54,7 @@ def jobs_address(
     """Return the address of a page of the list of jobs; `picked` are ticked on other pages."""
     query = {
         **_filter(wanted),
-        "size": None if size == PAGE else size,
+        **_size(size),
         "picked": ",".join(map(str, picked)),
         "after": _key(wanted, place.after),
         "before": _key(wanted, place.before),
@@ -64,9 +68,9 @@ def _key(wanted: JobFilter, key: Key | None) -> str | None:
     return str(key[1]) if wanted.order is Order.NEWEST else f"{key[0]}.{key[1]}"
 
 
-def address_with_state(wanted: JobFilter, state: str) -> str:
+def address_with_state(wanted: JobFilter, state: str, size: int) -> str:
     """Return the address of the first page of the same filter with another state, "" for any."""
-    return jobs_address(replace(wanted, state=JobState(state) if state else None))
+    return jobs_address(replace(wanted, state=JobState(state) if state else None), size=size)
 
 
 def address_of_cause(reason: str, words: str) -> str:
@@ -76,13 +80,19 @@ def address_of_cause(reason: str, words: str) -> str:
     return jobs_address(JobFilter(JobState.FAILED, error=reason, message=whole(shown)))
 
 
-def live_jobs_address(wanted: JobFilter, ids: list[int], is_first: bool, since: int) -> str:
+def live_jobs_address(
+    wanted: JobFilter, ids: list[int], is_first: bool, since: int, size: int = PAGE
+) -> str:
     """Return the address of the stream of a page of the list of jobs."""
-    rows = ",".join(str(each) for each in ids)
-    first = "1" if is_first else None
-    return _address(
-        "/live", {"view": "jobs", "since": since, "first": first, **_filter(wanted), "ids": rows}
-    )
+    query = {
+        "view": "jobs",
+        "since": since,
+        "first": "1" if is_first else None,
+        **_filter(wanted),
+        **_size(size),
+        "ids": ",".join(str(each) for each in ids),
+    }
+    return _address("/live", query)
 
 
 def live_job_address(job_id: int, place: Place[int], since: int) -> str:

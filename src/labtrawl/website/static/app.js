@@ -7,9 +7,12 @@
     off: "Connection lost, trying again …",
     ended: "No longer live: reload the page",
   };
+  const UNANSWERED = "The website did not answer: what is here is from before. Try again.";
   // A page that is younger would be refused again: it is not loaded in circles.
   const YOUNG_MS = 2000;
   const AGAIN_MS = 2000;
+  // A page that nobody touched for so long asks for itself without keeping its session awake.
+  const ATTENDED_MS = 60_000;
 
   let port = null;
   let watched = "";
@@ -18,6 +21,7 @@
   let since = "";
   let isAsking = false;
   let isDue = false;
+  let touchedAt = performance.now();
 
   const say = (state) => {
     const place = document.getElementById("live-state");
@@ -55,7 +59,9 @@
     if (!part) return true;
     let text = "";
     try {
-      const response = await fetch(location.href);
+      const isAttended = performance.now() - touchedAt < ATTENDED_MS;
+      const headers = isAttended ? {} : { "X-Labtrawl-Unattended": "1" };
+      const response = await fetch(location.href, { headers });
       if (!response.ok) return response.status < 500;
       text = await response.text();
     } catch {
@@ -94,15 +100,38 @@
     port.postMessage({ number, address, since });
   };
 
+  // An address says what was asked for, not what was left open.
+  const shorten = ({ detail: { ctx: { request } } }) => {
+    for (const [name, value] of [...request.body]) if (!value) request.body.delete(name);
+  };
+
+  // A refusal is a page of its own: it is shown as such, in its own words.
+  const refused = (event) => {
+    const { request, response } = event.detail.ctx;
+    if (response.status < 400) return;
+    event.preventDefault();
+    location.assign(request.action);
+  };
+
+  const unanswered = () => {
+    const place = document.getElementById("fresh") ?? document.getElementById("log-tail");
+    if (place) place.textContent = UNANSWERED;
+  };
+
   const leave = () => {
     watched = "";
     number += 1;
     port?.postMessage({ number, address: "" });
   };
 
+  for (const sign of ["pointermove", "keydown", "scroll", "touchstart"])
+    addEventListener(sign, () => { touchedAt = performance.now(); }, { passive: true });
   look();
   document.addEventListener("visibilitychange", look);
   document.addEventListener("htmx:after:swap", look);
+  document.addEventListener("htmx:config:request", shorten);
+  document.addEventListener("htmx:before:response", refused);
+  document.addEventListener("htmx:error", unanswered);
   addEventListener("pageshow", look);
   addEventListener("pagehide", leave);
 })();
