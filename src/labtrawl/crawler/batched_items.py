@@ -262,7 +262,7 @@ class Sheet:
         seen: Seen = set()
         while query:
             asked = await ask(self.reader, path, query)
-            refuse_circle(seen, asked)
+            refuse_circle(seen, asked, may_shift=True)
             pages.append(asked.page)
             query = asked.page.next_query or ""
         return pages

@@ -43,6 +43,14 @@ class Met(msgspec.Struct, frozen=True, array_like=True):
     suspects: str | None = None
 
 
+class Grown(msgspec.Struct, frozen=True, array_like=True):
+    """How many rows a list had when a page of it was answered (ms), and how many newer ones came since."""
+
+    total: int
+    served_at: int
+    newer: int = 0
+
+
 class Cursor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """A place in a list, or in the list of lists.
 
@@ -66,6 +74,11 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 
     `tag` marks a list of which the next visit can ask whether it changed. That visit begins with the
     cursor of this one as its `last` (`store.jobs.reopen`): what did not change is not sent again.
+
+    `grown` is of the list in hand, `lost` says that rows of it vanished while it was read, so that
+    others may have been passed over.
+    `loose` are the rows that others named as their parents and that did not come by then, the last
+    ones of them (`ancestry`).
 
     `met` is there only of a reading that looks for what is gone, and that was given back: with it
     the reading goes on, without it begins anew.
@@ -96,6 +109,9 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     tag: Tag | None = None
     last: "Cursor | None" = None
     met: Met | None = None
+    grown: Grown | None = None
+    lost: bool = False
+    loose: tuple[str, ...] = ()
 
     @property
     def share_told(self) -> str:

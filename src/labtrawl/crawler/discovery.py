@@ -16,8 +16,9 @@ import msgspec
 from msgspec.structs import replace
 
 from labtrawl.crawler.cursor import Cursor
+from labtrawl.crawler.growth import heard, least
 from labtrawl.crawler.line import Ending, Figures, Line
-from labtrawl.crawler.paging import Asked, Seen, refuse_circle
+from labtrawl.crawler.paging import Asked, Seen, has_shrunk, refuse_circle
 from labtrawl.crawler.purse import Stopped
 from labtrawl.crawler.visit import CHANGES, FULL, MOST_PASSES, Visit
 from labtrawl.domain.area import AreaKind
@@ -177,13 +178,13 @@ class Discovery:
                 return False
             if not self.cursor.changed:
                 return True
-            self.cursor = replace(self.cursor, expected=None, changed=False)
+            self.cursor = replace(self.cursor, expected=None, changed=False, grown=None)
         raise UnexpectedReply(f"GitLab's list of {listing.path} got shorter each time it was read")
 
     async def _read_pages(self, listing: Listing) -> bool:
         """Read a list once, from the cursor on; False when the crawler stops first."""
         if self.cursor.stage != listing.stage:
-            self.cursor = replace(self.cursor, query=None, expected=None, changed=False)
+            self.cursor = replace(self.cursor, query=None, expected=None, changed=False, grown=None)
         query: str | None = self.cursor.query or listing.query
         seen: Seen = set()
         while query is not None:
@@ -191,7 +192,7 @@ class Discovery:
                 return False
             asked = self._asked.pop(listing.stage, None) if query == listing.query else None
             page = await (asked or self.gitlab.page(listing.path, query))
-            refuse_circle(seen, Asked(query, page))
+            refuse_circle(seen, Asked(query, page), may_shift=True)
             await self._report(listing, page)
             query = page.next_query
             self.cursor = replace(_counted(self.cursor, page), stage=listing.stage, query=query)
@@ -222,11 +223,16 @@ class Discovery:
 
 
 def _counted(cursor: Cursor, page: Page) -> Cursor:
-    """Note by GitLab's total, where it tells one, whether the list has less than it had."""
+    """Note by GitLab's total, where it tells one, whether the list has less than it had.
+
+    Or less than it had with what was made since.
+    """
     if page.total is None:
         return cursor
+    grown = heard(cursor.grown, page)
+    is_less = has_shrunk(cursor.expected, least(grown), page)
     most = max(page.total, cursor.expected or 0)
-    return replace(cursor, expected=most, changed=cursor.changed or page.total < most)
+    return replace(cursor, expected=most, changed=cursor.changed or is_less, grown=grown)
 
 
 def _is_group_at(known: KnownArea, path: str) -> bool:

@@ -63,40 +63,53 @@ class Known:
     _contents: dict[int | str, bytes] | None = None
     _met: set[int | str] = field(default_factory=set)
     # What a first reading gave so far; None before it was looked up.
-    _given: set[int | str] | None = None
+    _given: dict[int | str, bytes] | None = None
 
     async def fresh(self, records: list[GatedRecord]) -> list[GatedRecord]:
         """Return the records that say something new, and count the objects that were not known."""
         if not records:
             return []
         contents = await self._loaded()
+        self._met.update(record.id for record in records)
+        return self._news(records, contents)
+
+    async def first(
+        self, records: list[GatedRecord], *, is_first: bool, is_last: bool
+    ) -> list[GatedRecord]:
+        """Return the records that a first reading did not give before, and count their objects.
+
+        By page numbers rows come again where others are put before them; one that changed meanwhile
+        is a newer state. `is_first` says that nothing of the list is in the dataset, `is_last` that
+        nothing of it follows: of both together nothing has to be compared.
+        """
+        if not records:
+            return []
+        if self._given is None and is_first and is_last:
+            alone = {record.id: record for record in records}
+            self.added += len(alone)
+            self._met.update(alone)
+            return list(alone.values())
+        if self._given is None:
+            self._given = {} if is_first else await self.load()
+        return self._news(records, self._given)
+
+    def _news(
+        self, records: list[GatedRecord], contents: dict[int | str, bytes]
+    ) -> list[GatedRecord]:
+        """Return the records that say something new, and keep their contents."""
         found = []
         for record in records:
             content = content_of(record.body)
             before = contents.get(record.id)
-            self._met.add(record.id)
             if before != content:
                 contents[record.id] = content
                 self.added += before is None
                 found.append(record)
         return found
 
-    async def first(self, records: list[GatedRecord], *, is_first: bool) -> list[GatedRecord]:
-        """Return the records of objects that a first reading did not give before.
-
-        By page numbers rows come again where others are put before them. `is_first` says that
-        nothing of the list is in the dataset.
-        """
-        if not records:
-            return []
-        if self._given is None:
-            self._given = set() if is_first else set(await self.load())
-        found = []
-        for record in records:
-            if record.id not in self._given:
-                self._given.add(record.id)
-                found.append(record)
-        return found
+    def has_come(self, id_: int | str) -> bool:
+        """Say whether this reading gave or met an object."""
+        return id_ in (self._met if self._given is None else self._given)
 
     async def ids(self) -> Set[int | str]:
         """Return the ids of the objects that are known."""

@@ -8,12 +8,13 @@ from msgspec.structs import replace
 
 from labtrawl.crawler import batched, by_ids, marks, windows
 from labtrawl.crawler.cursor import Cursor, Tag
-from labtrawl.crawler.paging import BY_CREATION, Asked, order_of, read
+from labtrawl.crawler.paging import order_of, read
 from labtrawl.crawler.reader import Batch, Reader
+from labtrawl.crawler.walk import Walk
 from labtrawl.dataset.policy import FetchedRecord
 from labtrawl.errors import Forbidden, NotFound
 from labtrawl.gitlab.client import Unchanged
-from labtrawl.gitlab.pages import Page, count_in, page_number, parameter
+from labtrawl.gitlab.pages import Page, count_in
 
 
 async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
@@ -43,7 +44,9 @@ async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
 def _same(cursor: Cursor) -> Batch:
     """Return the end of a list that is as its last visit read it."""
     assert cursor.last is not None
-    ended = replace(cursor.last, changed=False, passes=0, started_at=cursor.started_at, written=0)
+    ended = replace(
+        cursor.last, changed=False, lost=False, passes=0, started_at=cursor.started_at, written=0
+    )
     return Batch([], ended, is_same=True)
 
 
@@ -86,18 +89,14 @@ async def _in_order(
     There the first pages of its windows are `under_way` before anything more is given away.
     """
     path, resource = reader.path(reader.resource), reader.resource
-    is_along = order_of(reader, resource) is not None
+    walk = Walk(reader, is_along=order_of(reader, resource) is not None)
     mark = partial(reader.etag, cursor)
     async with aclosing(read(reader, path, cursor.query, resource, mark)) as asked:
         async for one in asked:
-            records = reader.records(one.page)
-            fresh = [record for record in records if record.id not in cursor.before]
-            is_repeated = len(fresh) < len(records) and not is_along
-            cursor = _past(reader, cursor, one, len(fresh), is_repeated)
-            cursor = replace(cursor, before=_movable(records, one.page))
-            found = [Batch(fresh, cursor)]
+            told = walk.past(cursor, one)
+            cursor, found = told.cursor, [told]
             if windows.is_long(reader, cursor, one.page):
-                found = await _cut(reader, found[0], one.page, records)
+                found = await _cut(reader, told, one.page, walk.last)
             if found[-1].cursor.windows:
                 windows.ask_more(reader, found[-1].cursor, under_way)
             for batch in found:
@@ -139,44 +138,3 @@ async def _count(reader: Reader) -> int | None:
     except (NotFound, Forbidden):
         return None
     return count_in(page)
-
-
-def _past(reader: Reader, cursor: Cursor, one: Asked, fresh: int, is_repeated: bool) -> Cursor:
-    page, total = one.page, _total(reader, cursor, one, fresh)
-    is_only = cursor.query is None and cursor.before == ()
-    is_whole = not parameter(one.query, BY_CREATION.since)
-    has_moved = is_whole and cursor.expected is not None and total not in (None, cursor.expected)
-    return replace(
-        cursor,
-        query=page.next_query,
-        items=cursor.items + fresh,
-        expected=cursor.expected if total is None else max(total, cursor.expected or 0),
-        changed=cursor.changed or is_repeated or has_moved,
-        ended=page.next_query is None,
-        tag=reader.tag(page) if is_only else None,
-        last=None,
-    )
-
-
-def _total(reader: Reader, cursor: Cursor, one: Asked, fresh: int) -> int | None:
-    """How many rows the list has, where GitLab's totals count what it shows.
-
-    Behind an instant it counts the rest, of which the first rows are known. The highest total is
-    kept, not the newest: when a row vanishes behind the reader, the next one slips past unread and
-    the total shrinks by one too; only the old total shows the loss.
-    """
-    page = one.page
-    if page.total is None or not reader.resource.counted or reader.since is not None:
-        return None
-    if not parameter(one.query, BY_CREATION.since):
-        return page.total
-    if page_number(one.query) is not None:
-        return None
-    return cursor.items + page.total - (len(page.rows) - fresh)
-
-
-def _movable(records: list[FetchedRecord], page: Page) -> tuple[int | str, ...]:
-    """Return the ids that the next page may show again: none where it begins behind a known row."""
-    following = page.next_query or ""
-    is_keyset = not following or "cursor=" in following or "id_after=" in following
-    return () if is_keyset else tuple(one.id for one in records)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from labtrawl.crawler.ahead import ahead
 from labtrawl.crawler.cursor import Cursor
+from labtrawl.crawler.growth import heard, least
 from labtrawl.crawler.paging import (
     BY_CHANGE,
     BY_CREATION,
@@ -135,12 +136,14 @@ async def _rest_of(reader: Reader, begun: _Begun, cursor: Cursor) -> AsyncGenera
     path, last, again = reader.path(reader.resource, begun.item), begun.first, 0
     seen: Seen = set()
     while True:
-        has_moved = has_shrunk(cursor.child_total, last.page)
+        cursor = replace(cursor, grown=heard(cursor.grown, last.page))
+        has_moved = has_shrunk(cursor.child_total, least(cursor.grown), last.page)
         if has_moved and again < MOST_AGAIN:
-            again, query, cursor = again + 1, reader.item_query(), replace(cursor, child_total=None)
+            again, query = again + 1, reader.item_query()
+            cursor = replace(cursor, child_total=None, grown=None)
             seen.clear()
         else:
-            refuse_circle(seen, last)
+            refuse_circle(seen, last, may_shift=True)
             cursor = _past_page(cursor, begun.item, last.page, has_moved)
             yield Batch(reader.records(last.page, begun.item), cursor)
             if last.page.next_query is None:
@@ -163,8 +166,8 @@ def _past_page(cursor: Cursor, item: Item, page: Page, has_moved: bool) -> Curso
 
 
 def _past_item(cursor: Cursor, item: Item) -> Cursor:
-    seen = cursor.seen + 1
-    return replace(cursor, parent=item, child=None, child_query=None, child_total=None, seen=seen)
+    begun = replace(cursor, child=None, child_query=None, child_total=None, grown=None)
+    return replace(begun, parent=item, seen=cursor.seen + 1)
 
 
 def _find_place(cursor: Cursor, one: Asked, items: list[Item], order: Order | None) -> Cursor:
@@ -174,14 +177,14 @@ def _find_place(cursor: Cursor, one: Asked, items: list[Item], order: Order | No
     Hashes have no such order, nor have rows by their change: such a page is read again.
     """
     parent, child, child_query = cursor.parent, cursor.child, cursor.child_query
-    child_total = cursor.child_total
+    child_total, grown = cursor.child_total, cursor.grown
     if parent is not None and parent not in items:
         is_ordered = order is not BY_CHANGE and items == sorted(items, key=_number)
         earlier = [each for each in items if is_ordered and _is_before(each, parent)]
         parent = max(earlier, key=_number, default=None)
     going_on = items[0 if parent is None else items.index(parent) + 1 :][:1]
     if going_on != [child]:
-        child = child_query = child_total = None
+        child = child_query = child_total = grown = None
     total = None if parameter(one.query, BY_CREATION.since) else one.page.total
     parents = total if cursor.parents is None else cursor.parents
     has_shrunk = total is not None and parents is not None and total < parents
@@ -193,6 +196,7 @@ def _find_place(cursor: Cursor, one: Asked, items: list[Item], order: Order | No
         child=child,
         child_query=child_query,
         child_total=child_total,
+        grown=grown,
         parents=parents,
         changed=cursor.changed or has_shrunk or has_moved,
     )

@@ -8,8 +8,9 @@ from datetime import datetime
 from functools import partial
 
 from labtrawl.crawler.ahead import ahead
+from labtrawl.crawler.growth import heard, least
 from labtrawl.crawler.reader import Reader
-from labtrawl.crawler.records import last_instant
+from labtrawl.crawler.records import first_instant, last_instant
 from labtrawl.errors import GitLabError
 from labtrawl.gitlab.catalog import Resource
 from labtrawl.gitlab.client import PagingRefused, Unchanged
@@ -34,6 +35,7 @@ MOST_AGAIN = 2
 MOST_AHEAD = 8
 
 
+Ids = tuple[int | str, ...]
 Seen = set[tuple[tuple[str, str], ...]]
 """The places of a list that were asked for, and what was read there."""
 
@@ -98,7 +100,7 @@ async def pages(
     asked = query or resized(reader.first_query(resource), reader.per_page)
     last = await _first(reader, path, asked, mark, is_first=query is None)
     seen: Seen = set()
-    refuse_circle(seen, last)
+    refuse_circle(seen, last, may_shift=True)
     count = 1
     yield last
     while last.page.next_query is not None:
@@ -108,7 +110,7 @@ async def pages(
                 if not _follows(last, following):
                     break
                 last = following
-                refuse_circle(seen, last)
+                refuse_circle(seen, last, may_shift=True)
                 count += 1
                 yield last
                 if last.page.next_query is None:
@@ -166,12 +168,13 @@ def _follows(last: Asked, following: Asked) -> bool:
     return following.query == expected or place_of(following.query) == place_of(expected)
 
 
-def has_shrunk(most: int | None, page: Page) -> bool:
-    """Say whether a list has fewer rows than it had: one that vanished may have hidden another.
+def has_shrunk(most: int | None, expected: int | None, page: Page) -> bool:
+    """Say whether rows of a list vanished: one that did may have hidden another.
 
-    By page numbers what follows it moves up, the first row of the next page out of sight.
+    By page numbers what follows it moves up, the first row of the next page out of sight. `most` is
+    how many rows it had, `expected` how many it has if none vanished (`growth.least`).
     """
-    return most is not None and page.total is not None and page.total < most
+    return page.total is not None and page.total < max(most or 0, expected or 0)
 
 
 def most_of(most: int | None, page: Page) -> int | None:
@@ -180,24 +183,29 @@ def most_of(most: int | None, page: Page) -> int | None:
 
 
 def shrinks(pages: Iterable[Page]) -> bool:
-    """Say whether a list got shorter from one of its pages to another."""
-    most = None
+    """Say whether rows of a list vanished from one of its pages to another."""
+    most, grown = None, None
     for page in pages:
-        if has_shrunk(most, page):
+        grown = heard(grown, page)
+        if has_shrunk(most, least(grown), page):
             return True
         most = most_of(most, page)
     return False
 
 
-def refuse_circle(seen: Seen, last: Asked) -> None:
+def refuse_circle(seen: Seen, last: Asked, *, may_shift: bool = False) -> None:
     """Note a page as read. Raises GitLabError where its next one, or all of its rows, were read before.
 
-    Whoever answers each number with the same rows would be asked for ever.
+    Whoever answers each number with the same rows would be asked for ever. Where a list `may_shift`
+    the same rows may come once again: by page numbers they do when others are put before them,
+    exactly as many as there are on a page, or on some.
     """
-    rows = (("rows", last.page.sha256),)
-    if last.page.rows and rows in seen:
+    kinds = ("rows", "rows again") if may_shift else ("rows",)
+    unseen = [((kind, last.page.sha256),) for kind in kinds]
+    unseen = [each for each in unseen if each not in seen]
+    if last.page.rows and not unseen:
         raise GitLabError(f"GitLab's pages go in a circle: {last.page.request} repeats another")
-    seen.update((place_of(last.query), rows))
+    seen.update((place_of(last.query), *unseen[:1]))
     if last.page.next_query is not None and place_of(last.page.next_query) in seen:
         raise GitLabError(f"GitLab's pages go in a circle: {last.page.request} leads back")
 
@@ -228,12 +236,16 @@ async def advancing(
 
 
 def behind(asked: Asked, order: Order) -> str | None:
-    """Return the query from the last row's instant on; the next page among rows of one instant."""
+    """Return the query from the last row's instant on; the next page among rows of one instant.
+
+    A page that has one instant alone would come again from there on.
+    """
     following = asked.page.next_query
     if following is None or page_number(following) is None:
         return following
-    last = last_instant(asked.page, order.field)
-    if last is None or not _is_later(last, parameter(asked.query, order.since)):
+    last, first = last_instant(asked.page, order.field), first_instant(asked.page, order.field)
+    earlier = (parameter(asked.query, order.since), first or "")
+    if last is None or not all(_is_later(last, each) for each in earlier):
         return following
     return without_parameter(with_parameter(asked.query, order.since, last), "page")
 
@@ -246,6 +258,17 @@ def repeats_last(query: str | None) -> bool:
         and page_number(query or "") is None
         and not any(each in (query or "") for each in keysets)
     )
+
+
+def met_before(before: Ids, ids: Ids, following: str | None) -> Ids:
+    """Return which rows may come again behind a page along an instant that has these ids.
+
+    From an instant on the rows of it that came before are the first ones, on one page or on some
+    smaller ones: they are kept until so many rows went by.
+    """
+    if page_number(following or "") is None:
+        return ids
+    return (*before, *ids)[-2 * PER_PAGE :]
 
 
 def _is_later(one: str, other: str) -> bool:

@@ -1,5 +1,7 @@
 """From a page to records: which field names a row, and what a record is called by. Pure."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
 from typing import Annotated, Any
 
@@ -105,12 +107,51 @@ def instants(page: Page, name: str) -> list[str]:
         return []
 
 
+class _Note(msgspec.Struct, frozen=True, gc=False):
+    created_at: str | None = None
+
+
+class _Made(msgspec.Struct, frozen=True, gc=False):
+    created_at: str | None = None
+    notes: list[_Note] = []
+
+
+_MADE = msgspec.json.Decoder(_Made)
+
+
+def made_at(page: Page) -> list[datetime | None]:
+    """Return when each row was made, a discussion with its first note; None where it tells no time.
+
+    Empty for rows of another shape.
+    """
+    try:
+        return [_made_at(_MADE.decode(row)) for row in page.rows]
+    except (msgspec.MsgspecError, ValueError):
+        return []
+
+
+def _made_at(row: _Made) -> datetime | None:
+    first = row.notes[0].created_at if row.notes else None
+    text = row.created_at or first
+    at = datetime.fromisoformat(text) if text else None
+    return at if at is not None and at.tzinfo else None
+
+
+def first_instant(page: Page, name: str) -> str | None:
+    """Return a time of the first row as GitLab wrote it; None where the row has none."""
+    return _instant(page.rows[:1], name)
+
+
 def last_instant(page: Page, name: str) -> str | None:
     """Return a time of the last row as GitLab wrote it; None where the row has none."""
-    if not page.rows:
+    return _instant(page.rows[-1:], name)
+
+
+def _instant(rows: Sequence[Row], name: str) -> str | None:
+    if not rows:
         return None
     try:
-        found = getattr(_text_decoder(name).decode(page.rows[-1]), name)
+        found = getattr(_text_decoder(name).decode(rows[0]), name)
     except msgspec.MsgspecError:
         return None
     return str(found) if found else None

@@ -14,6 +14,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from labtrawl.clock import Clock
+from labtrawl.crawler.ancestry import loose_ends
 from labtrawl.crawler.cursor import Cursor
 from labtrawl.crawler.known import Known
 from labtrawl.crawler.ledger import report_of
@@ -125,26 +126,39 @@ class JobRun:
             await self._look_again()
         name = self.reader.resource.name
         gated = policy.apply_all(self.policy, name, batch.records)
-        gated = await self._news(gated)
-        await self._write(gated)
+        news = await self._news(gated, is_last=batch.cursor.ended)
+        await self._write(news)
         self._is_same = batch.is_same
         self.cursor = replace(
             batch.cursor,
             started_at=_earlier(self.cursor.started_at, self.reader.gitlab.tally.first_served_at),
-            written=self.cursor.written + len(gated),
+            written=self.cursor.written + len(news),
+            loose=self._loose(gated),
         )
         self.line.check()
         if not batch.cursor.ended and self._is_due():
             await self._checkpoint()
         self._tell()
 
-    async def _news(self, gated: list[GatedRecord]) -> list[GatedRecord]:
+    async def _news(self, gated: list[GatedRecord], *, is_last: bool) -> list[GatedRecord]:
         """Leave out what the dataset has already, and what a first reading gave before."""
         if self.visit.compares(self.cursor):
             return await self.known.fresh(gated)
-        if not self.reader.resource.windowed:
-            return await self.known.first(gated, is_first=self._is_first)
+        if self._is_counted:
+            return await self.known.first(gated, is_first=self._is_first, is_last=is_last)
         return gated
+
+    @property
+    def _is_counted(self) -> bool:
+        """Whether objects are counted as they come: along an instant each comes once."""
+        return self.visit.compares(self.cursor) or not self.reader.resource.windowed
+
+    def _loose(self, gated: list[GatedRecord]) -> tuple[str, ...]:
+        """Return which rows a whole list has to have by now, and has not."""
+        parents, is_filtered = self.reader.resource.parents, self.reader.since is not None
+        if not parents or is_filtered or not self.visit.is_whole:
+            return ()
+        return loose_ends(self.cursor.loose, gated, parents, self.known.has_come)
 
     async def _write(self, gated: list[GatedRecord]) -> None:
         if self.sink.is_in_memory(gated):
@@ -185,11 +199,21 @@ class JobRun:
         segment = None if self.sink.is_idle else await self._at_disk(self.sink.close_segment)
         if segment is None:
             return None
-        if not self.visit.compares(self.cursor):
-            return Closed(segment)
-        return Closed(segment, *self.known.counted())
+        return Closed(segment, *self.known.counted()) if self._is_counted else Closed(segment)
+
+    async def _forget_mark(self) -> None:
+        """Let the next visit read a list again of which something is missing, and not yet as gone.
+
+        By the mark of what this one read it would be told that nothing changed since.
+        """
+        is_filtered = self.reader.since is not None and bool(self.reader.resource.changes)
+        if self.cursor.tag is None or self._is_same or is_filtered:
+            return
+        if self.visit.compares(self.cursor) and await self.known.missing():
+            self.cursor = replace(self.cursor, tag=None)
 
     async def _complete(self) -> None:
+        await self._forget_mark()
         closed = await self._close_segment()
         ending = Ending(
             report_of(self.reader.resource, self.cursor) if self.visit.is_whole else None,

@@ -39,6 +39,8 @@ class Visit:
     # The account that reads.
     by: str = ""
     _suspects: set[int | str] | None = field(default=None)
+    # What the reading before named and did not show.
+    _loose: frozenset[str] = frozenset()
 
     @property
     def is_whole(self) -> bool:
@@ -81,10 +83,17 @@ class Visit:
         has_moved = self.is_whole and self.may_pass_over and cursor.changed
         if has_moved and cursor.expected not in (None, cursor.items):
             return True
+        if self.is_whole and (cursor.lost or self._has_passed_over(cursor)):
+            return True
         if not missing or self._suspects is not None:
             return False
         self._suspects = missing
         return self.may_pass_over or cursor.changed
+
+    def _has_passed_over(self, cursor: Cursor) -> bool:
+        """Say whether rows are loose that were not so before: what stays loose is nowhere."""
+        before, self._loose = self._loose, frozenset(cursor.loose)
+        return self._loose not in (frozenset(), before)
 
     @property
     def suspects(self) -> set[int | str] | None:

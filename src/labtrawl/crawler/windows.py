@@ -17,15 +17,18 @@ from labtrawl.crawler.paging import (
     BY_CREATION,
     PER_PAGE,
     Asked,
+    Ids,
     Seen,
     ask,
     behind,
+    met_before,
     refuse_circle,
     repeats_last,
 )
 from labtrawl.crawler.reader import Batch, Reader
-from labtrawl.crawler.records import instants, last_instant
-from labtrawl.gitlab.pages import Page, resized, with_parameter, without_parameter
+from labtrawl.crawler.records import first_instant, instants, last_instant
+from labtrawl.dataset.policy import FetchedRecord
+from labtrawl.gitlab.pages import Page, page_number, resized, with_parameter, without_parameter
 
 UnderWay = dict[asyncio.Task[Asked], int]
 """Pages that were asked for, each with the number of its window."""
@@ -48,8 +51,13 @@ BETWEEN = timedelta(microseconds=500)
 
 
 def is_long(reader: Reader, cursor: Cursor, page: Page) -> bool:
-    """Say whether a list that goes on behind `page` should be cut, as far as one can tell."""
+    """Say whether a list that goes on behind `page` should be cut, as far as one can tell.
+
+    Not behind a page of one instant: rows of it may lie on pages before, and would come again.
+    """
     if not reader.resource.windowed or reader.since is not None or page.next_query is None:
+        return False
+    if first_instant(page, "created_at") == last_instant(page, "created_at"):
         return False
     if "cursor=" not in page.next_query:
         is_first = cursor.items <= PER_PAGE
@@ -167,7 +175,7 @@ def _past(reader: Reader, cursor: Cursor, number: int, page: Page) -> Batch:
         query=following or window.query,
         items=window.items + len(fresh),
         ended=following is None,
-        before=tuple(one.id for one in records) if repeats_last(following) else (),
+        before=_met_before(window, records, following),
     )
     windows = list(cursor.windows)
     windows[number] = past
@@ -177,6 +185,14 @@ def _past(reader: Reader, cursor: Cursor, number: int, page: Page) -> Batch:
     items = cursor.items + len(fresh)
     ended = all(one.ended for one in windows)
     return Batch(fresh, replace(cursor, windows=tuple(windows), items=items, ended=ended))
+
+
+def _met_before(window: Window, records: list[FetchedRecord], following: str | None) -> Ids:
+    """Return which rows of a window may come again; none where GitLab has a cursor of its own."""
+    is_numbered = page_number(following or "") is not None
+    if not is_numbered and not repeats_last(following):
+        return ()
+    return met_before(window.before, tuple(one.id for one in records), following)
 
 
 def _split(windows: list[Window], cursor: Cursor, number: int, page: Page) -> list[Window]:

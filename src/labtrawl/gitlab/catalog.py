@@ -30,7 +30,8 @@ class Resource:
     `changes` is the query for what changed since `{since}`, or since the day before it, `{day}`;
     without one every visit reads the whole list. `is_asked_for` says that it is collected only where
     somebody names it. `watches` names the project resource that a group's list tells changes of,
-    `moved_by` the one whose changes move this one's rows.
+    `moved_by` the one whose changes move this one's rows. `parents` is a
+    field that names rows which the whole list has too.
     Without a `path` only GraphQL has it.
     """
 
@@ -56,6 +57,7 @@ class Resource:
     is_asked_for: bool = False
     watches: str = ""
     moved_by: str = ""
+    parents: str = ""
     windowed: bool = False
     statistics: str = ""
     priority: int = 0
@@ -207,6 +209,7 @@ _OF_PROJECTS = (
         "commits",
         query="all=true&with_stats=true",
         changes=("all=true&with_stats=true&since={since}"),
+        parents="parent_ids",
     ),
     # A branch shows its last commit, and no list tells which branches moved.
     _of_repository("branches", "branch", "branches", natural_id="name", moved_by="commits"),

@@ -45,7 +45,8 @@ Row = msgspec.Raw | bytes
 class Page:
     """Rows as GitLab sent them; `next_query` is None on the last page, `total` where it is known.
 
-    `etag` is GitLab's mark of these very bytes; empty where it gives none.
+    `etag` is GitLab's mark of these very bytes; empty where it gives none. `served_at` is GitLab's
+    own time of the answer (ms) where it tells one.
     """
 
     rows: Sequence[Row]
@@ -55,6 +56,7 @@ class Page:
     sha256: str
     fetched_at: str
     etag: str = ""
+    served_at: int | None = None
 
 
 def read_page(answer: Answer, request: str, query: str, fetched_at: str) -> Page:
@@ -73,6 +75,7 @@ def read_page(answer: Answer, request: str, query: str, fetched_at: str) -> Page
         hashlib.sha256(answer.body).hexdigest(),
         fetched_at,
         answer.headers.get("etag", ""),
+        served_at(answer),
     )
 
 

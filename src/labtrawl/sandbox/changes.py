@@ -71,9 +71,12 @@ class Add(_Change, frozen=True, kw_only=True, tag="add"):
 
 
 class Remove(_Change, frozen=True, kw_only=True, tag="remove"):
-    """Delete an object; named as in `Edit`. A deleted note moves nothing unless `touch`."""
+    """Delete an object; named as in `Edit`. A deleted note moves nothing unless `touch`.
 
-    what: Literal[Item, Built, Part, "award", "tag", "project", "group"]
+    A commit (`key`: its hash) goes by a push by force; no other may come after it.
+    """
+
+    what: Literal[Item, Built, Part, "award", "commit", "tag", "project", "group"]
     project: int = 0
     group: int = 0
     key: Key = 0

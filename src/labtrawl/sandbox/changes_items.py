@@ -281,6 +281,9 @@ def remove(board: Board, change: Remove, at: str) -> None:
     if change.what in PARTS:
         changes_parts.remove(board, change, *_touched(board, change, at))
         return
+    if change.what == "commit":
+        _set_back(board, change)
+        return
     kind, number = home(change)
     name = LISTS[change.what]
     rows = board.rows(kind, number, name)
@@ -293,6 +296,19 @@ def remove(board: Board, change: Remove, at: str) -> None:
         board.retold(NOTEABLE[change.what], old.id, None)
     del rows[change.key]
     follow(board, change.what, (kind, number), old, None)
+
+
+def _set_back(board: Board, change: Remove) -> None:
+    """A push by force: branches that end with the commit end with the one before it. Raises Unfit."""
+    rows = board.rows("project", change.project, "commits")
+    old: Commit = row(rows, "commit", change.key)
+    if any(old.sha in one.parents for one in rows.values()) or not old.parents:
+        raise Unfit(f"commit {old.sha} is the first one, or others come after it")
+    branches = board.rows("project", change.project, "branches")
+    for name, branch in branches.items():
+        if branch.commit.sha == old.sha:
+            branches[name] = replace(branch, commit=rows[old.parents[0]])
+    del rows[old.sha]
 
 
 def _remove_note(board: Board, change: Remove, at: str) -> None:

@@ -33,6 +33,19 @@ def test_list_that_nobody_counts_and_that_moved_is_judged_by_two_readings() -> N
     assert _gone((moved, {5, 6}), (moved, {5})) == {5}
 
 
+def test_list_of_which_rows_vanished_is_read_again_and_judged_by_the_readings_behind_it() -> None:
+    lost = Cursor(items=9, changed=True, lost=True)
+    assert _gone((lost, {5, 6}), (STILL, {5}), (STILL, {5})) == {5}
+
+
+def test_list_with_loose_ends_is_read_again_where_they_are_others() -> None:
+    """The same ones again are of rows that are nowhere."""
+    one, other = replace(STILL, loose=("7/a",)), replace(STILL, loose=("7/b",))
+    assert _gone((one, set()), (one, set())) == set()
+    assert _gone((one, set()), (other, set()), (STILL, set())) == set()
+    assert not Visit(CHANGES).is_to_be_read_again(one, set())
+
+
 def test_what_looks_for_nothing_that_is_gone_goes_on_where_it_was() -> None:
     begun = Cursor(query="page=2", items=100, passes=1, started_at=5, written=3)
     assert Visit(CHANGES).begin(begun) == begun

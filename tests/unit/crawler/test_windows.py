@@ -284,6 +284,21 @@ async def test_rows_of_one_instant_at_a_cut_are_neither_lost_nor_doubled() -> No
     assert sorted(found) == [row["id"] for row in rows]
 
 
+@pytest.mark.parametrize("first", [0, 100, 150, 700])
+@pytest.mark.parametrize("name", ["issues", "merge_requests", "counted"])
+async def test_rows_of_one_instant_on_many_pages_are_given_once(name: str, first: int) -> None:
+    """An import made them; some pages hold nothing else, behind which no cut leads."""
+    rows: list[dict[str, Any]] = made(1_500)
+    for row in rows[first : first + 450]:
+        row["created_at"] = rows[first]["created_at"]
+    shelf = Shelf({f"{PROJECT}/{name}": rows}, size=100, total=False)
+    is_counted = name == "counted"
+    reader = reader_of(counting(rows), "issues", NEW) if is_counted else reader_of(shelf, name, NEW)
+    found, cursor = await read(reader)
+    assert sorted(found) == [row["id"] for row in rows]
+    assert cursor.items == 1_500
+
+
 async def test_page_of_one_instant_is_no_place_to_cut_at() -> None:
     rows = made(3_000)
     for row in rows[1_000:2_000]:
