@@ -28,6 +28,24 @@ def test_url_that_names_nothing_is_not_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_list_of_areas_that_failed_is_told_when_those_that_are_known_are_followed(
+    tmp_path: Path,
+) -> None:
+    # The forecast and the first discovery ask for it; then the account lost the right to.
+    lost = Fault(path=r"/api/v4/projects\?membership", kind="403", times=0, skip=2)
+    with served(WORLD, Options(faults=(lost,))) as there:
+        flags = words(tmp_path, there, "")
+        assert labtrawl(tmp_path, *flags, "--once").code == 0
+        with started(tmp_path, *flags) as running:
+            running.until(
+                r"gaps +in 1 list, \S.* ledger --gaps --data-dir out says why; following"
+                " changes, looked for every 1:00 h; Ctrl-C ends it"
+            )
+            assert "complete  " not in running.said
+            running.interrupt()
+            assert running.end() == 1
+
+
 # Half a minute: the list is tried as often as any before it counts as failed.
 @pytest.mark.proof
 def test_list_that_failed_is_told_when_the_others_are_followed(tmp_path: Path) -> None:

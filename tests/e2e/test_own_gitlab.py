@@ -80,7 +80,9 @@ def test_own_gitlab_is_connected_crawled_read_and_stopped(tmp_path: Path) -> Non
             assert running.end() == 0, running.said[-4000:]
         assert alive(everything) == []
         nothing = labtrawl(home, "status")
-        assert (nothing.code, nothing.out) == (3, f"nothing runs on {home}/data.private\n")
+        kinds = [line.partition(":")[0] for line in nothing.out.splitlines()]
+        stopped = f"nothing runs on {home}/data.private"
+        assert (nothing.code, kinds) == (3, [stopped, "collected", "jobs", "last crawled"])
     assert own.token not in running.said
     logs = "".join(path.read_text() for path in (home / "data.private" / "logs").iterdir())
     assert own.token not in logs

@@ -348,7 +348,8 @@ def test_folder_of_another_target_or_of_something_else_is_refused(
     assert f"holds what was crawled from {group}: choose another folder" in str(other)
     narrower = refusal(crawl(tmp_path, group, gitlab.token, "--exclude", "x*"))
     assert "was crawled with no bounds: give the same again" in str(narrower)
-    (tmp_path / "out" / "config" / "crawl.json").unlink()
+    for name in ("crawl.json", "crawl.copy.json"):
+        (tmp_path / "out" / "config" / name).unlink()
     strange = refusal(crawl(tmp_path, group, gitlab.token))
     assert "holds something else" in str(strange)
 
@@ -376,3 +377,12 @@ def test_nothing_in_the_scope_is_told(tmp_path: Path, gitlab: Served) -> None:
     done = crawl(tmp_path, gitlab.url, gitlab.token, "--exclude", "*")
     assert code_of(done) == 0
     assert re.search(r"\nnothing +no group or project is in this scope\n", done.stdout)
+
+
+def test_file_of_certificates_that_is_none_is_told_also_where_nothing_is_asked(
+    tmp_path: Path, gitlab: Served
+) -> None:
+    assert code_of(crawl(tmp_path, gitlab.url, gitlab.token, *FEW)) == 0
+    flags = (*FEW, "--ca-file", str(tmp_path / "none.pem"))
+    told = str(refusal(crawl(tmp_path, gitlab.url, gitlab.token, *flags)))
+    assert told == f"ca_file {tmp_path}/none.pem cannot be read: No such file or directory"

@@ -11,6 +11,10 @@ from labtrawl.cli.main import execute, labtrawl
 from labtrawl.errors import ConfigError, DiskFull, LabtrawlError, StoreError
 from labtrawl.store.engine import database_path, open_engine
 from labtrawl.store.migrate import migrate
+from tests.integration.faults.crawling import WORLD
+from tests.integration.test_crawl_command import FEW, code_of, crawl
+from tests.integration.test_crawl_command import refusal as refused
+from tests.rig.served import served
 
 FILE_CHECKS = ["database", "migrations", "disk", "keys"]
 
@@ -81,7 +85,10 @@ def test_doctor_of_a_damaged_database_says_so_and_nothing_that_it_cannot_know(
 
 def test_status_tells_why_nobody_can_say_what_is_collected(folder: Path) -> None:
     done = run(folder, "status")
-    assert (done.return_value, done.stdout) == (3, f"nothing runs on {folder}\n")
+    assert (done.return_value, done.stdout) == (
+        3,
+        f"nothing runs on {folder}\ncollected: nothing yet\n",
+    )
     path = database_path(folder)
     path.write_bytes(b"nonsense" * 1000)
     assert run(folder, "status").stdout.splitlines()[1:] == [
@@ -107,10 +114,42 @@ def test_damaged_word_of_what_a_folder_holds_is_told_with_what_to_do(
 ) -> None:
     assert execute(["crawl", "http://127.0.0.1:9", "--out", str(folder)]) == 2
     assert capsys.readouterr().err == (
-        f"labtrawl: {folder}/config/crawl.json is damaged (Object missing required field `target`):"
-        " put it back from a backup of the folder, or collect anew into another folder with --out;"
-        " what is here can be read and exported\n"
+        f"labtrawl: {folder}/config/crawl.json is damaged (Object missing required field `target`),"
+        " and no good copy (crawl.copy.json) lies beside it: put it back from a backup of the"
+        " folder, or collect anew into another folder with --out; what is here can be read and"
+        " exported\n"
     )
+
+
+@pytest.mark.parametrize("damage", ["", '{"target": {"url"', None])
+def test_damaged_word_of_what_a_folder_holds_is_mended_by_the_same_command(
+    tmp_path: Path, damage: str | None
+) -> None:
+    with served(WORLD) as gitlab:
+        url, flags = f"{gitlab.url}/fjordlab/handbook", (*FEW, "--exclude", "fjordlab/old-*")
+        assert code_of(crawl(tmp_path, url, gitlab.token, *flags)) == 0
+        kept = tmp_path / "out" / "config" / "crawl.json"
+        before = json.loads(kept.read_text())
+        if damage is None:
+            kept.unlink()
+        else:
+            kept.write_text(damage)
+        other = f"{gitlab.url}/fjordlab"
+        assert str(refused(crawl(tmp_path, other, gitlab.token, *flags))) == (
+            f"{tmp_path}/out holds what was crawled from {url}: choose another folder with --out"
+        )
+        bounds = refused(
+            crawl(tmp_path, url, gitlab.token, *FEW, "--exclude", "x", "--exclude", "y")
+        )
+        assert "was crawled with --exclude fjordlab/old-*: give the same again" in str(bounds)
+        again = crawl(tmp_path, url, gitlab.token, *flags)
+        assert code_of(again) == 0
+        assert again.stderr == (
+            f"{kept} was damaged or gone: it is put back from its copy; nothing is lost\n"
+        )
+        assert "\ncomplete" in again.stdout
+        assert json.loads(kept.read_text()) == before
+        assert crawl(tmp_path, url, gitlab.token, *flags).stderr == ""
 
 
 @pytest.mark.parametrize("words", [("ledger", "--refill"), ("backup",)])
@@ -218,4 +257,8 @@ def test_status_of_a_folder_that_is_not_there_says_so(
     assert run(slip, "status").stdout == (
         f"nothing runs on {slip}, and there is no such folder; --data-dir names another one"
         " (here is lab)\n"
+    )
+    slip.write_text("")
+    assert run(slip, "status").stdout == (
+        f"nothing runs on {slip}, which is no folder; --data-dir names another one (here is lab)\n"
     )

@@ -13,6 +13,9 @@ from labtrawl.errors import ConfigError
 from labtrawl.protocol.messages import LedgerReport, LedgerWindow
 from labtrawl.store.engine import database_path, open_snapshots
 from labtrawl.store.migrate import migrate
+from labtrawl.store.pages.areas import AreaFilter, LedgerLine, area_detail
+from labtrawl.store.pages.coverage import coverage
+from labtrawl.store.pages.keyset import Place
 from labtrawl.store.secrets import create_key_file, key_path
 from tests.integration.dispatch.visits import Site, project, wish
 from tests.integration.faults.crawling import ONE, WORLD
@@ -45,6 +48,22 @@ async def data_dir(tmp_path: Path) -> Path:
             )
         )
     return tmp_path
+
+
+WHY = "GitLab answered 403: 403 Forbidden (GET /api/v4/groups/3/projects)"
+OPEN_DISCOVERIES = """SELECT a.full_path, j.state, j.mode FROM job AS j JOIN area AS a
+  ON a.id = j.area_id WHERE j.resource = 'discovery' ORDER BY a.full_path"""
+
+
+@pytest.fixture
+async def half_seen(data_dir: Path) -> Path:
+    """The same, where another account may not list its group's projects any more."""
+    async with store(database_path(data_dir)) as db:
+        site = Site(db)
+        await site.begin(2)
+        found = await site.claim("discovery")
+        await site.report(found, status="failed", reason="forbidden", error=WHY, retryable=False)
+    return data_dir
 
 
 def run(data_dir: Path, *words: str) -> Result:
@@ -104,6 +123,106 @@ def test_refill_opens_the_gap_and_is_written_down(data_dir: Path) -> None:
     assert run(data_dir, "ledger", "--refill").stdout == (
         "Nothing is read again: no list has a gap that can be filled.\n"
     )
+
+
+def test_discovery_that_failed_beside_areas_that_were_found_is_a_gap(half_seen: Path) -> None:
+    told = run(half_seen, "ledger", "--gaps")
+    assert told.stdout.splitlines() == [
+        "area       resource   expected  collected  reason",
+        f"@u2        discovery                    0  forbidden: {WHY}",
+        "lab/ocean  commits                      0  empty_repository: no commit yet",
+        "lab/ocean  issues            3          0  unexplained",
+    ]
+    reasons = "1 forbidden, 1 empty repository, 1 unexplained"
+    assert (told.stderr, told.return_value) == (
+        f"4 lists, 3 with less: {reasons}\n"
+        "What @u2 may see was not listed to the end: groups and projects may be missing here. Mend"
+        " what the reason says; labtrawl ledger --refill then looks again.\n",
+        1,
+    )
+    explained = run(half_seen, "ledger", "--resource", "discovery", "--json")
+    assert json.loads(explained.stdout) | {"area_id": 0} == {
+        "area_id": 0,
+        "kind": "user",
+        "full_path": "@u2",
+        "resource": "discovery",
+        "expected": None,
+        "collected": 0,
+        "reason": "forbidden",
+        "detail": WHY,
+        "completed_at": None,
+        "is_unexplained": False,
+        "windows": [],
+    }
+    assert explained.return_value == 0
+
+
+def test_refill_looks_again_for_what_an_account_may_see(half_seen: Path) -> None:
+    told = run(half_seen, "ledger", "--refill", "--resource", "discovery")
+    assert (told.stdout, told.return_value) == ("1 list is read again.\n", 0)
+    with open_snapshots(database_path(half_seen)) as database:
+        assert database.read_now(lambda c: rows(c, OPEN_DISCOVERIES)) == [
+            ("@u1", "completed", "full"),
+            ("@u2", "queued", "sweep"),
+        ]
+    none = run(half_seen, "ledger", "--resource", "discovery")
+    assert (none.stdout, none.stderr) == ("", "No discovery has failed.\n")
+
+
+def test_doctor_warns_of_a_discovery_that_failed_and_says_what_to_do(half_seen: Path) -> None:
+    def told() -> dict[str, str]:
+        done = run(half_seen, "doctor", "--offline", "--json")
+        return next(c for c in json.loads(done.stdout)["checks"] if c["name"] == "discovery")
+
+    check = {"name": "discovery", "title": "Discovery"}
+    check["means"] = "What an account may see and was not listed is not collected."
+    advice = (
+        "mend what it says (give the account its right back, or take what is gone out of the"
+        " scope); labtrawl ledger --refill then looks again"
+    )
+    warned = {"state": "warn", "says": f"@u2 on main: {WHY}", "advice": advice}
+    assert told() == check | warned
+    run(half_seen, "ledger", "--refill")
+    assert told() == check | {"state": "ok", "says": "none has failed", "advice": ""}
+
+
+async def test_status_of_a_stopped_folder_says_what_it_holds_and_changes_nothing(
+    half_seen: Path,
+) -> None:
+    async with store(database_path(half_seen)) as db:
+        told = "UPDATE visit SET last_at = 1700000000000"
+        await db.write(lambda c: c.exec_driver_sql(told))
+    before = database_path(half_seen).read_bytes()
+    done = run(half_seen, "status")
+    assert (done.return_value, done.stdout.splitlines()) == (
+        3,
+        [
+            f"nothing runs on {half_seen}",
+            "collected: 0 records, 5 of 5 lists, 0 requests",
+            "jobs: 4 completed, 1 failed",
+            "last crawled: 2023-11-14 22:13:20 UTC",
+        ],
+    )
+    held = {"jobs": {"completed": 4, "failed": 1}, "areas": {"project": 1}, "records": 0}
+    held |= {"requests": 0, "last_crawled_at": "2023-11-14T22:13:20Z"}
+    told_json = json.loads(run(half_seen, "status", "--json").stdout)
+    assert told_json == {"programs": [], "collected": held}
+    assert database_path(half_seen).read_bytes() == before
+
+
+async def test_coverage_and_page_of_an_account_show_its_discovery_that_failed(
+    half_seen: Path,
+) -> None:
+    async with store(database_path(half_seen)) as db:
+        page = await db.read(lambda c: coverage(c, AreaFilter("@u"), Place()))
+        shown = {line.row.full_path: line.cells for line in page.rows}
+        job_id = (await db.read(lambda c: rows(c, "SELECT MAX(id) FROM job")))[0][0]
+        area_id = next(line.row.id for line in page.rows if line.cells)
+        detail = await db.read(lambda c: area_detail(c, area_id))
+    (line,) = detail.ledger
+    why = ("discovery", None, "", 0, "forbidden", WHY, None)
+    assert line == LedgerLine(*why, line.updated_at, job_id, "failed")
+    assert shown == {"@u1": {}, "@u2": {"discovery": line}}
 
 
 def test_refill_of_a_folder_of_crawl_is_done_by_its_next_run(tmp_path: Path) -> None:

@@ -96,8 +96,8 @@ def test_doctor_and_logs_of_a_folder_of_a_crawl_tell_of_the_crawl(tmp_path: Path
     (tmp_path / "crawl.log").write_text('{"timestamp": "2026-11-22T23:43:39Z", "event": "here"}\n')
     told = run(tmp_path, "doctor").stdout
     assert re.findall(r"^\S+ +([A-Z].*?):", told, re.MULTILINE) == [
-        *("Database", "Schema", "Disk", "Keys", "Accounts", "End of credentials", "Backup"),
-        *("Versions", "Fields of records", "Collected share"),
+        *("Database", "Schema", "Disk", "Keys", "Accounts", "End of credentials", "Discovery"),
+        *("Backup", "Versions", "Fields of records", "Collected share"),
     ]
     assert "here" in run(tmp_path, "logs").stdout
 

@@ -120,7 +120,7 @@ def crawl(**flags: Any) -> int:
     resources = chosen(wish.resources or "", (each.name for each in catalog.RESOURCES if each.kind))
     out = (wish.out or Path(parse_url(wish.url).folder)).absolute()
     _check_is_free(out)
-    kept = kept_in(out, wish.url, wish.bounds)
+    kept = kept_in(out, wish.url, wish.bounds, partial(click.echo, err=True))
     token = read_token(wish.token_file, is_terminal=sys.stdin.isatty())
     beside = fork_crawlers(wish.crawlers or usual_count())
     target, forecast = _asked(wish, resources, kept, token)

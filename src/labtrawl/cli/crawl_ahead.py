@@ -2,7 +2,7 @@
 
 from labtrawl.cli.crawl_place import Target, instance_of
 from labtrawl.cli.crawl_wish import Wish
-from labtrawl.cli.forecast import Choice, Forecast, Pace, reckon
+from labtrawl.cli.forecast import Choice, Forecast, Pace, Told, reckon
 from labtrawl.cli.forecast_ask import Asking, Scope
 from labtrawl.cli.origins import agent_of, http_to
 from labtrawl.cli.scope import included
@@ -11,6 +11,8 @@ from labtrawl.domain.credential import Secret
 from labtrawl.domain.visit import Schedule
 from labtrawl.gitlab.catalog import version_of
 from labtrawl.gitlab.graphql_plans import Edition, edition_of
+from labtrawl.gitlab.probe import Scope as Membership
+from labtrawl.gitlab.probe import measure_scope
 from labtrawl.http import Http, Limits, open_http
 
 # What is asked at once.
@@ -36,16 +38,27 @@ async def look_ahead(
 
 async def look_ahead_of(
     settings: Settings, version: str, http: Http, token: Secret
-) -> Forecast | None:
-    """Forecast what settings would collect with a token; None as `look_ahead`."""
+) -> tuple[Membership, Forecast | None]:
+    """Say what an account is a member of, and forecast what settings would collect with its token.
+
+    The second is None as that of `look_ahead`. Raises as `measure_scope`.
+    """
     wanted, budget = settings.scope, settings.budget
     scope = Scope(members=True, paths=included(wanted.include), exclude=wanted.exclude)
     told = await Asking(http, token, scope).told()
     if told is None:
-        return None
+        return await measure_scope(http, token), None
     edition = _edition(version) if settings.crawler.graphql == "auto" else None
     pace = Pace(told.limit, budget.reserved_share, budget.requests_per_minute)
-    return reckon(told, _choice(scope, settings.schedule.resources, edition), pace)
+    forecast = reckon(told, _choice(scope, settings.schedule.resources, edition), pace)
+    return _membership(told) or await measure_scope(http, token), forecast
+
+
+def _membership(told: Told) -> Membership | None:
+    """Return how many there are; None where GitLab did not tell, which more pages may."""
+    groups, projects = told.members
+    is_told = groups.is_exact and projects.is_exact
+    return Membership(groups.total, projects.total) if is_told else None
 
 
 def _edition(version: str) -> Edition:

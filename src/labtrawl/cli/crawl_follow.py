@@ -136,7 +136,8 @@ class Crawling:
     async def _say_that_it_follows(self, store: Store, screen: Screen) -> None:
         often = elapsed(self.wish.every)
         label, words = "complete", f"following changes, looked for every {often}; Ctrl-C ends it"
-        if lists := len(unexplained(await store.read(summary.gaps))):
+        lost = await store.read(summary.discovery_failure)
+        if lists := len(unexplained(await store.read(summary.gaps))) + (lost is not None):
             label, place = "gaps", shlex.quote(near(self.out))
             why = f"{command_name(sys.argv[0])} ledger --gaps --data-dir {place}"
             words = f"in {count_of(lists, 'list')}, {why} says why; {words}"

@@ -1,6 +1,7 @@
 """From the URL that somebody copied to an instance and a path in it; kept beside what was collected."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -140,9 +141,11 @@ async def find_again(
 
     Raises ConfigError for the token of another user, and as `find_target`.
     """
-    if kept.token_mark == mark_of(token) and 0 <= now - kept.checked_at < TRUST_SECONDS:
-        return kept.target
     before = kept.target
+    if kept.token_mark == mark_of(token) and 0 <= now - kept.checked_at < TRUST_SECONDS:
+        # Nothing is asked; what is wrong with the file of certificates is told all the same.
+        async with open_http(http_to(instance_of(before.instance_url, ca_file)), Limits(), ""):
+            return before
     found = await _look(before.url, before.instance_url, before.path, token, ca_file, contact)
     if found.user_id != before.user_id:
         raise ConfigError(
@@ -177,27 +180,29 @@ def kept_path(out: Path) -> Path:
     return out / "config" / "crawl.json"
 
 
+def copy_path(out: Path) -> Path:
+    """Return where it says the same again: the database does not know the bounds of a crawl."""
+    return kept_path(out).with_name("crawl.copy.json")
+
+
 def keep(out: Path, kept: Kept) -> None:
     """Remember what this folder holds; another GitLab under the same name would be a lie."""
     make_private_folder(kept_path(out).parent)
-    write_whole(kept_path(out), msgspec.json.encode(kept))
+    # The copy first: it is never behind what it stands for.
+    for path in (copy_path(out), kept_path(out)):
+        write_whole(path, msgspec.json.encode(kept))
 
 
-def kept_in(out: Path, url: str, bounds: Bounds) -> Kept | None:
-    """Return what was crawled into a folder before; ConfigError where that was something else."""
-    try:
-        kept = msgspec.json.decode(kept_path(out).read_bytes(), type=Kept)
-    except (FileNotFoundError, NotADirectoryError):
-        if (out / "config").exists() or (out / "dataset").exists():
-            raise ConfigError(
-                f"{out} holds something else: choose another folder with --out"
-            ) from None
+def kept_in(
+    out: Path, url: str, bounds: Bounds, say: Callable[[str], object] = lambda _words: None
+) -> Kept | None:
+    """Return what was crawled into a folder before; ConfigError where that was something else.
+
+    What is damaged or gone is taken from its copy, which `say` hears of; `keep` then mends it.
+    """
+    kept = _read_kept(out, say)
+    if kept is None:
         return None
-    except msgspec.MsgspecError as error:
-        raise ConfigError(
-            f"{kept_path(out)} is damaged ({error}): put it back from a backup of the folder, or"
-            " collect anew into another folder with --out; what is here can be read and exported"
-        ) from error
     if parse_url(kept.target.url) != parse_url(url):
         raise ConfigError(
             f"{out} holds what was crawled from {kept.target.url}: choose another folder with --out"
@@ -208,3 +213,30 @@ def kept_in(out: Path, url: str, bounds: Bounds) -> Kept | None:
             " choose another folder with --out"
         )
     return replace(kept, bounds=bounds)
+
+
+def _read_kept(out: Path, say: Callable[[str], object]) -> Kept | None:
+    try:
+        return _decoded(kept_path(out))
+    except (FileNotFoundError, NotADirectoryError):
+        if not ((out / "config").exists() or (out / "dataset").exists()):
+            return None
+        fault: Exception = ConfigError(
+            f"{out} holds something else: choose another folder with --out"
+        )
+    except msgspec.MsgspecError as error:
+        fault = ConfigError(
+            f"{kept_path(out)} is damaged ({error}), and no good copy ({copy_path(out).name}) lies"
+            " beside it: put it back from a backup of the folder, or collect anew into another"
+            " folder with --out; what is here can be read and exported"
+        )
+    try:
+        kept = _decoded(copy_path(out))
+    except (OSError, msgspec.MsgspecError):
+        raise fault from None
+    say(f"{kept_path(out)} was damaged or gone: it is put back from its copy; nothing is lost")
+    return kept
+
+
+def _decoded(path: Path) -> Kept:
+    return msgspec.json.decode(path.read_bytes(), type=Kept)

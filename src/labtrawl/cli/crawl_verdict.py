@@ -141,7 +141,7 @@ def _unexplained(gaps: list[summary.Gap]) -> Iterator[str]:
 
 def _next(outcome: Outcome, out: Path) -> Iterator[str]:
     command, place = command_name(sys.argv[0]), shlex.quote(near(out))
-    if outcome.gaps and outcome.is_done:
+    if (outcome.gaps or outcome.failed) and outcome.is_done:
         yield _line("why less", f"{command} ledger --gaps --data-dir {place}")
         if any(gap.reason is None for gap in outcome.unexplained):
             yield _line(

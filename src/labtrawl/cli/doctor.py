@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _OF_A_WEBSITE = {"programs", "sockets", "crawlers", "gitlabs", "clock", "stop_requests", "notices"}
 # What is read from the database: where that cannot be read, nobody knows it.
 _OF_A_DATABASE = {
-    *("accounts", "expiry", "backup", "versions", "fields", "shares", "stop_requests", "notices")
+    *("accounts", "expiry", "discovery", "backup", "versions", "fields", "shares"),
+    *("stop_requests", "notices"),
 }
 _RESTORE = (
     "restore a backup (labtrawl restore --help tells how), or move the file away and collect anew"

@@ -58,11 +58,13 @@ class Told:
     """What GitLab told, and its limit in requests a minute.
 
     No path of `counted` lies below another one, and nothing that is left out below any of them.
+    `members` are those lists of areas that the account is a member of, as GitLab counts them.
     """
 
     listed: Sequence[Listed]
     counted: Sequence[Counted] = ()
     limit: int | None = None
+    members: Sequence[Listed] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,8 @@ class Asking:
         if len(self.scope.paths) > MOST_PLACES or not all(found):
             listed = [replace(each, is_exact=False) for each in listed]
         counted = await _all(*(self._counted(*place) for place in self._places(listed)))
-        return Told(listed, [each for each in counted if each is not None], self.limit.told)
+        kept = [each for each in counted if each is not None]
+        return Told(listed, kept, self.limit.told, found[0] if self.scope.members else ())
 
     async def _members(self) -> list[Listed]:
         groups, projects = await _all(

@@ -23,7 +23,7 @@ from labtrawl.store import connections, renewals
 from labtrawl.store.accounts import StoredToken
 from labtrawl.store.commands import Worked
 from labtrawl.store.connections import Connected
-from labtrawl.store.engine import Store
+from labtrawl.store.engine import Connection, Store
 from labtrawl.store.people import Identified
 from labtrawl.store.renewals import StoredPair
 from labtrawl.store.secrets import KeyRing, account_place
@@ -160,32 +160,31 @@ class GitLabSignIn:
         logs.conceal(grant.token)
         if grant.pair is not None:
             logs.conceal(grant.pair.refresh_token)
-        before = await self._pair_before(arrival.who)
+        await self._settle(arrival.who)
 
-        def connected() -> Connected:
+        def connected(connection: Connection) -> tuple[int, StoredPair | None]:
             # Encrypted in the transaction: a rotation of the keys comes before or after it.
-            return self._sealed(arrival.who, grant)
+            before = _pair_before(connection, arrival.who)
+            return connections.connect(connection, self._sealed(arrival.who, grant)), before
 
-        account_id = 0
+        account_id, before = 0, None
         try:
-            account_id = await self.store.write(lambda c: connections.connect(c, connected()))
+            account_id, before = await self.store.write(connected)
         finally:
             if not account_id:
                 await self.let_go(arrival)
         log.info("account_connected", instance=grant.instance.name, user=arrival.who.gitlab_user_id)
         self.tell_crawlers(account_id)
         if before is not None:
+            await self.renewals.settle(account_id)
             await self._end_stored(before)
         return account_id
 
-    async def _pair_before(self, who: Identified) -> StoredPair | None:
-        """Return what is stored of the same user, when no renewal changes it any more."""
+    async def _settle(self, who: Identified) -> None:
+        """Wait for a renewal of the same user, if one is under way."""
         account_id = await self.store.read(lambda c: connections.find(c, who))
-        if account_id is None:
-            return None
-        await self.renewals.settle(account_id)
-        pair = await self.store.read(lambda c: renewals.pair_of(c, account_id))
-        return pair if pair.token else None
+        if account_id is not None:
+            await self.renewals.settle(account_id)
 
     def _sealed(self, who: Identified, grant: Grant) -> Connected:
         url, user_id = grant.instance.url, who.gitlab_user_id
@@ -219,13 +218,19 @@ class GitLabSignIn:
     ) -> bool:
         """Erase an account's tokens here, then end them at GitLab; see `website.given.entrance`."""
         await self.renewals.settle(account_id)
-        pair = await self.store.read(lambda c: renewals.pair_of(c, account_id))
-        taken = await self.store.write(lambda c: connections.disconnect(c, account_id))
+
+        def erased(connection: Connection) -> tuple[StoredPair, list[Worked] | None]:
+            # In one transaction: a renewal comes before it, or brings what is ended below.
+            pair = renewals.pair_of(connection, account_id)
+            return pair, connections.disconnect(connection, account_id)
+
+        pair, taken = await self.store.write(erased)
         if taken is None:
             return True
         stopped(taken)
         log.info("account_disconnected", account=account_id)
-        return await self._end_stored(pair)
+        is_late_ended = await self.renewals.settle(account_id)
+        return await self._end_stored(pair) and is_late_ended
 
     async def _end_stored(self, pair: StoredPair) -> bool:
         """End at GitLab what was stored; say whether GitLab confirmed."""
@@ -278,3 +283,10 @@ class GitLabSignIn:
 
     def _http(self, instance: Instance) -> AbstractAsyncContextManager[Http]:
         return open_http(http_to(instance), _LIMITS, user_agent(self.settings))
+
+
+def _pair_before(connection: Connection, who: Identified) -> StoredPair | None:
+    """Return what is stored of the same user."""
+    account_id = connections.find(connection, who)
+    pair = None if account_id is None else renewals.pair_of(connection, account_id)
+    return pair if pair is not None and pair.token else None

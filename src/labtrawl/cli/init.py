@@ -32,7 +32,7 @@ from labtrawl.config.layers import FILE_NAME
 from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError, Forbidden, LabtrawlError
 from labtrawl.gitlab.oauth import Application, revoke
-from labtrawl.gitlab.probe import Probe, ProbedAccount, Scope, measure_scope, probe
+from labtrawl.gitlab.probe import Probe, ProbedAccount, Scope, probe
 from labtrawl.http import AddressRefused, Http, Limits, canonical_url, open_http
 from labtrawl.logs import escape, mask
 from labtrawl.store.secrets import KeyRing, key_path
@@ -301,9 +301,8 @@ async def _examine(
             f"the token of @{found.account.username} has the scopes "
             f"{_listed(found.account.scopes)}, and a crawl needs read_api: make another one"
         )
-    scope = await measure_scope(http, access.token)
     version = found.instance.version
-    forecast = await look_ahead_of(settings, version, http, access.token)
+    scope, forecast = await look_ahead_of(settings, version, http, access.token)
     return Found(instance, access, found, scope, forecast)
 
 

@@ -16,7 +16,7 @@ import msgspec
 from labtrawl.cli.options import settings_options
 from labtrawl.clock import system_clock
 from labtrawl.config import Settings
-from labtrawl.errors import Missing
+from labtrawl.errors import ConfigError, Missing
 from labtrawl.supervisor.output import KEPT_FILES, Form, LineSplitter, event_line, shown
 
 _POLL_SECONDS = 0.1
@@ -44,19 +44,32 @@ def journal(
 
     NAME is a program: website, crawler-1, …, or supervisor where that runs in the background.
     """  # noqa: D301 - click reads \b
+    _check_is_there(settings.data_dir)
     folder = _folder_of(settings)
     form: Form = "json" if as_json else "console"
     if name is not None and not _names(folder, name) and not follow:
         known = ", ".join(_names(folder, None)) or "none"
         raise Missing(f"there is no log of {name!r} in {folder}; there are: {known}")
-    if not follow and not _names(folder, None):
-        click.echo(f"nothing is logged yet in {folder}", err=True)
+    if not _names(folder, name):
+        of_whom = f" of {name!r}" if name else ""
+        waits = "; it is shown as soon as there is something (Ctrl+C ends it)" if follow else ""
+        click.echo(f"nothing is logged yet{of_whom} in {folder}{waits}", err=True)
     tails = _Tails(folder, name)
     for entry in _last(tails.read(), lines):
         _print(entry, form)
     if follow:
         asyncio.run(_follow(tails, form))
     return 0
+
+
+def _check_is_there(data_dir: Path) -> None:
+    """Raise ConfigError where a slip would look like a folder in which nothing happened yet."""
+    from labtrawl.cli.audited import folders_here
+
+    if not data_dir.is_dir():
+        raise ConfigError(
+            f"there is no folder {data_dir}; --data-dir names another one{folders_here()}"
+        )
 
 
 def _folder_of(settings: Settings) -> Path:

@@ -35,6 +35,10 @@ class Row:
     hidden: bool = False
 
 
+# What is less alike than this was not meant.
+LIKE = 0.5
+
+
 class Commands(click.Group):
     """A group of its own commands and of a table; `before` is called ahead of a table's import."""
 
@@ -68,7 +72,8 @@ class Commands(click.Group):
         """Name the nearest command; an option that stands here is click's to explain."""
         if not name.startswith("-") and name not in self.commands:
             shown = [each for rows in self._shown().values() for each, _ in rows]
-            nearest = difflib.get_close_matches(name, shown, n=1, cutoff=0.0)
+            begun = [each for each in shown if each.startswith(name)]
+            nearest = begun[:1] or difflib.get_close_matches(name, shown, n=1, cutoff=LIKE)
             hint = f"; the nearest is {nearest[0]!r}" if nearest else ""
             raise click.UsageError(f"there is no command {name!r}{hint}", ctx)
 

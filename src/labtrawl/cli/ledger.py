@@ -10,6 +10,7 @@ import click
 from labtrawl.cli.demo_words import count_of
 from labtrawl.cli.options import settings_options
 from labtrawl.config import Settings
+from labtrawl.domain.visit import DISCOVERY
 from labtrawl.errors import ConfigError
 from labtrawl.store.gaps import MOST, Row, Wanted
 
@@ -63,7 +64,8 @@ def ledger(
         _print_json(rows)
     else:
         _print_table(rows)
-        click.echo(_sum(every), err=True)
+        click.echo(_sum(every, wanted), err=True)
+        click.echo(_lost(every), err=True, nl=False)
     return UNEXPLAINED_EXIT_CODE if any(row.is_unexplained for row in rows) else 0
 
 
@@ -71,7 +73,7 @@ def _check_known(database: "Snapshots", wanted: Wanted) -> None:
     """Raise ConfigError where a name is none: a slip must not look like a ledger without a gap."""
     from labtrawl.store import gaps as found
 
-    if wanted.resource and not database.read_now(
+    if wanted.resource not in ("", DISCOVERY) and not database.read_now(
         lambda connection: found.rows(connection, Wanted(resource=wanted.resource))
     ):
         raise ConfigError(
@@ -88,7 +90,7 @@ def _refilled(opened: int, *, is_of_crawl: bool) -> str:
         return "Nothing is read again: no list has a gap that can be filled."
     lists = "1 list is" if opened == 1 else f"{opened:,} lists are"
     by_whom = " by the next `labtrawl crawl` of this folder" if is_of_crawl else ""
-    more = "; ask again for those that are left" if opened == MOST else ""
+    more = "; ask again for those that are left" if opened >= MOST else ""
     return f"{lists} read again{by_whom}{more}."
 
 
@@ -114,8 +116,10 @@ def _print_table(rows: Sequence[Row]) -> None:
         click.echo("  ".join([*cells, line[-1]]).rstrip())
 
 
-def _sum(rows: Sequence[Row]) -> str:
+def _sum(rows: Sequence[Row], wanted: Wanted) -> str:
     """Say of how many lists there is less, and why."""
+    if not rows and wanted.resource == DISCOVERY:
+        return "No discovery has failed."
     if not rows:
         return "There is no list yet."
     reasons = Counter("unexplained" if row.is_unexplained else row.reason for row in rows)
@@ -123,6 +127,19 @@ def _sum(rows: Sequence[Row]) -> str:
     less = sum(n for why, n in reasons.items() if why)
     lists = count_of(len(rows), "list")
     return f"{lists}, {less:,} with less: {', '.join(told)}" if less else f"{lists}, none with less"
+
+
+def _lost(rows: Sequence[Row]) -> str:
+    """Say of the discoveries that did not come to their end what that means; "" without one."""
+    from labtrawl.logs import escape
+
+    names = [escape(row.full_path) for row in rows if row.resource == DISCOVERY]
+    if not names:
+        return ""
+    return (
+        f"What {' and '.join(names)} may see was not listed to the end: groups and projects may be"
+        " missing here. Mend what the reason says; labtrawl ledger --refill then looks again.\n"
+    )
 
 
 def _cells(row: Row) -> tuple[str, str, str, str, str]:

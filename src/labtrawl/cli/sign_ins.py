@@ -1,8 +1,9 @@
 """The accounts of the settings in the website's process: verified, kept signed in, announced."""
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -20,8 +21,9 @@ from labtrawl.dispatch.spool import Spool
 from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError, LabtrawlError, ProtocolError, Unauthorized
 from labtrawl.gitlab import oauth
+from labtrawl.gitlab.oauth import Application
 from labtrawl.gitlab.probe import Probe, probe
-from labtrawl.http import Limits, open_http
+from labtrawl.http import Http, Limits, open_http
 from labtrawl.store import accounts, connections, renewals
 from labtrawl.store.accounts import SignedIn, StoredToken, VerifiedAccount
 from labtrawl.store.engine import Store
@@ -63,7 +65,7 @@ class SignIns:
         # Set by who has the crawlers' connections: an account has a new token.
         self.tell_crawlers: Callable[[int], object] = lambda _account_id: None
         spool = Spool(settings.data_dir / "config", self._ring)
-        self.renewals = Renewals(store, spool, self._renew, clock, self._renewed)
+        self.renewals = Renewals(store, spool, self._renew, self._end, clock, self._renewed)
         self.credentials = Credentials(store, self._decrypt, self.renewals)
 
     def problems(self) -> list[str]:
@@ -292,11 +294,22 @@ class SignIns:
 
     async def _renew(self, pair: StoredPair, refresh_token: Secret) -> oauth.Pair:
         """Ask the account's GitLab for a new pair."""
+        async with self._application(pair) as (http, application):
+            return await oauth.renew(http, application, refresh_token)
+
+    async def _end(self, pair: StoredPair, refresh_token: Secret) -> None:
+        """Let the account's GitLab end a pair that nobody keeps."""
+        async with self._application(pair) as (http, application):
+            await oauth.revoke(http, application, refresh_token)
+
+    @contextlib.asynccontextmanager
+    async def _application(self, pair: StoredPair) -> AsyncIterator[tuple[Http, Application]]:
+        """Open the door to the account's GitLab, with what labtrawl is called there."""
         instance = self._instance(pair.instance_name)
         application = application_of(instance, self._ring, pair.redirect_uri)
         agent = user_agent(self._settings)
         async with open_http(http_to(instance), _TOKEN_LIMITS, agent) as http:
-            return await oauth.renew(http, application, refresh_token)
+            yield http, application
 
     async def _renewed(self, account_id: int) -> None:
         self.tell_crawlers(account_id)

@@ -1,8 +1,11 @@
 """`labtrawl status`: what runs on a data folder, and how it is."""
 
 import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -20,6 +23,10 @@ from labtrawl.supervisor.supervisor import (
     WAITING_FOR_CREDENTIALS,
 )
 
+if TYPE_CHECKING:
+    from labtrawl.store import summary
+    from labtrawl.store.engine import Connection
+
 _ANSWER_SECONDS = 5.0
 NOT_RUNNING = 3
 """The exit code that init scripts use for "not running" (Linux Standard Base)."""
@@ -29,7 +36,7 @@ NOT_RUNNING = 3
 @settings_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def status(settings: Settings, as_json: bool) -> int:
-    """Say what runs on a data folder, and how it is.
+    """Say what runs on a data folder, and how it is; of one that is stopped, what it holds.
 
     \b
     labtrawl status
@@ -39,11 +46,15 @@ def status(settings: Settings, as_json: bool) -> int:
     """  # noqa: D301 - click reads \b
     holder = holder_of(settings.data_dir)
     said, as_object = _how_it_is(holder, settings.data_dir)
-    click.echo(as_object if as_json else said)
+    held = None if as_json and holder is not None else _held(settings.data_dir)
     if not as_json:
-        told, is_known = _collected(settings.data_dir)
-        if told and not (holder is None and is_known):
-            click.echo(f"collected: {told}")
+        click.echo(said)
+        for line in _lines(held, is_stopped=holder is None):
+            click.echo(line)
+    elif isinstance(held, Holdings):
+        click.echo(held.as_json())
+    else:
+        click.echo(as_object)
     return NOT_RUNNING if holder is None else 0
 
 
@@ -63,27 +74,63 @@ def _lacks(data_dir: Path) -> str:
     """Say that a folder is not there, and which are; a slip looks like one that stopped else."""
     from labtrawl.cli.audited import folders_here
 
-    if data_dir.exists():
+    if data_dir.is_dir():
         return ""
+    if data_dir.exists():
+        return f", which is no folder; --data-dir names another one{folders_here()}"
     return f", and there is no such folder; --data-dir names another one{folders_here()}"
 
 
-def _collected(data_dir: Path) -> tuple[str, bool]:
-    """Say how much is there, or why nobody can say it (and that so); "" without a database."""
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """How far what a data folder holds is, and when a list of it was read to its end last."""
+
+    now: "summary.Progress"
+    last_crawled_at: datetime | None
+
+    def as_json(self) -> bytes:
+        """Return the same for programs."""
+        told = {"jobs": self.now.jobs, "areas": self.now.areas, "records": self.now.records}
+        told |= {"requests": self.now.requests, "last_crawled_at": self.last_crawled_at}
+        return msgspec.json.encode({"programs": [], "collected": told})
+
+
+def _held(data_dir: Path) -> Holdings | str | None:
+    """Return what is there, or why nobody can say it; None without a database."""
     from labtrawl.cli.database_file import check_is_database, readable
-    from labtrawl.cli.demo_screen import progress_words
-    from labtrawl.store import summary
     from labtrawl.store.engine import database_path, open_snapshots
 
     path = database_path(data_dir)
     if not path.is_file():
-        return "", True
+        return None
     try:
         check_is_database(path)
         with readable(path) as place, open_snapshots(place) as database:
-            return ", ".join(progress_words(database.read_now(summary.progress))), True
+            return database.read_now(_holdings)
     except (LabtrawlError, OSError) as error:
-        return f"nobody can say: {error}; labtrawl doctor tells more", False
+        return f"nobody can say: {error}; labtrawl doctor tells more"
+
+
+def _holdings(connection: "Connection") -> Holdings:
+    from labtrawl.store import summary
+
+    now, at = summary.progress(connection), summary.last_read_at(connection)
+    return Holdings(now, None if at is None else datetime.fromtimestamp(at // 1000, UTC))
+
+
+def _lines(held: Holdings | str | None, *, is_stopped: bool) -> Iterator[str]:
+    """Yield the lines about what is there; who looks at what runs wants how far it is only."""
+    from labtrawl.cli.demo_screen import progress_words
+
+    if isinstance(held, str):
+        yield f"collected: {held}"
+    elif held is not None:
+        jobs, last = held.now.jobs, held.last_crawled_at
+        yield f"collected: {', '.join(progress_words(held.now)) if jobs else 'nothing yet'}"
+        if is_stopped and jobs:
+            yield "jobs: " + ", ".join(f"{number:,} {state}" for state, number in jobs.items())
+            when = f"{last:%Y-%m-%d %H:%M:%S} UTC" if last else "no list to its end yet"
+            yield f"last crawled: {when}"
 
 
 def in_words(whole: Status, now: datetime) -> str:

@@ -8,15 +8,16 @@ only then to anybody; a refusal counts when it was repeated for ten minutes.
 
 import asyncio
 import contextlib
+import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 
 from labtrawl import logs
 from labtrawl.clock import Clock
+from labtrawl.dispatch.patience import Patience, Trouble, judge, sentence
 from labtrawl.dispatch.spool import Spool, Spooled
 from labtrawl.domain.credential import Secret
 from labtrawl.domain.job import HoldReason
-from labtrawl.errors import ConfigError, LabtrawlError, RateLimited, StoreError, Unauthorized
+from labtrawl.errors import ConfigError, LabtrawlError, StoreError
 from labtrawl.gitlab.oauth import GrantRefused, Pair
 from labtrawl.store import jobs, renewals
 from labtrawl.store.engine import Connection, Store
@@ -27,40 +28,14 @@ log = logs.get("backend.credentials")
 
 # Of a token's life: then a new one is asked for (doc/integration/oauth_provider.md: 2 h or less).
 RENEW_AFTER = 0.8
-MOST_DOUBLINGS = 16
 ANOTHERS_SECONDS = 0.2
 # At a stop, answers under way are awaited: cut off, they would cost the account.
 GRACE_SECONDS = 8.0
 
 Ask = Callable[[StoredPair, Secret], Awaitable[Pair]]
 """Turns an account's refresh token into a new pair, at its GitLab; raises as `gitlab.oauth.renew`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long what fails is tried, and how often; seconds.
-
-    A good pair may be refused by a replica that has not seen it: only `refusals` in a row, the first
-    of them `refused` ago, count. Pauses double up to `longest`.
-    """
-
-    refusals: int = 3
-    refused: float = 600.0
-    first_refusal: float = 15.0
-    first: float = 1.0
-    longest: float = 300.0
-    tick: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A renewal of one version that fails: how often, and when the next try is due (ms)."""
-
-    error: LabtrawlError
-    tries: int
-    next_at: int
-    version: int = 0
-    is_refusal: bool = False
+End = Callable[[StoredPair, Secret], Awaitable[None]]
+"""Ends a pair of an account at its GitLab, by its refresh token; raises LabtrawlError."""
 
 
 class Renewals:
@@ -71,15 +46,17 @@ class Renewals:
         store: Store,
         spool: Spool,
         ask: Ask,
+        end: End,
         clock: Clock,
         on_renewed: Callable[[int], Awaitable[None]] | None = None,
         step: Callable[[str], None] = lambda _name: None,
-        patience: Patience = Patience(),
+        patience: Patience = Patience(),  # noqa: B008 - frozen
     ) -> None:
         """`on_renewed` hears of each new pair; `step` of each durable step (for tests that kill)."""
         self._store = store
         self._spool = spool
         self._ask = ask
+        self._end = end
         self.clock = clock
         self._on_renewed = on_renewed
         self._step = step
@@ -88,6 +65,8 @@ class Renewals:
         self._troubles: dict[int, Trouble] = {}
         self._unsaved: dict[int, Spooled] = {}
         self._renewed_at: dict[int, int] = {}
+        # Accounts of which GitLab has a pair that nobody keeps, and could not be told so.
+        self._left: set[int] = set()
         self._concealed: dict[int, tuple[Secret, Secret]] = {}
 
     @property
@@ -141,10 +120,16 @@ class Renewals:
             found.add_done_callback(lambda _task: self._landed(account_id))
         return found
 
-    async def settle(self, account_id: int) -> None:
-        """Wait for a renewal that is under way, however it ends."""
+    async def settle(self, account_id: int) -> bool:
+        """Wait for a renewal that is under way, however it ends.
+
+        False where it came too late to be kept, and GitLab did not confirm that it ended the pair.
+        """
         if (flight := self._flights.get(account_id)) is not None:
             await asyncio.wait([flight])
+        is_left = account_id in self._left
+        self._left.discard(account_id)
+        return not is_left
 
     def _landed(self, account_id: int) -> None:
         flight = self._flights.pop(account_id)
@@ -199,6 +184,8 @@ class Renewals:
             return
         self._step("begun")
         pair = await self._store.read(lambda c: renewals.pair_of(c, account_id))
+        if pair.version != version:
+            return  # erased or replaced since
         asked_at = self.clock.now_ms()
         try:
             place = account_place(pair.instance_url, pair.user_id, "refresh_token")
@@ -249,15 +236,22 @@ class Renewals:
             logs.conceal(secret)
 
     async def _take_up(self, account_id: int) -> bool:
-        """Commit an answer that is in memory or in the spool; say whether there was one."""
+        """Commit an answer that is in memory or in the spool; say whether there was one.
+
+        One that came after its sign-in was erased or replaced is ended at GitLab instead.
+        """
         spooled = self._unsaved.get(account_id) or self._spool.take(account_id)
         if spooled is None:
             return False
-        await self._store.write(lambda c: self._commit(c, spooled))
+        late = await self._store.write(lambda c: self._commit(c, spooled))
         self._step("committed")
+        if late is not None:
+            await self._end_late(late, Secret(spooled.refresh_token))
         self._unsaved.pop(account_id, None)
         self._spool.remove(account_id)
         self._troubles.pop(account_id, None)
+        if late is not None:
+            return True
         self._renewed_at[account_id] = self.clock.now_ms()
         log.info("token_renewed", account=account_id)
         self._step("done")
@@ -265,8 +259,11 @@ class Renewals:
             await self._on_renewed(account_id)
         return True
 
-    def _commit(self, connection: Connection, spooled: Spooled) -> None:
-        """Encrypted in the transaction: what a rotation of the keys does not see, it will be under."""
+    def _commit(self, connection: Connection, spooled: Spooled) -> StoredPair | None:
+        """Store an answer; return what is stored in its place where nobody needs it any more.
+
+        Encrypted in the transaction: what a rotation of the keys does not see, it will be under.
+        """
         pair = renewals.pair_of(connection, spooled.account_id)
         url, user_id = pair.instance_url, pair.user_id
         cipher = self.cipher()
@@ -280,6 +277,28 @@ class Renewals:
         )
         if renewals.keep(connection, spooled.account_id, spooled.version, new):
             _resume(connection, spooled.account_id)
+            return None
+        return None if self._is_stored(pair, spooled) else pair
+
+    def _is_stored(self, pair: StoredPair, spooled: Spooled) -> bool:
+        """Say whether an answer was committed before, as it may be after a crash."""
+        if not pair.refresh_token:
+            return False
+        place = account_place(pair.instance_url, pair.user_id, "refresh_token")
+        try:
+            stored = self.cipher().decrypt(pair.refresh_token, place)
+        except ConfigError:
+            return True  # nobody knows, and a good pair must not be ended
+        return hmac.compare_digest(stored.reveal().encode(), spooled.refresh_token.encode())
+
+    async def _end_late(self, pair: StoredPair, refresh_token: Secret) -> None:
+        try:
+            await self._end(pair, refresh_token)
+        except LabtrawlError as error:
+            self._left.add(pair.account_id)
+            log.warning("grant_not_ended", instance=pair.instance_name, error=str(error))
+        else:
+            log.info("late_grant_ended", account=pair.account_id)
 
     async def _failed(self, pair: StoredPair, error: LabtrawlError) -> LabtrawlError:
         """Note a failure and when to try again; return what the callers are told."""
@@ -290,12 +309,13 @@ class Renewals:
         if before is not None and (before.version, before.is_refusal) == (pair.version, is_refusal):
             tries += before.tries
         refused_at = pair.refused_at or now if is_refusal else pair.refused_at
-        verdict = _judge(self._patience, error, tries, now - (refused_at or now))
-        said = _sentence(pair, error, verdict.is_final)
+        verdict = judge(self._patience, error, tries, now - (refused_at or now))
+        said = sentence(pair, error, verdict.is_final)
         next_at = now + verdict.pause_ms
         self._troubles[pair.account_id] = Trouble(said, tries, next_at, pair.version, is_refusal)
         log.warning("token_not_renewed", account=pair.account_id, tries=tries, error=str(said))
-        await self._store.write(lambda c: _note(c, pair, refused_at, verdict.is_final))
+        if not await self._store.write(lambda c: _note(c, pair, refused_at, verdict.is_final)):
+            self._troubles.pop(pair.account_id, None)  # of a sign-in that is there no more
         return said
 
 
@@ -305,48 +325,10 @@ def _resume(connection: Connection, account_id: int) -> None:
     jobs.hold_unseen(connection)
 
 
-def _note(connection: Connection, pair: StoredPair, refused_at: int | None, final: bool) -> None:
-    renewals.leave(connection, pair.account_id, pair.version, refused_at)
+def _note(connection: Connection, pair: StoredPair, refused_at: int | None, final: bool) -> bool:
+    """Write a failure down; False where the pair was erased or replaced meanwhile."""
+    is_there = renewals.leave(connection, pair.account_id, pair.version, refused_at)
     if final:
         renewals.give_up(connection, pair.account_id, pair.version)
         jobs.hold_unseen(connection)
-
-
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    """What a failure means: the next try after a pause, and whether a person must act."""
-
-    pause_ms: int
-    is_final: bool
-
-
-def _judge(patience: Patience, error: LabtrawlError, tries: int, refused_ms: int) -> _Verdict:
-    """Weigh the `tries`-th failure in a row, of a pair that is refused for `refused_ms`."""
-    if isinstance(error, RateLimited) and error.retry_after is not None:
-        return _Verdict(int(max(error.retry_after, patience.first) * 1000), False)
-    if isinstance(error, ConfigError):
-        return _Verdict(int(patience.longest * 1000), False)
-    is_refusal = isinstance(error, GrantRefused)
-    first = patience.first_refusal if is_refusal else patience.first
-    pause_ms = int(min(patience.longest, first * 2.0 ** min(tries - 1, MOST_DOUBLINGS)) * 1000)
-    if not is_refusal or tries < patience.refusals:
-        return _Verdict(pause_ms, False)
-    left_ms = int(patience.refused * 1000) - refused_ms
-    if left_ms <= 0:
-        # Nobody waits for it any more; a last hope costs a request an hour.
-        return _Verdict(3_600_000, True)
-    return _Verdict(min(pause_ms, left_ms), False)
-
-
-def _sentence(pair: StoredPair, error: LabtrawlError, is_final: bool) -> LabtrawlError:
-    """Say whose renewal failed, and whether somebody has to do something."""
-    who = f"@{pair.username or pair.user_id} on {pair.instance_name}"
-    if is_final:
-        again = f"with labtrawl init --oauth --add --url {pair.instance_url}"
-        return Unauthorized(
-            f"GitLab does not accept the sign-in of {who} any more: sign in again "
-            f"{'on the website' if pair.redirect_uri else again}"
-        )
-    if isinstance(error, ConfigError):
-        return ConfigError(f"the token of {who} cannot be renewed: {error}")
-    return type(error)(f"the token of {who} is not renewed yet ({error}); it is tried again")
+    return is_there

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from labtrawl.domain.failure import GapReason
-from labtrawl.domain.visit import Mode
+from labtrawl.domain.visit import DISCOVERY, Mode
 from labtrawl.errors import Missing
 from labtrawl.store import jobs
+from labtrawl.store.discoveries import Unfinished, unfinished
 from labtrawl.store.engine import NOW_MS
 
 # One transaction opens so many lists; whoever asks again gets the next.
@@ -35,6 +36,11 @@ class Wanted:
         area = self.area
         return (area, area, f"{area}/", f"{area}0", self.resource, self.resource)
 
+    def has(self, full_path: str, resource: str) -> bool:
+        """Judge one row as `CHOSEN` does."""
+        is_in = full_path == self.area or full_path.startswith(f"{self.area}/")
+        return (is_in or not self.area) and self.resource in ("", resource)
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -48,7 +54,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One list: what GitLab announced, what is there, why less; the instant in ms."""
+    """One list: what GitLab announced, what is there, why less; the instant in ms.
+
+    One of the resource "discovery" is an account's list of areas, which did not come to its end.
+    """
 
     area_id: int
     kind: str
@@ -74,7 +83,22 @@ def rows(connection: Connection, wanted: Wanted, gaps_only: bool = False) -> lis
         wanted.parameters,
     ).all()
     windows = _windows(connection)
-    return [Row(*(*row[:9], bool(row[9]), windows.get((row[0], row[3]), ()))) for row in found]
+    lists = [Row(*(*row[:9], bool(row[9]), windows.get((row[0], row[3]), ()))) for row in found]
+    lost = [_row_of(each) for each in _unfinished(connection, wanted)]
+    return sorted([*lists, *lost], key=_place) if lost else lists
+
+
+def _unfinished(connection: Connection, wanted: Wanted) -> list[Unfinished]:
+    return [each for each in unfinished(connection) if wanted.has(each.full_path, DISCOVERY)]
+
+
+def _row_of(lost: Unfinished) -> Row:
+    place = (lost.area_id, lost.kind, lost.full_path, DISCOVERY)
+    return Row(*place, None, 0, lost.reason, lost.detail, None, is_unexplained=False)
+
+
+def _place(row: Row) -> tuple[str, str, str]:
+    return row.full_path, row.kind, row.resource
 
 
 def _windows(connection: Connection) -> dict[tuple[int, str], tuple[Window, ...]]:
@@ -90,7 +114,8 @@ def _windows(connection: Connection) -> dict[tuple[int, str], tuple[Window, ...]
 def refill(connection: Connection, wanted: Wanted) -> int:
     """Open the lists that have a gap without a reason, or with one that may pass; return how many.
 
-    They are read whole, and what is there already is not collected again. At most 1,000.
+    They are read whole, and what is there already is not collected again. At most 1,000, and every
+    discovery that did not come to its end, whatever kept it from that.
     """
     found = connection.exec_driver_sql(
         "SELECT l.area_id, l.resource FROM ledger AS l JOIN area AS a ON a.id = l.area_id"
@@ -100,7 +125,8 @@ def refill(connection: Connection, wanted: Wanted) -> int:
         " ORDER BY l.area_id, l.resource LIMIT ?",
         (*wanted.parameters, MOST),
     ).all()
-    opened = sum(_open(connection, area_id, resource) for area_id, resource in found)
+    lost = [(each.area_id, DISCOVERY) for each in _unfinished(connection, wanted)]
+    opened = sum(_open(connection, area_id, resource) for area_id, resource in [*found, *lost])
     if opened:
         jobs.hold_unseen(connection)
     return opened

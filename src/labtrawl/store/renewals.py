@@ -110,12 +110,17 @@ def keep(connection: Connection, account_id: int, version: int, new: SealedPair)
     )
 
 
-def leave(connection: Connection, account_id: int, version: int, refused_at: int | None) -> None:
-    """End a renewal that brought nothing; `refused_at` is the first of the refusals in a row."""
-    connection.exec_driver_sql(
-        "UPDATE account SET renewal_began_at = NULL, renewal_refused_at = ?"
-        " WHERE id = ? AND token_version = ?",
-        (refused_at, account_id, version),
+def leave(connection: Connection, account_id: int, version: int, refused_at: int | None) -> bool:
+    """End a renewal that brought nothing; `refused_at` is the first of the refusals in a row.
+
+    False where that version is not there any more.
+    """
+    return bool(
+        connection.exec_driver_sql(
+            "UPDATE account SET renewal_began_at = NULL, renewal_refused_at = ?"
+            " WHERE id = ? AND token_version = ?",
+            (refused_at, account_id, version),
+        ).rowcount
     )
 
 

@@ -66,6 +66,12 @@ def progress(connection: Connection) -> Progress:
     )
 
 
+def last_read_at(connection: Connection) -> int | None:
+    """Return when a list was read to its end last (ms); None where none was."""
+    found: int | None = connection.exec_driver_sql("SELECT MAX(last_at) FROM visit").scalar()
+    return found
+
+
 def records_by_resource(connection: Connection) -> dict[str, int]:
     """Count committed records by resource."""
     rows = connection.exec_driver_sql(

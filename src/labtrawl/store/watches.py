@@ -17,15 +17,20 @@ WATCHED = {"changed_issues": "issues", "changed_merge_requests": "merge_requests
 LIVES = """w.state NOT IN ('failed', 'cancelled') AND g.kind = 'group' AND g.unseen_at IS NULL
   AND EXISTS (SELECT 1 FROM area_access AS x JOIN account AS c ON c.id = x.account_id
     WHERE x.area_id = g.id AND c.state = 'active')"""
+# SQLite joins in this order, whatever it knows of the tables: from the few watches that are read no
+# more to what is below them. From the lists on, all of them would be asked about every watch. The
+# sum keeps it from the index of all projects, `j` inside the last question from asking it too early.
 UNDRIVEN = f"""
-SELECT DISTINCT v.area_id, v.resource FROM job AS w JOIN area AS g ON g.id = w.area_id
-  JOIN area AS p ON p.instance_id = g.instance_id AND p.kind = 'project'
-    AND p.full_path > g.full_path || '/' AND p.full_path < g.full_path || '0'
-  JOIN visit AS v ON v.area_id = p.id AND v.resource = ? AND v.next_at IS NULL
-  JOIN job AS j ON j.area_id = v.area_id AND j.resource = v.resource AND j.state = 'completed'
-WHERE w.resource = ? AND g.kind = 'group' AND NOT ({LIVES}) AND NOT EXISTS (
+SELECT DISTINCT v.area_id, v.resource
+FROM job AS w CROSS JOIN area AS g CROSS JOIN area AS p CROSS JOIN visit AS v CROSS JOIN job AS j
+WHERE w.resource = ? AND g.id = w.area_id AND g.kind = 'group' AND NOT ({LIVES})
+  AND p.instance_id + 0 = g.instance_id AND p.kind = 'project'
+  AND p.full_path > g.full_path || '/' AND p.full_path < g.full_path || '0'
+  AND v.area_id = p.id AND v.resource = ? AND v.next_at IS NULL
+  AND j.area_id = v.area_id AND j.resource = v.resource AND j.state = 'completed'
+  AND NOT EXISTS (
   SELECT 1 FROM job AS w JOIN area AS g ON g.id = w.area_id WHERE w.resource = ?
-  AND g.instance_id = p.instance_id
+  AND j.id > 0 AND g.instance_id = p.instance_id
   AND substr(p.full_path, 1, length(g.full_path) + 1) = g.full_path || '/' AND {LIVES})
 """
 OF_GROUP = "AND w.area_id = ?"
@@ -61,7 +66,7 @@ def undriven(connection: Connection) -> list[List]:
 def _undriven(connection: Connection, which: str, given: tuple[int, ...]) -> list[List]:
     found: list[List] = []
     for watch, resource in WATCHED.items():
-        asked = (resource, watch, watch, *given)
+        asked = (watch, resource, watch, *given)
         rows = connection.exec_driver_sql(f"{UNDRIVEN} {which}", asked).all()
         found += [(row[0], row[1]) for row in rows]
     return found

@@ -18,7 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 from labtrawl.clock import Clock
 from labtrawl.dispatch import planner
 from labtrawl.dispatch.credentials import Credentials
-from labtrawl.dispatch.renewal import Patience, Renewals
+from labtrawl.dispatch.patience import Patience
+from labtrawl.dispatch.renewal import Renewals
 from labtrawl.dispatch.spool import Spool
 from labtrawl.domain.credential import Secret
 from labtrawl.gitlab import oauth
@@ -114,8 +115,11 @@ def build(
     async def ask(_pair: StoredPair, token: Secret) -> Pair:
         return await oauth.renew(http, PUBLIC, token)
 
+    async def end(_pair: StoredPair, token: Secret) -> None:
+        await oauth.revoke(http, PUBLIC, token)
+
     spool = Spool(data_dir / "config", ring)
-    renewals = Renewals(store, spool, ask, clock, heard.put, step, patience)
+    renewals = Renewals(store, spool, ask, end, clock, heard.put, step, patience)
     credentials = Credentials(store, decrypt, renewals)
     return House(data_dir, url, store, http, clock, renewals, credentials, heard)
 

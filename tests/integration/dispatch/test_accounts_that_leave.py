@@ -93,7 +93,11 @@ async def test_account_that_is_switched_off_while_its_token_is_renewed_is_not_us
         job(connection, area(connection, 7, {account_id: 30}))
 
     await db.write(sign_in)
-    made = Renewals(db, Spool(tmp_path / "config", ring), ask, system_clock())
+
+    async def end(_pair: renewals.StoredPair, _token: Secret) -> None:
+        raise AssertionError("the pair is kept")
+
+    made = Renewals(db, Spool(tmp_path / "config", ring), ask, end, system_clock())
     renewing = asyncio.create_task(made.renew(1, 0))
     await asked.wait()
     await db.write(_switch_off)

@@ -11,7 +11,7 @@ from labtrawl.clock import system_clock
 from labtrawl.config import defaults
 from labtrawl.dataset.layout import dataset_root
 from labtrawl.dispatch.credentials import Credentials
-from labtrawl.dispatch.renewal import Patience
+from labtrawl.dispatch.patience import Patience
 from labtrawl.http import Http
 from labtrawl.sandbox import Options, Server, World, build_world, running, truth
 from labtrawl.store import manifest

@@ -47,6 +47,17 @@ async def test_init_says_what_the_token_sees_and_writes_what_start_reads(tmp_pat
     assert {agent.partition(" (")[2] for agent in agents} == {"+me@example.org)"}
 
 
+async def test_scope_is_looked_at_once_for_its_size_and_its_forecast(tmp_path: Path) -> None:
+    async with listening(FakeGitLab()) as wire:
+        ended = await init(tmp_path, wire, *ALLOW)
+    assert (ended.code, ended.err) == (0, "")
+    asked = [head.split(" ")[1].partition("?")[0] for head in wire.heads]
+    lists = [path for path in asked if path in ("/api/v4/groups", "/api/v4/projects")]
+    assert sorted(lists) == ["/api/v4/groups", "/api/v4/projects"]
+    words = " ".join(ended.out.split())
+    assert "Member of 12 groups, 60 projects Forecast 60 projects and 12 groups" in words
+
+
 async def test_account_that_is_added_to_a_database_is_in_its_audit_log(tmp_path: Path) -> None:
     data_dir = tmp_path / "data.private"
     migrate(database_path(data_dir))

@@ -1,11 +1,13 @@
 """The hot statements find their rows by an index, at a hundred thousand jobs."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from labtrawl.store import jobs, leases
+from labtrawl.store import jobs, leases, watches
 from labtrawl.store.engine import Connection, open_engine
 from labtrawl.store.migrate import migrate
 from tests.integration.store.table import account, area
@@ -103,3 +105,18 @@ def test_look_for_what_needs_care_reads_no_whole_table(connection: Connection) -
 def test_claimed_jobs_are_found_by_their_holder_without_reading_all(connection: Connection) -> None:
     plan = _plan(connection, leases.CLAIMED, ("c1", "x"))
     assert "SEARCH j USING" in plan, plan
+
+
+def test_lists_that_nobody_tells_of_are_looked_for_from_the_watches_on(tmp_path: Path) -> None:
+    """Also where SQLite knows nothing of the tables: a crawl of many projects begins so."""
+    path = tmp_path / "labtrawl.sqlite"
+    migrate(path)
+    engine = open_engine(path, read_only=True)
+    with engine.connect() as opened:
+        asked = ("changed_issues", "issues", "changed_issues")
+        plan = _plan(opened, watches.UNDRIVEN, asked)
+    engine.dispose()
+    lives = ["x", "c"]
+    found = re.findall(r"^SEARCH (\w) USING", plan, re.MULTILINE)
+    assert found == ["w", "g", *lives, "p", "v", "j", "w", "g", *lives], plan
+    assert "SEARCH p USING INDEX ix_area_full_path (full_path>? AND full_path<?)" in plan

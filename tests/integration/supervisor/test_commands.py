@@ -132,6 +132,9 @@ def test_command_under_supervisor_is_the_same(name: str) -> None:
     ("arguments", "sentence"),
     [
         (["strat"], "labtrawl: there is no command 'strat'; the nearest is 'start'"),
+        (["stat"], "labtrawl: there is no command 'stat'; the nearest is 'status'. `labtrawl"),
+        (["foo"], "labtrawl: there is no command 'foo'. `labtrawl --help` tells more."),
+        (["logs", "--data-dir", "/none"], "labtrawl: there is no folder /none; --data-dir names"),
         (
             ["dataset", "qery"],
             "labtrawl: there is no command 'qery'; the nearest is 'query'."
@@ -236,7 +239,7 @@ def test_working_folder_that_is_gone_is_one_sentence(elsewhere: Path) -> None:
 
 @pytest.mark.parametrize(("closed", "told"), [(">&-", ""), (">&- 2>&-", ""), ("<&-", "Missing")])
 def test_standard_file_that_is_closed_is_no_fault(closed: str, told: str) -> None:
-    typed = f"exec {PYTHON} -m labtrawl {'logs' if told == '' else 'restart'} {closed}"
+    typed = f"exec {PYTHON} -m labtrawl {'logs --data-dir .' if told == '' else 'restart'} {closed}"
     done = subprocess.run(["sh", "-c", typed], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0 if told == "" else 2, "")
     assert told in done.stderr

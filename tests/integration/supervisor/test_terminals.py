@@ -54,7 +54,10 @@ async def test_crawler_started_first_waits_visibly_and_goes_on_with_the_website(
     assert await place.status() == {"website": "ready"}
     website.interrupt()
     assert await website.end() == 0
-    assert await place.run("status") == (3, [f"nothing runs on {place.data_dir}"])
+    code, lines = await place.run("status")
+    kinds = [line.partition(":")[0] for line in lines]
+    nothing = f"nothing runs on {place.data_dir}"
+    assert (code, kinds) == (3, [nothing, "collected", "jobs", "last crawled"])
 
 
 async def test_website_stopped_in_its_terminal_leaves_the_crawler_running(place: Folder) -> None:

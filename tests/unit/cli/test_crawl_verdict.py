@@ -93,6 +93,9 @@ def test_areas_that_could_not_be_listed_are_a_gap() -> None:
     found = replace(outcome(OFF), failed=Failure("failed", "GitLab answers 500"))
     assert found.exit_code == 1
     assert told(found)[2] == "gap the list of areas: GitLab answers 500"
+    alone = told(replace(outcome(), failed=Failure("failed", "GitLab answers 500")))
+    assert alone[4].endswith("ledger --gaps --data-dir /data/lab")
+    assert alone[5] == "repair run the same again: what failed is read anew"
 
 
 def test_crawl_that_was_ended_says_how_to_go_on() -> None:

@@ -7,7 +7,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, or_, select
 
 from labtrawl.domain.area import AreaKind
+from labtrawl.domain.visit import DISCOVERY
 from labtrawl.errors import Missing
+from labtrawl.store.discoveries import Unfinished, unfinished
 from labtrawl.store.pages.jobs import COLUMNS, JOINED, JobRow
 from labtrawl.store.pages.keyset import Page, Place, cut
 from labtrawl.store.schema import account, area, area_access, area_path, instance, job, ledger
@@ -203,7 +205,10 @@ def _seers(connection: Connection, ids: list[int]) -> dict[int, list[Seer]]:
 
 
 def ledger_lines(connection: Connection, ids: Sequence[int]) -> dict[int, list[LedgerLine]]:
-    """Return the ledger of these areas, each row with the state of its job."""
+    """Return the ledger of these areas, each row with the state of its job.
+
+    That of an account has its discovery, where that did not come to its end.
+    """
     query = (
         select(
             ledger.c.area_id,
@@ -225,7 +230,16 @@ def ledger_lines(connection: Connection, ids: Sequence[int]) -> dict[int, list[L
     found: dict[int, list[LedgerLine]] = {each: [] for each in ids}
     for area_id, *line in connection.execute(query).all():
         found[area_id].append(LedgerLine(*line))
+    for lost in unfinished(connection):
+        if lost.area_id in found:
+            found[lost.area_id].append(_line_of(lost))
     return found
+
+
+def _line_of(lost: Unfinished) -> LedgerLine:
+    """An account's list of areas that did not come to its end: a gap like those of other lists."""
+    why = (None, "", 0, lost.reason, lost.detail, None)
+    return LedgerLine(DISCOVERY, *why, lost.updated_at, lost.job_id, lost.state)
 
 
 def _paths(connection: Connection, area_id: int) -> list[PathSeen]:

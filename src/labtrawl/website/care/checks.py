@@ -27,6 +27,7 @@ def judge(facts: Facts) -> list[Check]:
         checks_gitlab.clock(facts),
         checks_gitlab.accounts(facts),
         checks_gitlab.expiry(facts),
+        checks_gitlab.discovery(facts),
         _backup(facts),
         _versions(facts),
         _drift(facts),

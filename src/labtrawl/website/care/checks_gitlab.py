@@ -96,6 +96,25 @@ def expiry(facts: Facts) -> Check:
     return checked("expiry", "End of credentials", means, found)
 
 
+def discovery(facts: Facts) -> Check:
+    """Say which account could not list what it may see; one that nobody may use has its own check."""
+    lost = [
+        f"{each.full_path} on {each.instance}: {each.detail or each.reason}"
+        for each in facts.discoveries
+        if each.is_used
+    ]
+    if lost:
+        advice = (
+            "mend what it says (give the account its right back, or take what is gone out of the"
+            " scope); labtrawl ledger --refill then looks again"
+        )
+        found = warned(some(lost), advice)
+    else:
+        found = fine("none has failed")
+    means = "What an account may see and was not listed is not collected."
+    return checked("discovery", "Discovery", means, found)
+
+
 def _ends(expires_at: int | None, now: int) -> str:
     left = days_left(expires_at or 0, now)
     if left < 0:

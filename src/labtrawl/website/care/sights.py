@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from labtrawl.errors import LabtrawlError
-from labtrawl.store import backup, care, notices, seen
+from labtrawl.store import backup, care, discoveries, notices, seen
 from labtrawl.store.engine import Connection, database_path
 from labtrawl.store.migrate import is_newest
 from labtrawl.store.secrets import key_path, open_cipher
@@ -70,6 +70,7 @@ async def gather(read: Read, data_dir: Path, around: Around, now_ms: int) -> Fac
         problems=around.problems,
         gitlabs=around.gitlabs,
         accounts=told["accounts"],
+        discoveries=told["discoveries"],
         backup=_backups(around.backup, told["backups"]),
         versions=told["versions"],
         fields=told["fields"],
@@ -83,6 +84,7 @@ async def gather(read: Read, data_dir: Path, around: Around, now_ms: int) -> Fac
 _NOTHING: Mapping[str, Any] = {
     "is_newest": False,
     "accounts": (),
+    "discoveries": (),
     "backups": (),
     "versions": (),
     "fields": (),
@@ -100,6 +102,7 @@ def _of_database(connection: Connection) -> dict[str, Any]:
     return {
         "is_newest": True,
         "accounts": care.accounts(connection),
+        "discoveries": discoveries.unfinished(connection),
         "backups": backup.newest(connection, 20),
         "versions": seen.versions(connection),
         "fields": seen.fields(connection),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from labtrawl.store.backup import BackupRow
 from labtrawl.store.care import AccountFacts
+from labtrawl.store.discoveries import Unfinished
 from labtrawl.store.seen import Fallen, SeenFields, SeenVersion
 
 
@@ -88,6 +89,7 @@ class Facts:
     """What keeps an account from being collected, a sentence each."""
     gitlabs: Sequence[GitLabFacts]
     accounts: Sequence[AccountFacts]
+    discoveries: Sequence[Unfinished]
     backup: BackupFacts
     versions: Sequence[SeenVersion]
     fields: Sequence[SeenFields]

@@ -33,6 +33,7 @@ FACTS = Facts(
     problems=(),
     gitlabs=(GitLabFacts("main", NOW, "", 800),),
     accounts=(ADA,),
+    discoveries=(),
     backup=BackupFacts(True, 48.0, DONE, None),
     versions=(SeenVersion("GitLab main", "18.0.0", NOW - 90 * DAY),),
     fields=(),

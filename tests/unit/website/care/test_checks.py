@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from labtrawl.store.discoveries import Unfinished
 from labtrawl.store.seen import Fallen, SeenVersion
 from labtrawl.website.care.checks import judge
 from labtrawl.website.care.verdicts import State, worst
@@ -30,6 +31,11 @@ def test_nothing_is_wrong_where_all_is_as_it_should_be() -> None:
     checks = judge(FACTS)
     assert [(each.name, each.says, each.advice) for each in checks if each.state != "ok"] == []
     assert worst(checks) is State.OK
+
+
+LOST = Unfinished(
+    9, "account", "@ada", "main", 3, "failed", "unavailable", "GitLab failed", NOW, is_used=True
+)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +77,8 @@ def test_nothing_is_wrong_where_all_is_as_it_should_be() -> None:
             "ok",
             "none ends",
         ),
+        ({"discoveries": [LOST]}, "discovery", "warn", "@ada on main: GitLab failed"),
+        ({"discoveries": [replace(LOST, is_used=False)]}, "discovery", "ok", "none has failed"),
         ({"backup": BackupFacts(True, 48.0, None, None)}, "backup", "warn", "there is none"),
         ({"backup": BackupFacts(True, 1.0, DONE, None)}, "backup", "bad", "2 hours old"),
         ({"backup": BackupFacts(True, 48.0, DONE, FAILED)}, "backup", "bad", "the disk is full"),
