@@ -20,6 +20,14 @@ class GapReason(StrEnum):
     ELSEWHERE = "elsewhere"
 
 
+# GitLab does not give such a list: no try can read it.
+REFUSALS = frozenset(
+    {
+        *(GapReason.FEATURE_OFF, GapReason.EMPTY_REPOSITORY, GapReason.FORBIDDEN),
+        *(GapReason.TIER, GapReason.CAP, GapReason.DELETED),
+    }
+)
+
 # An address or a path with its query; a number that is no status; what no form can carry.
 _OWN = re.compile(r"(?<!\w)(?:https?:/)?/\S*?(?=[:;,]?(?:[\s)]|$))|\d{4,}|[\x00-\x1f\x7f]+")
 # Stands for what was left out.

@@ -186,6 +186,27 @@ async def test_list_that_gitlab_refuses_is_shown_as_refused_and_not_as_a_failure
     assert '<span class="badge failed">' in (await admin.get(f"/jobs/{job_id}")).text
 
 
+@pytest.mark.parametrize(
+    ("reason", "counts", "listed", "alone"),
+    [
+        ("forbidden", (0, 1), ["1 refused"], ["1 refused"]),
+        ("failed", (1, 0), ["1 failed"], []),
+    ],
+)
+async def test_area_tells_what_was_refused_apart_from_what_failed(
+    admin: Client, reason: str, counts: tuple[int, int], listed: list[str], alone: list[str]
+) -> None:
+    job_id = await admin.write(world.one_job)
+    area = await admin.write(lambda c: c.exec_driver_sql("SELECT area_id FROM job").scalar())
+    await admin.write(world.start)
+    await admin.write(lambda c: jobs.fail(c, job_id, reason, "403"))
+    await admin.write(lambda c: c.exec_driver_sql("UPDATE job SET error_reason = ?", (reason,)))
+    _, told = await admin.json("GET", f"/api/v1/areas/{area}")
+    pages = [(await admin.get(path)).text for path in ("/areas", f"/areas/{area}")]
+    assert (told["area"]["total"]["jobs_failed"], told["area"]["total"]["jobs_refused"]) == counts
+    assert [re.findall(r"\d+ (?:failed|refused)", page) for page in pages] == [listed, alone]
+
+
 async def test_refusal_is_named_once_in_a_row_and_wrote_no_file(admin: Client) -> None:
     job_id = await admin.write(world.one_job)
     await admin.write(world.start)

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, or_, select
 
 from labtrawl.domain.area import AreaKind
+from labtrawl.domain.failure import REFUSALS
 from labtrawl.domain.visit import DISCOVERY
 from labtrawl.errors import Missing
 from labtrawl.store.discoveries import Unfinished, unfinished
@@ -65,12 +66,13 @@ class Seer:
 
 @dataclass(frozen=True, slots=True)
 class AreaSum:
-    """An area with what was done for it."""
+    """An area with what was done for it; what GitLab does not give did not fail, it was refused."""
 
     row: AreaRow
     jobs: int
     jobs_done: int
     jobs_failed: int
+    jobs_refused: int
     records: int
     gaps: int
     seers: Sequence[Seer]
@@ -168,7 +170,7 @@ def _sums(connection: Connection, rows: Sequence[AreaRow]) -> list[AreaSum]:
     records = _record_counts(connection, ids)
     seers = _seers(connection, ids)
     return [
-        AreaSum(row, *jobs.get(row.id, (0, 0, 0)), *records.get(row.id, (0, 0)), seers[row.id])
+        AreaSum(row, *jobs.get(row.id, (0, 0, 0, 0)), *records.get(row.id, (0, 0)), seers[row.id])
         for row in rows
     ]
 
@@ -177,11 +179,13 @@ def _ones(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
 
 
-def _job_counts(connection: Connection, ids: list[int]) -> dict[int, tuple[int, int, int]]:
-    done, failed = _ones(job.c.state == "completed"), _ones(job.c.state == "failed")
-    query = select(job.c.area_id, func.count(), done, failed).where(job.c.area_id.in_(ids))
+def _job_counts(connection: Connection, ids: list[int]) -> dict[int, tuple[int, int, int, int]]:
+    is_refused = func.coalesce(job.c.error_reason, "").in_(sorted(REFUSALS))
+    done, failed = job.c.state == "completed", job.c.state == "failed"
+    counts = _ones(done), _ones(failed & ~is_refused), _ones(failed & is_refused)
+    query = select(job.c.area_id, func.count(), *counts).where(job.c.area_id.in_(ids))
     found = connection.execute(query.group_by(job.c.area_id)).all()
-    return {row[0]: (row[1], row[2], row[3]) for row in found}
+    return {row[0]: (row[1], row[2], row[3], row[4]) for row in found}
 
 
 def _record_counts(connection: Connection, ids: list[int]) -> dict[int, tuple[int, int]]:

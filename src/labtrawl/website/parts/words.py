@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from labtrawl.domain.failure import REFUSALS
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -102,8 +104,6 @@ REASONS = {
         "No account sees this area any more. It goes on by itself when one does again.",
     ),
 }  # fmt: skip
-
-REFUSALS = frozenset({"feature_off", "empty_repository", "forbidden", "tier", "cap", "deleted"})
 
 HOLDS = {
     "credential": "wait for a token that GitLab accepts",
