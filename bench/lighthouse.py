@@ -35,6 +35,9 @@ FLAGS = (
 # A page whose stream stays open is never quiet: it is not waited for longer than this.
 LONGEST_MS = 12_000
 SECONDS = 180
+# Chromium's recording lacks the begin of the page now and then; Lighthouse says to run it again.
+UNRECORDED = "NO_NAVSTART"
+TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,22 @@ def measured(program: Path, wanted: Wanted, folder: Path) -> dict[str, Any]:
         f"--extra-headers={json.dumps({'Cookie': wanted.cookie})}",
     ]
     environment = os.environ | {"CHROME_PATH": installed_browser()}
-    subprocess.run(command, env=environment, check=True, timeout=SECONDS)
+    for _ in range(TRIES):
+        ran = subprocess.run(
+            command,
+            env=environment,
+            timeout=SECONDS,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        if ran.returncode == 0:
+            break
+        if UNRECORDED not in ran.stderr:
+            sys.exit(f"{wanted.name}: {ran.stderr}")
+        print(f"{wanted.name}: not recorded, once more", file=sys.stderr)
+    else:
+        sys.exit(f"{wanted.name}: not recorded in {TRIES} tries")
     told: dict[str, Any] = json.loads(report.read_text("utf-8"))
     if told["finalDisplayedUrl"].partition("?")[0] != wanted.url:
         sys.exit(f"{wanted.name}: it was sent on to {told['finalDisplayedUrl']}")
