@@ -51,7 +51,7 @@ def base_url(troubled: RunningSite) -> str:
     return troubled.url
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["dark", pytest.param("light", marks=pytest.mark.proof)])
 def test_pages_full_of_trouble_are_accessible_and_fit(
     new_context: Any, troubled: RunningSite, clean_page: list[str], scheme: str
 ) -> None:

@@ -68,7 +68,7 @@ def base_url(charted: RunningSite) -> str:
     return charted.url
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.proof)])
 def test_charts_are_drawn_in_the_colours_of_the_page_and_fit(
     new_context: Any, charted: RunningSite, clean_page: list[str], scheme: str
 ) -> None:

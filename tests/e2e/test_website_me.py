@@ -50,7 +50,9 @@ def looks(page: Page, width: int) -> list[str]:
     return wrong if has <= width else [*wrong, f"{page.url} is {has} wide in {width}"]
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 360), ("dark", 1440)])
+@pytest.mark.parametrize(
+    ("scheme", "width"), [("light", 360), pytest.param("dark", 1440, marks=pytest.mark.proof)]
+)
 def test_own_pages_in_any_state_are_accessible_and_fit(
     new_context: Any, mine: Own, scheme: str, width: int
 ) -> None:

@@ -57,7 +57,10 @@ def opened(page: Page) -> None:
         each.click()
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", WIDTHS[0]), ("dark", WIDTHS[1])])
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [("light", WIDTHS[0]), pytest.param("dark", WIDTHS[1], marks=pytest.mark.proof)],
+)
 def test_pages_with_every_form_open_are_accessible_and_fit(
     new_context: Any, site: RunningSite, scheme: str, width: int
 ) -> None:

@@ -1,4 +1,7 @@
-"""Every page, as it looks: axe, sideways scroll, console, light and dark, phone and desk."""
+"""Every page, as it looks: axe, sideways scroll, console, light and dark, phone and desk.
+
+Most are looked at in one of both schemes here, and in the other by `make proof`, as all of e2e.
+"""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -99,7 +102,7 @@ def look(context: BrowserContext, url: str, clean_page: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("path", FULL.values(), ids=FULL)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["dark", pytest.param("light", marks=pytest.mark.proof)])
 def test_page_in_any_state_is_accessible_and_fits(
     new_context: Any, full: RunningSite, clean_page: list[str], scheme: str, path: str
 ) -> None:
@@ -108,7 +111,7 @@ def test_page_in_any_state_is_accessible_and_fits(
     assert look(context, address(full, path), clean_page) == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.proof)])
 def test_page_for_strangers_is_accessible_and_fits(
     new_context: Any, full: RunningSite, clean_page: list[str], scheme: str
 ) -> None:

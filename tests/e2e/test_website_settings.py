@@ -37,7 +37,7 @@ def fill(page: Page, name: str, value: str, why: str) -> None:
 
 
 @pytest.mark.seed("S2.105")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["dark", pytest.param("light", marks=pytest.mark.proof)])
 def test_refusal_and_what_waits_are_accessible_and_fit(
     new_context: Any, site: RunningSite, clean_page: list[str], scheme: str
 ) -> None:

@@ -51,7 +51,7 @@ def _peak_mb(folder: Path, form: str, records: int, body_bytes: int) -> int:
     return int(ran.stdout)
 
 
-@pytest.mark.parametrize("form", ["parquet", "jsonl"])
+@pytest.mark.parametrize("form", ["parquet", pytest.param("jsonl", marks=pytest.mark.proof)])
 def test_export_of_400_mb_stays_within_its_limit(tmp_path: Path, form: str) -> None:
     assert _peak_mb(tmp_path, form, RECORDS, BODY_BYTES) < LIMIT_MB
 
