@@ -19,6 +19,7 @@ import platform
 import sqlite3
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -75,6 +76,8 @@ class Bench:
         self.runs: list[Run] = []
         self.truth = cache(truth)
         self.outs: dict[str, Path] = {}
+        # The names of all sides that were there to be chosen from.
+        self.offered: set[str] = set()
 
     def new_folder(self, name: str) -> Path:
         """Return a new place for what a run leaves, in an empty folder."""
@@ -82,6 +85,8 @@ class Bench:
 
     def chosen(self, sides: Iterable[Side]) -> list[Side]:
         named = self.options.sides
+        sides = list(sides)
+        self.offered |= {side.name for side in sides}
         found = [side for side in sides if not named or side.name in named]
         for side in found:
             side.install()
@@ -328,9 +333,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-crawl-") as folder:
         bench = Bench(options, Path(folder))
         SCENARIOS[options.scenario](bench)
-    if bench.runs:
-        print("\n".join(["", *table(bench.runs)]))
-        print(f"\nkept in {keep(options.scenario, bench.runs).relative_to(ROOT)}")
+    if not bench.runs:
+        known = ", ".join(sorted(bench.offered)) or "none for these worlds"
+        sys.exit(f"nothing was measured: the sides of {options.scenario} are {known}")
+    print("\n".join(["", *table(bench.runs)]))
+    print(f"\nkept in {keep(options.scenario, bench.runs).relative_to(ROOT)}")
 
 
 def pair(text: str) -> tuple[str, str]:
