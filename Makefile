@@ -28,7 +28,8 @@ demo: install ## crawl a GitLab look-alike and show it on the website (ARGS="--h
 
 test: browser ## all tests with branch coverage, in a browser too
 # Three for two processors: a third of the time a test waits. Long files first: tests/conftest.py.
-	@$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder \
+	@scripts/in_memory.sh $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder \
+		-o tmp_path_retention_policy=failed \
 		-m "not prove and not prove_full and not proof" --cov --cov-report=term $(ARGS)
 
 prove: dev ## the invariants of the core and their planted bugs, a sample of the points
