@@ -118,7 +118,12 @@ class Run:
 def run_side(
     name: str, command: list[str], at: Served, limit_seconds: float, environ: dict[str, str]
 ) -> Run:
-    """Run a side to its end; its items are for the caller to count."""
+    """Run a side to its end; its items are for the caller to count.
+
+    What the run before left to be written is written first: a side that waits for the disk would
+    wait for that too.
+    """
+    os.sync()
     before, load = at.tally(), os.getloadavg()[0]
     began = time.perf_counter()
     log = at.token_file.with_name(f"{name.replace(' ', '-')}.log")
