@@ -27,7 +27,7 @@ from labtrawl.dataset.disk import LocalDisk
 from labtrawl.dataset.layout import dataset_root
 from labtrawl.dispatch import planner, visiting
 from labtrawl.dispatch.auth import DirectSocketAuth
-from labtrawl.dispatch.credentials import Credentials
+from labtrawl.dispatch.credentials import GivenToken
 from labtrawl.dispatch.desk import Desk
 from labtrawl.dispatch.leasing import Leasing
 from labtrawl.dispatch.manager import DirectCommunicationManager
@@ -44,8 +44,9 @@ from labtrawl.supervisor import instance
 
 NAME = "crawl"
 LOOK_SECONDS = 0.2
-# Of the time between two looks at how far it is, a twentieth at most is looking.
-LOOK_SHARE = 20
+# Times as long as a look took, the pause behind it: while the looks are quick, and at least.
+SHORTEST_PAUSE = 20
+LEAST_PAUSE = 4
 LEFT_SECONDS = 1.0
 # Deletions, and what touches no date, are found within a day.
 SWEEP_SECONDS = 23 * 3600
@@ -146,17 +147,23 @@ class Embedded:
             yield store
 
     async def progress(self, store: Store) -> AsyncIterator[summary.Progress]:
-        """Yield how far it is, at most five times a second, until the crawler ends.
+        """Yield how far it is, five times a second, until the crawler ends.
 
-        More often where a look is quick, so that the end of a small crawl is not waited for.
+        More often where a look is quick or all that is left is being read, so that nobody waits for
+        the end; less often where a look is slow.
         """
         while not self.stopping.is_set():
-            began = self.clock.monotonic()
-            yield await store.read(summary.progress)
+            began, changed = self.clock.monotonic(), store.changes.ticket()
+            now = await store.read(summary.progress)
+            yield now
             spent = self.clock.monotonic() - began
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(LOOK_SECONDS, LOOK_SHARE * spent)):
-                    await self.stopping.wait()
+            if now.jobs.get("queued"):
+                usual = min(LOOK_SECONDS, SHORTEST_PAUSE * spent)
+                await _within(max(usual, LEAST_PAUSE * spent), self.stopping)
+            else:
+                # Any commit may be the last one.
+                await _within(LEAST_PAUSE * spent, self.stopping)
+                await _within(LOOK_SECONDS, changed)
 
     async def left(self, store: Store) -> str:
         """Say how long it will still take, in words; looked at once a second, after the first."""
@@ -221,7 +228,8 @@ class Embedded:
 
     def _desk(self, store: Store) -> Desk:
         # The token is in this process alone: the database holds a word in its place.
-        credentials = Credentials(store, lambda _stored: self.plan.token)
+        token = self.plan.token
+        credentials = GivenToken(store=store, decrypt=lambda _stored: token, token=token)
         return Desk(
             store,
             credentials,
@@ -260,3 +268,10 @@ class Embedded:
         )
         async with manager.running(), listening(held, manager.attach), background(leasing.run()):
             yield manager
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    """Wait for an event, but no longer than this."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
