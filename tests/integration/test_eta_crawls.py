@@ -1,11 +1,19 @@
 """What is foretold of real crawls, at a limit of requests as users have it."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from labtrawl.domain.eta import FIRM_SHARE
+from labtrawl.domain.learned import Kind, Seen
 from labtrawl.sandbox.presets import build_world
+from labtrawl.store import jobs, leases
+from labtrawl.store.engine import open_store
+from labtrawl.store.migrate import migrate
+from labtrawl.store.pages import outlook
+from labtrawl.website.figures.outlooks import PARENTS
+from tests.integration.website.world import one_job
 from tests.rig.foretold import WHOLE, Foretold, foretell
 
 SMALL = {"projects": 5, "issues": 60, "merge_requests": 20, "notes": 100, "commits": 100}
@@ -17,6 +25,21 @@ def assert_is_told_narrowly(found: Foretold) -> None:
     ranges = [one.told.range for one in later if one.told.range is not None]
     assert len(ranges) >= 0.8 * len(later) > 0
     assert all(each.upper <= 2 * each.lower for each in ranges)
+
+
+async def test_requests_of_what_runs_are_those_until_it_was_heard_of(tmp_path: Path) -> None:
+    """Not until now: a job would seem the slower, the longer it says nothing."""
+    path = tmp_path / "labtrawl.sqlite"
+    await asyncio.to_thread(migrate, path)
+    async with open_store(path) as store:
+        job_id = await store.write(one_job)
+        await store.write(lambda c: leases.claim(c, "crawler-1", "claim", 1, 60.0))
+        told = jobs.Progress(requests=7)
+        await store.write(lambda c: jobs.progress(c, job_id, told))
+        times = "UPDATE job SET started_at = 2000, updated_at = 6000"
+        await store.write(lambda c: c.exec_driver_sql(times))
+        look = await store.read(lambda c: outlook.outlook(c, PARENTS, 9000))
+    assert look.seen == (Seen(Kind("issues"), 7, None, 2000, 6000, is_done=False),)
 
 
 async def test_range_is_told_of_each_area_once_a_fifth_is_done(tmp_path: Path) -> None:

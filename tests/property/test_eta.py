@@ -17,7 +17,7 @@ from labtrawl.domain.eta import (
     Told,
     rests_of,
 )
-from labtrawl.domain.learned import Kind, Queued, Running, Seen
+from labtrawl.domain.learned import Kind, Queued, Running, Seen, learn
 from labtrawl.domain.quiet import parse_window
 from tests.rig.simulated import NESTED, Play
 
@@ -31,7 +31,8 @@ UNITS = st.none() | st.integers(0, 100_000)
 def seen(draw: st.DrawFn) -> Seen:
     ended = NOW - draw(st.integers(0, 100_000))
     began = ended - draw(st.integers(0, 100_000))
-    return Seen(draw(KINDS), draw(st.integers(0, 5_000)), draw(UNITS), began, ended)
+    requests, is_done = draw(st.integers(0, 5_000)), draw(st.booleans())
+    return Seen(draw(KINDS), requests, draw(UNITS), began, ended, is_done)
 
 
 @st.composite
@@ -95,6 +96,25 @@ def test_more_work_never_ends_earlier(crawl: Crawl, more: Queued) -> None:
 def test_nothing_is_said_while_areas_are_discovered(crawl: Crawl) -> None:
     told = Forecast(replace(crawl, is_discovering=True)).whole()
     assert told.range is None or told.range.upper == 0
+
+
+def test_what_runs_is_taken_to_go_on_since_it_was_heard_of() -> None:
+    """As fast as before, but to no more than its whole; what is done stays as it is."""
+    done = Seen(Kind("labels"), 900, None, NOW - 90_000, NOW - 50_000)
+    runs = Seen(Kind("labels"), 100, None, NOW - 8_000, NOW - 4_000, is_done=False)
+    lost = runs._replace(ended_at=NOW - 7_999)
+    learned = learn([done, runs], NESTED)
+    assert learned.went_on(done, NOW) == done
+    assert learned.went_on(runs, NOW) == runs._replace(requests=200.0, ended_at=NOW)
+    whole = learned.requests_of(runs.kind, None)
+    assert learned.went_on(lost, NOW) == lost._replace(requests=whole, ended_at=NOW)
+
+
+def test_time_of_a_job_is_told_apart_from_that_of_its_requests() -> None:
+    """Jobs of a few requests say what a job takes by itself; long ones, what a request takes."""
+    few = [Seen(Kind("labels"), n, None, NOW - 300 - 10 * n, NOW) for n in (1, 2, 200, 400) * 50]
+    first, each = learn(few, NESTED).time_of(Kind("labels"))
+    assert (round(first, -1), round(each)) == (300, 10)
 
 
 def test_nothing_left_is_said_at_once() -> None:

@@ -82,7 +82,10 @@ def look(
 
 
 async def foretell(world: World, limit: int, out: Path, path: str = "") -> Foretold:
-    """Crawl a world, or one project of it, at a limit of requests a minute."""
+    """Crawl a world, or one project of it, at a limit of requests a minute.
+
+    The instant of a look is taken where it is read: a busy loop may come to that much later.
+    """
     found, counted, clock = Foretold(), Counted(), system_clock()
     with served(world, Options(rate_limit_per_minute=limit)) as up:
         account = world.accounts[0]
@@ -91,8 +94,8 @@ async def foretell(world: World, limit: int, out: Path, path: str = "") -> Foret
         since = clock.now_ms()
         async with Embedded(plan, clock, asyncio.Event()).running() as store:
             while not (await store.read(summary.progress)).finished:
-                now = clock.now_ms()
-                seen, done, parts = await store.read(lambda c, at=now: look(c, at))  # type: ignore[misc]
+                seen, done, parts = await store.read(lambda c: look(c, clock.now_ms()))
+                now = seen.now
                 recent = counted.recent(now, done[WHOLE])
                 forecast = forecast_of(seen, done[WHOLE], since, recent=recent)
                 found.looks.append(Look(now, WHOLE, done[WHOLE], forecast.whole()))

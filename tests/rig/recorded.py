@@ -16,6 +16,7 @@ from labtrawl.website.figures.outlooks import forecast_of
 from tests.rig.foretold import WHOLE, Foretold, Look
 
 FOLDER = Path(__file__).parent.parent / "data" / "crawls"
+FREE = FOLDER.with_name("crawls_without_limit")
 
 
 class Ended(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ clock. Jobs are claimed in the order of `store.leases.CLAIMABLE`: higher priorit
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from labtrawl.domain.ahead import Capped, Waiting
@@ -16,11 +16,11 @@ from labtrawl.domain.learned import (
     AHEAD,
     LEAST_MS,
     LEAST_REQUESTS,
-    Kind,
     Queued,
+    Rest,
     Running,
     Seen,
-    fastest,
+    jobs_of,
     learn,
     rate_of,
 )
@@ -154,20 +154,18 @@ class Forecast:
     """Answers when what will be done, from one look at a crawl."""
 
     def __init__(self, crawl: Crawl) -> None:
-        self._crawl = crawl
         self._learned = learn(crawl.seen, crawl.nested, crawl.costly)
+        seen = [self._learned.went_on(one, crawl.now) for one in crawl.seen]
+        self._crawl = replace(crawl, seen=seen)
         self._groups = sorted(crawl.queued, key=lambda one: (-one.priority, one.first_id))
         self._requests = [self._learned.of(one) for one in self._groups]
-        lefts = [self._learned.left_of(one) for one in crawl.running]
-        self._left = sum(lefts) + sum(self._requests)
-        self._in_hand = lefts
-        self._speed = 1.0
+        rests = [self._learned.rest_of(one) for one in crawl.running]
+        self._in_hand = [rest.requests for rest in rests]
+        self._left = sum(self._in_hand) + sum(self._requests)
+        self._speed, self._sent = 1.0, 0.0
         self._is_limited = self._find_limited()
-        self._lefts = [
-            left * self._cost(one.kind) for one, left in zip(crawl.running, lefts, strict=True)
-        ]
         self._boost = self._find_boost()
-        self._fast = {kind: fast * self._learned.ms_of(kind) for kind, fast in fastest(crawl.seen)}
+        self._lefts = self._in_hand if self._is_limited else [rest.ms for rest in rests]
         works = list(map(self._work, self._groups, self._requests))
         self._work_left = sum(self._lefts) + sum(works)
         self._waiting_jobs = sum(group.jobs for group in self._groups)
@@ -177,10 +175,7 @@ class Forecast:
         self._rate = self._find_rate()
         # When all is done, were there always enough jobs to share it.
         self._all = self._work_left / self._rate if self._rate else 0.0
-        self._running = [
-            self._time_of(one.kind, left, 0.0)
-            for one, left in zip(crawl.running, lefts, strict=True)
-        ]
+        self._running = [self._time_of(rest, 0.0) for rest in rests]
 
     def _find_limited(self) -> bool:
         """Whether the budget is what takes the time: then a request costs the same whatever it is."""
@@ -200,25 +195,21 @@ class Forecast:
         at_once = time / max(1, crawl.now - max(began, crawl.known_from))
         return max(1.0, at_once / (FILLING_LIMIT if self._is_limited else FILLING))
 
-    def _time_of(self, kind: Kind, requests: float, begun: float) -> float:
-        """The time that one job takes: slowly beside the others, faster when they are done."""
-        beside = requests * self._learned.ms_of(kind) / self._speed
-        # A list may have to go page after page; what belongs to items is asked for side by side.
-        is_wide = self._is_limited or kind.resource in self._crawl.nested
-        boost = self._boost if is_wide else min(self._boost, self._fast.get(kind, 1.0))
-        time = min(beside, max(self._all - begun, beside / max(1.0, boost)))
-        return math.sqrt(time * self._shared(requests)) if self._is_limited else time
+    def _time_of(self, rest: Rest, begun: float) -> float:
+        """The time of what one job has to do: slowly beside others, faster when they are done."""
+        beside = rest.ms / self._speed
+        alone = beside / self._boost
+        time = min(beside, max(self._all - begun, alone))
+        # The budget is shared by what runs, and so are the connections where no limit holds.
+        return math.sqrt(time * max(alone, self._shared(rest.requests))) if self._sent else time
 
     def _shared(self, requests: float) -> float:
-        """The time of so many requests, were the budget shared evenly by what runs.
+        """The time of so many requests, were all that are sent shared evenly by what runs.
 
         A request waits for those that each job asks for ahead, so few take as long as some.
         """
         shared = sum(min(left, max(requests, AHEAD)) for left in self._in_hand)
-        return max(requests, shared) / self._rate if self._rate else 0.0
-
-    def _cost(self, kind: Kind) -> float:
-        return 1.0 if self._is_limited else self._learned.ms_of(kind)
+        return max(requests, shared) / self._sent
 
     def _find_rate(self) -> float | None:
         """The work a millisecond of late, within the limit."""
@@ -229,22 +220,25 @@ class Forecast:
         return min(rate, crawl.limit / 60_000 * self._work_left / self._left)
 
     def _find_free_rate(self) -> float | None:
-        """The rate where no limit holds: of a short crawl, a minute would be its slow begin."""
+        """The rate where no limit holds: of a short crawl, a minute would be its slow begin.
+
+        Jobs take a time each, and so many run at once; but they share the connections, too. GitLab
+        is asked for more and more at once as a crawl goes on, so that both ways to reckon look back
+        on slower times, and the faster is nearer.
+        """
         crawl, seen = self._crawl, self._crawl.seen
         began = max(min((one.began_at for one in seen), default=crawl.now), crawl.known_from)
         lately = max(LOOKED_BACK_FREE * (crawl.now - began), LEAST_FREE_MS)
         for least in (lately, SHORTEST_WINDOW_MS, 5 * SHORTEST_WINDOW_MS, LONGEST_WINDOW_MS):
             window = int(min(least, LONGEST_WINDOW_MS))
-            plain = rate_of(seen, crawl.now, window, crawl.known_from)
-            if plain:
+            self._sent = rate_of(seen, crawl.now, window, crawl.known_from) or 0.0
+            if self._sent:
                 break
         else:
             return None
-        if crawl.recent:
-            # Cheap requests and dear ones come in turns: how many there were is half believed.
-            self._speed = math.sqrt(crawl.recent / plain)
-        rate = rate_of(seen, crawl.now, window, crawl.known_from, self._cost)
-        return rate * self._speed if rate else None
+        at_once, self._speed = jobs_of(seen, crawl.now, window, crawl.known_from, self._learned)
+        by_requests = self._sent * self._work_left / self._left if self._left else 0.0
+        return max(at_once * self._speed, by_requests)
 
     def _find_limited_rate(self) -> float | None:
         """The rate within a limit, over a part of the time since the begin."""
@@ -256,18 +250,19 @@ class Forecast:
                 break
         else:
             return None
-        window = min(max(LOOKED_BACK * crawl.done / plain, least), LONGEST_WINDOW_MS)
-        rate = rate_of(crawl.seen, crawl.now, int(window), crawl.known_from, self._cost)
+        window = int(min(max(LOOKED_BACK * crawl.done / plain, least), LONGEST_WINDOW_MS))
+        rate = rate_of(crawl.seen, crawl.now, window, crawl.known_from)
         if rate and crawl.recent:
             # Of a long job nobody knows when it was fast: the requests of all together tell.
-            self._speed = crawl.recent / (
-                rate_of(crawl.seen, crawl.now, int(window), crawl.known_from) or plain
-            )
-            rate *= self._speed
+            self._speed, rate = crawl.recent / rate, crawl.recent
+        self._sent = rate or 0.0
         return rate
 
     def _work(self, group: Queued, requests: float) -> float:
-        return requests * self._cost(group.kind)
+        """The work of a group: requests where the budget takes the time, else milliseconds."""
+        if self._is_limited:
+            return requests
+        return self._learned.time_of(group.kind).of(requests, group.jobs)
 
     @property
     def left(self) -> float:
@@ -287,18 +282,15 @@ class Forecast:
 
     def part(self, part: Part) -> Told:
         """Say when the open jobs of an area will be done."""
-        lefts = [self._learned.left_of(one) for one in part.running]
+        rests = [self._learned.rest_of(one) for one in part.running]
         own = [self._learned.of(one) for one in part.queued]
-        if not lefts and not own:
+        if not rests and not own:
             return Told(Range(0, 0))
-        ends = [
-            self._time_of(one.kind, left, 0.0)
-            for one, left in zip(part.running, lefts, strict=True)
-        ]
+        ends = [self._time_of(rest, 0.0) for rest in rests]
         for one, left in zip(part.queued, own, strict=True):
             _, before = self.ahead(one.priority, one.first_id)
             ends.append(self._end(one, before + self._work(one, left), left))
-        return self._told(max(ends), part.done, sum(lefts) + sum(own))
+        return self._told(max(ends), part.done, sum(rest.requests for rest in rests) + sum(own))
 
     def begin(self, priority: int, job_id: int) -> Told:
         """Say when a job that waits for its turn will begin."""
@@ -312,9 +304,10 @@ class Forecast:
 
     def _end(self, group: Queued, through: float, own: float) -> float:
         """When all up to the end of a group is done, and a job of so many requests in it."""
-        begun = self._until_claimed(through - own * self._cost(group.kind))
+        rest = Rest(own, self._learned.time_of(group.kind).of(own))
+        begun = self._until_claimed(through - (own if self._is_limited else rest.ms))
         begun = max(begun, group.not_before - self._crawl.now)
-        return begun + self._time_of(group.kind, own, begun)
+        return begun + self._time_of(rest, begun)
 
     def _until_claimed(self, work: float) -> float:
         """When a job begins with so much before it; of that the last are still under way then.

@@ -4,26 +4,26 @@ Instants and lengths are milliseconds; nothing here reads a clock. `eta` reckons
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 # A rate needs so much to stand on: requests, and milliseconds.
 LEAST_REQUESTS = 20
-LEAST_MS = 2_000
+LEAST_MS = 1_000
 # What is assumed of a kind until it was seen: requests for each unit beyond the first request, and
 # how many units' worth of evidence that assumption weighs. A list's page holds 100; what belongs to
 # items is asked for in blocks of them, or, where that is costly, for each of them.
 LIST, NESTED, COSTLY = (0.01, 100.0), (0.025, 10.0), (0.9, 10.0)
 # As many jobs' worth of evidence weighs what the other kinds took.
 BORROWED_JOBS = 2.0
-BORROWED_REQUESTS = 5.0
+BORROWED_TIMES = 4.0
+# A job whose times are borrowed is taken to have one request, or so many.
+SHORT, LONG = 1.0, 30.0
 # What took more than was expected of it is taken to need a part of that again.
 STILL_LEFT = 0.2
 # What others took weighs so much, against the share of a job that its own requests have read.
 OWN_WORD = 0.1
-# The speed of a job with fewer requests says little.
-TELLING = 5
 # Requests of one job that may be under way (crawler.work): they are counted, what they read is not.
 AHEAD = 8
 # An item's own list is hardly ever longer than a page; some are, so a little more is believed.
@@ -42,10 +42,11 @@ class Seen(NamedTuple):
     """A job that was at work lately, with its requests between two instants.
 
     `units` are the rows of a list, or the items that each have one; None where nobody knows yet.
+    What runs ends where it was heard of last: of its requests since nobody knows.
     """
 
     kind: Kind
-    requests: int
+    requests: float
     units: int | None
     began_at: int
     ended_at: int
@@ -83,8 +84,66 @@ class Running(NamedTuple):
     share: float | None = None
 
 
+class Rest(NamedTuple):
+    """What a job still has to do: requests, and the milliseconds that they take."""
+
+    requests: float
+    ms: float
+
+
+class Time(NamedTuple):
+    """What a job takes: milliseconds to begin and to end, whatever it reads, and for each request."""
+
+    first: float
+    each: float
+
+    def of(self, requests: float, jobs: int = 1) -> float:
+        """The time of so many requests of jobs, one after the other."""
+        return self.first * jobs + self.each * requests
+
+
+# What is assumed until a job was seen.
+ASSUMED = Time(200.0, 20.0)
+
 Pool = tuple[bool, bool, bool]
 """Kinds that are alike."""
+
+
+@dataclass(slots=True)
+class _Times:
+    """A line through the times of jobs over their requests, by least squares.
+
+    A job weighs the less the more requests it has, for its time varies as much more.
+    """
+
+    jobs: float = 0.0
+    inverse: float = 0.0
+    requests: float = 0.0
+    ms: float = 0.0
+    ms_each: float = 0.0
+
+    def add(self, requests: float, ms: float, weight: float = 1.0) -> None:
+        self.jobs += weight
+        self.inverse += weight / requests
+        self.requests += weight * requests
+        self.ms += weight * ms
+        self.ms_each += weight * ms / requests
+
+    def fitted(self, borrowed: Time) -> Time:
+        """Return the line, drawn a little to the one that others have."""
+        both = replace(self)
+        for requests in (SHORT, LONG):
+            both.add(requests, borrowed.of(requests), BORROWED_TIMES / 2)
+        return both.line()
+
+    def line(self) -> Time:
+        """Return the line; it takes jobs of at least two lengths."""
+        spread = self.inverse * self.requests - self.jobs**2
+        first = (self.ms_each * self.requests - self.ms * self.jobs) / spread
+        each = (self.inverse * self.ms - self.jobs * self.ms_each) / spread
+        if first <= 0:
+            return Time(0.0, self.ms / self.requests)
+        return Time(first, each) if each > 0 else Time(self.ms / self.jobs, 0.0)
 
 
 @dataclass(slots=True)
@@ -93,10 +152,8 @@ class _Sum:
     requests: float = 0.0
     units: float = 0.0
     beyond: float = 0.0
-    ms: float = 0.0
 
     def add(self, one: Seen) -> None:
-        self.ms += max(1, one.ended_at - one.began_at) if one.requests else 0
         # What runs still counts for the mean of those without a size: else only the short are seen.
         self.requests += one.requests
         self.jobs += one.is_done
@@ -114,6 +171,8 @@ class Learned:
     costly: frozenset[str] = frozenset()
     _kinds: Mapping[Kind, _Sum] = field(default_factory=dict)
     _pools: Mapping[Pool, _Sum] = field(default_factory=dict)
+    _times: Mapping[Kind | Pool | None, _Times] = field(default_factory=dict)
+    _fitted: dict[Kind, Time] = field(default_factory=dict)
 
     def pool(self, kind: Kind) -> Pool:
         """Return what a kind is like: whether items have it, one request each, or only changes."""
@@ -147,13 +206,34 @@ class Learned:
             return math.inf
         return max(1.0 + MOST_AN_ITEM * job.units, job.requests)
 
-    def ms_of(self, kind: Kind) -> float:
-        """Expect a request of such a job to take so many milliseconds, waits included."""
-        pools = self._pools.values()
-        ms, requests = sum(one.ms for one in pools), sum(one.requests for one in pools)
-        other = ms / requests if requests else 0.0
-        own = self._kinds.get(kind, _Sum())
-        return (own.ms + other * BORROWED_REQUESTS) / (own.requests + BORROWED_REQUESTS)
+    def time_of(self, kind: Kind) -> Time:
+        """Expect a job of a kind to take so long, waits included: as those like it did, and all."""
+        if kind not in self._fitted:
+            found = ASSUMED
+            for one in (None, self.pool(kind), kind):
+                if one in self._times:
+                    found = self._times[one].fitted(found)
+            self._fitted[kind] = found
+        return self._fitted[kind]
+
+    def rest_of(self, job: Running) -> Rest:
+        """Expect so much more of a job that runs."""
+        left = self.left_of(job)
+        return Rest(left, self.time_of(job.kind).of(left, jobs=0 if job.requests else 1))
+
+    def went_on(self, one: Seen, now: int) -> Seen:
+        """Take what runs to have gone on until now as before, but to no more than its whole."""
+        since = float(now - one.ended_at)
+        if one.is_done or since <= 0:
+            return one
+        first, each = self.time_of(one.kind)
+        if one.requests:
+            each = (one.ended_at - one.began_at) / one.requests
+        else:
+            since = max(0.0, since - first)
+        left = max(0.0, self.requests_of(one.kind, one.units) - one.requests)
+        more = min(left, since / each) if each > 0 else left
+        return one._replace(requests=one.requests + more, ended_at=now)
 
     def _per_unit(self, kind: Kind) -> float:
         first, weight = NESTED if kind.resource in self.nested else LIST
@@ -180,43 +260,57 @@ def learn(
     """
     kinds: dict[Kind, _Sum] = {}
     pools: dict[Pool, _Sum] = {}
-    learned = Learned(nested, costly, kinds, pools)
+    times: dict[Kind | Pool | None, _Times] = {}
+    learned = Learned(nested, costly, kinds, pools, times)
     for one in seen:
+        pool = learned.pool(one.kind)
         kinds.setdefault(one.kind, _Sum()).add(one)
-        pools.setdefault(learned.pool(one.kind), _Sum()).add(one)
+        pools.setdefault(pool, _Sum()).add(one)
+        if one.requests:
+            for each in (None, pool, one.kind):
+                took = max(1, one.ended_at - one.began_at)
+                times.setdefault(each, _Times()).add(one.requests, took)
     return learned
 
 
-def rate_of(
-    seen: Sequence[Seen],
-    now: int,
-    window: int,
-    known_from: int = 0,
-    cost_of: Callable[[Kind], float] = lambda _: 1.0,
-) -> float | None:
-    """Return the work a millisecond of the last `window`; None where that stands on nothing.
+def rate_of(seen: Sequence[Seen], now: int, window: int, known_from: int = 0) -> float | None:
+    """Return the requests a millisecond of the last `window`; None where that stands on nothing.
 
-    A job's requests are spread evenly over its time, and each counts what one of its kind costs. Of
-    what ended before `known_from` nothing is known.
+    A job's requests are spread evenly over its time. Of what ended before `known_from` nothing is
+    known.
     """
-    began = max(now - window, known_from, min((one.began_at for one in seen), default=now))
-    requests, work = 0.0, 0.0
+    began = _begin_of(seen, now, window, known_from)
+    requests = sum(one.requests * share for one, _, share in _lately(seen, now, began, known_from))
+    is_enough = now - began >= LEAST_MS and requests >= LEAST_REQUESTS
+    return requests / (now - began) if is_enough else None
+
+
+def jobs_of(
+    seen: Sequence[Seen], now: int, window: int, known_from: int, learned: Learned
+) -> tuple[float, float]:
+    """Return how many jobs there were at once in the last `window`, and how fast they went.
+
+    That is against what was learned of their times: 2.0 is twice as fast.
+    """
+    began = _begin_of(seen, now, window, known_from)
+    spent = expected = 0.0
+    for one, ms, share in _lately(seen, now, began, known_from):
+        spent += ms
+        expected += learned.time_of(one.kind).of(one.requests) * share
+    return spent / max(1, now - began), expected / spent if spent and expected else 1.0
+
+
+def _begin_of(seen: Sequence[Seen], now: int, window: int, known_from: int) -> int:
+    return max(now - window, known_from, min((one.began_at for one in seen), default=now))
+
+
+def _lately(
+    seen: Iterable[Seen], now: int, began: int, known_from: int
+) -> Iterator[tuple[Seen, int, float]]:
+    """The time of each job since `began`, and the share of its whole time that this is."""
     for one in seen:
         # What runs was begun or taken over since: its requests are no older.
         first = one.began_at if one.is_done else max(one.began_at, known_from)
         length = max(1, min(one.ended_at, now) - first)
         within = min(length, max(0, min(one.ended_at, now) - began))
-        requests += one.requests * within / length
-        work += one.requests * cost_of(one.kind) * within / length
-    is_enough = now - began >= LEAST_MS and requests >= LEAST_REQUESTS
-    return work / (now - began) if is_enough else None
-
-
-def fastest(seen: Iterable[Seen]) -> list[tuple[Kind, float]]:
-    """Return the requests a millisecond that one job in ten of each kind reaches, of those that tell."""
-    speeds: dict[Kind, list[float]] = {}
-    for one in seen:
-        if one.requests >= TELLING:
-            speed = one.requests / max(1, one.ended_at - one.began_at)
-            speeds.setdefault(one.kind, []).append(speed)
-    return [(kind, sorted(each)[len(each) * 9 // 10]) for kind, each in speeds.items()]
+        yield one, within, within / length

@@ -92,7 +92,6 @@ def _seen(row: Any, now: int, nested: Mapping[str, str]) -> Seen | None:
     is_done = state == JobState.COMPLETED
     share = None if is_done else _share(resource in nested, units, read, total, stage)
     began_at = max(began_at, now - LONGEST_BEGUN)
-    ended_at = ended_at if is_done else now
     return Seen(Kind(resource, mode), requests, units, began_at, ended_at, is_done, share)
 
 
