@@ -31,7 +31,8 @@ async def _crawled(
     world: World = WORLD,
 ) -> "Seen":
     """Read one list for the first time; it changes behind its first page, or a later one."""
-    place = path_of(f"repository/{name}", HOME.id)
+    listed = "commits" if name == "commit_discussions" else name
+    place = path_of(f"repository/{listed}", HOME.id)
     plan = Planned(changes=changes, matching=place, after_requests=after_requests)
     schedule = Schedule(resources=(name,))
     async with crawl(folder, *faults, world=world, schedule=schedule, script=(plan,)) as one:
@@ -55,7 +56,7 @@ class Seen:
         """Look at what there is of one list."""
         self = cls()
         self.found = await one.now()
-        truth = expected_items(one.server.truth())
+        truth = expected_items(one.server.truth(commit_discussions=True))
         self.truth = {key: body for key, body in truth.items() if key[2] == name}
         self.collected = await one.site.store.read(
             lambda c: c.exec_driver_sql(
@@ -106,6 +107,21 @@ async def test_push_by_force_behind_the_reader_hides_no_commit(
     assert (seen.collected, seen.gaps) == (len(seen.truth), {})
 
 
+@pytest.mark.parametrize(("after", "gone"), [(1, 1), (1, 30), (2, 7), (3, 120)])
+async def test_push_by_force_behind_the_reader_hides_no_discussion_of_a_commit(
+    tmp_path: Path, after: int, gone: int
+) -> None:
+    hashes = [commit.sha for commit in reversed(STRAIGHT.projects[0].commits)]
+    said = [
+        Add(what="note", project=HOME.id, on="commit", iid=sha) for sha in hashes[after * 100 :]
+    ]
+    force = [Remove(what="commit", project=HOME.id, key=sha) for sha in hashes[:gone]]
+    name, world = "commit_discussions", STRAIGHT
+    seen = await _crawled(tmp_path, name, *said, *force, after_requests=after, world=world)
+    assert seen.found == seen.truth
+    assert (seen.collected, seen.gaps) == (len(seen.truth), {})
+
+
 async def test_repository_without_its_oldest_commits_is_read_twice_and_no_more(
     tmp_path: Path,
 ) -> None:
@@ -117,7 +133,9 @@ async def test_repository_without_its_oldest_commits_is_read_twice_and_no_more(
     assert seen.asked["projects/:id/repository/commits"] == 2 * 4
 
 
-async def test_still_repository_is_read_once(tmp_path: Path) -> None:
-    seen = await _crawled(tmp_path, "commits", world=STRAIGHT)
+@pytest.mark.parametrize("name", ["commits", "commit_discussions"])
+@pytest.mark.parametrize("world", [WORLD, STRAIGHT], ids=["branches", "straight"])
+async def test_still_repository_is_read_once(tmp_path: Path, name: str, world: World) -> None:
+    seen = await _crawled(tmp_path, name, world=world)
     assert (seen.found, seen.gaps) == (seen.truth, {})
     assert seen.asked["projects/:id/repository/commits"] == 4

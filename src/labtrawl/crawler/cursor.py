@@ -22,7 +22,8 @@ class Tag(msgspec.Struct, frozen=True, array_like=True):
     """What the next visit shows to learn that a list is as it was, and which request and policy it is of.
 
     GitLab's mark of the only page that a list had (`ETag`); or, of a list whose ids can be asked
-    for, the instant (ms) at which it was read whole (`by_ids`).
+    for, the instant (ms) at which it was read whole (`by_ids`); or an empty one, which shows nothing
+    and keeps what is `loose` for the next visit.
     """
 
     etag: str
@@ -78,7 +79,7 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     `grown` is of the list in hand, `lost` says that rows of it vanished while it was read, so that
     others may have been passed over.
     `loose` are the rows that others named as their parents and that did not come by then, the last
-    ones of them (`ancestry`).
+    ones of them (`ancestry`); in a visit for changes, those of the visit before it.
 
     `met` is there only of a reading that looks for what is gone, and that was given back: with it
     the reading goes on, without it begins anew.

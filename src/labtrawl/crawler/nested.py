@@ -1,14 +1,16 @@
 """A list that each row of another list has: read item by item, several of them at once."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Set
 from contextlib import aclosing
 from dataclasses import dataclass
 from dataclasses import replace as with_other
 from functools import partial
+from itertools import chain
 
 from msgspec.structs import replace
 
 from labtrawl.crawler.ahead import ahead
+from labtrawl.crawler.ancestry import loose_ends, named_by
 from labtrawl.crawler.cursor import Cursor
 from labtrawl.crawler.growth import heard, least
 from labtrawl.crawler.paging import (
@@ -55,6 +57,7 @@ async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
     """Yield the lists of all items of the parent's list, in its order, from the cursor on."""
     parent = parent_of(reader.resource)
     order = order_of(reader, parent)
+    cursor, come = replace(cursor, last=None), set[Item]()
     # A place is one on a page: a smaller one would not hold the row that was finished last.
     whole = with_other(reader, per_page=MOST_ROWS)
     async with aclosing(read(whole, reader.path(parent), cursor.query, parent)) as asked:
@@ -69,8 +72,21 @@ async def batches(reader: Reader, cursor: Cursor) -> AsyncGenerator[Batch]:
             following = one.page.next_query
             # Along an instant the last row comes again, and is known by its key.
             last = cursor.parent if order is not None and repeats_last(following) else None
-            cursor = replace(cursor, query=following, parent=last, ended=following is None)
+            come.update(items)
+            loose = _loose(reader, parent, one.page, cursor, come)
+            ended = following is None
+            cursor = replace(cursor, query=following, parent=last, ended=ended, loose=loose)
             yield Batch([], cursor)
+
+
+def _loose(
+    reader: Reader, parent: Resource, page: Page, cursor: Cursor, come: Set[Item]
+) -> tuple[str, ...]:
+    """Return which rows the whole list of parents has to have by now, and has not (`ancestry`)."""
+    if not parent.parents or reader.since is not None:
+        return cursor.loose
+    named = chain.from_iterable(named_by(row, parent.parents) for row in page.rows)
+    return loose_ends(cursor.loose, named, come.__contains__)
 
 
 def _bare(resource: Resource, page: Page, items: list[Item]) -> frozenset[Item]:

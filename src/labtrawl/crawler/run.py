@@ -14,8 +14,8 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from labtrawl.clock import Clock
-from labtrawl.crawler.ancestry import loose_ends
-from labtrawl.crawler.cursor import Cursor
+from labtrawl.crawler.ancestry import LOOSE, loose_ends, parents_of
+from labtrawl.crawler.cursor import Cursor, Tag
 from labtrawl.crawler.known import Known
 from labtrawl.crawler.ledger import report_of
 from labtrawl.crawler.line import Closed, Ending, Figures, Line
@@ -133,7 +133,7 @@ class JobRun:
             batch.cursor,
             started_at=_earlier(self.cursor.started_at, self.reader.gitlab.tally.first_served_at),
             written=self.cursor.written + len(news),
-            loose=self._loose(gated),
+            loose=self._loose(batch, gated),
         )
         self.line.check()
         if not batch.cursor.ended and self._is_due():
@@ -153,12 +153,18 @@ class JobRun:
         """Whether objects are counted as they come: along an instant each comes once."""
         return self.visit.compares(self.cursor) or not self.reader.resource.windowed
 
-    def _loose(self, gated: list[GatedRecord]) -> tuple[str, ...]:
-        """Return which rows a whole list has to have by now, and has not."""
+    def _loose(self, batch: Batch, gated: list[GatedRecord]) -> tuple[str, ...]:
+        """Return which rows a whole list has to have by now, and has not.
+
+        Where not all of it is sent it is what the last visit found.
+        """
         parents, is_filtered = self.reader.resource.parents, self.reader.since is not None
-        if not parents or is_filtered or not self.visit.is_whole:
-            return ()
-        return loose_ends(self.cursor.loose, gated, parents, self.known.has_come)
+        if not parents or batch.is_same:
+            return batch.cursor.loose
+        if is_filtered or not self.visit.is_whole:
+            return self.cursor.loose
+        named = parents_of(gated, parents)
+        return loose_ends(self.cursor.loose, named, self.known.has_come)
 
     async def _write(self, gated: list[GatedRecord]) -> None:
         if self.sink.is_in_memory(gated):
@@ -212,8 +218,17 @@ class JobRun:
         if self.visit.compares(self.cursor) and await self.known.missing():
             self.cursor = replace(self.cursor, tag=None)
 
+    def _keep_loose(self) -> None:
+        """Let the next visit know what is nowhere, as in a history that was cut off.
+
+        For that alone each sweep would read the list twice.
+        """
+        if self.cursor.loose and self.cursor.tag is None:
+            self.cursor = replace(self.cursor, tag=Tag("", LOOSE, self.reader.policy))
+
     async def _complete(self) -> None:
         await self._forget_mark()
+        self._keep_loose()
         closed = await self._close_segment()
         ending = Ending(
             report_of(self.reader.resource, self.cursor) if self.visit.is_whole else None,

@@ -39,7 +39,7 @@ class Visit:
     # The account that reads.
     by: str = ""
     _suspects: set[int | str] | None = field(default=None)
-    # What the reading before named and did not show.
+    # What readings before named and did not show, those of the last visit too.
     _loose: frozenset[str] = frozenset()
 
     @property
@@ -50,17 +50,27 @@ class Visit:
     def begin(self, cursor: Cursor) -> Cursor:
         """Return where to begin: from the start where what was met before counts, and is not kept.
 
-        What earlier readings of the visit missed is not kept either: they count no more.
+        What earlier readings of the visit missed is not kept either: they count no more. What the
+        last visit found loose is known, and a visit for changes carries it on.
         """
+        self._recall_loose(cursor)
         if self.looks_for_missing(cursor):
             passes = min(cursor.passes, 1)
             return Cursor(passes=passes, written=cursor.written, last=cursor.last)
-        return cursor if self.compares(cursor) else replace(cursor, last=None)
+        if not self.compares(cursor):
+            return replace(cursor, last=None)
+        if self.is_whole or cursor.last is None:
+            return cursor
+        return replace(cursor, loose=cursor.last.loose)
 
     def go_on(self, cursor: Cursor, suspects: set[int | str] | None) -> Cursor:
         """Return where a reading goes on of which is known what it met."""
+        self._recall_loose(cursor)
         self._suspects = suspects
         return replace(cursor, met=None)
+
+    def _recall_loose(self, cursor: Cursor) -> None:
+        self._loose = frozenset(() if cursor.last is None else cursor.last.loose)
 
     def compares(self, cursor: Cursor) -> bool:
         """Say whether records are compared with what the dataset holds."""
@@ -92,8 +102,8 @@ class Visit:
 
     def _has_passed_over(self, cursor: Cursor) -> bool:
         """Say whether rows are loose that were not so before: what stays loose is nowhere."""
-        before, self._loose = self._loose, frozenset(cursor.loose)
-        return self._loose not in (frozenset(), before)
+        before, self._loose = self._loose, self._loose.union(cursor.loose)
+        return self._loose != before
 
     @property
     def suspects(self) -> set[int | str] | None:
