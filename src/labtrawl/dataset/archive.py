@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from labtrawl.dataset.layout import parse_segment_name
+from labtrawl.dataset.layout import folder_of, parse_segment_name
 from labtrawl.dataset.reader import SegmentRow, read_lines
 from labtrawl.errors import CorruptSegment
 
@@ -82,20 +82,22 @@ class Archive:
         self._listed: list[Listed] = []
         self._sums: list[tuple[str, str]] = []
         self._problems: list[str] = []
+        self.faults: list[str] = []
+        """What is wrong with each stored file that is left out, with names and paths: for operators."""
 
     def begin(self) -> Generator[bytes]:
         """Yield the first bytes; they are there at once."""
         yield from self._small(README, _README.format(about=self._about, made_at=self._made_at))
 
-    def add(self, area: str, resource: str, rows: Sequence[SegmentRow]) -> Generator[bytes]:
-        """Yield the bytes of a list, of which these are the segments.
+    def add(self, area: str, folder: str, rows: Sequence[SegmentRow]) -> Generator[bytes]:
+        """Yield the bytes of a list, of which these are the segments; they lie in this folder.
 
-        A segment that is damaged is left out, and the manifest says so.
+        A segment that is damaged or another list's is left out, and the manifest says so.
         """
-        name = _name_of(rows)
+        name, resource = f"{folder}.jsonl", folder.rpartition("/")[2]
         digest, size, count = hashlib.sha256(), 0, 0
         with self._zip.open(name, "w", force_zip64=True) as file:
-            for chunk, records in self._chunks(rows):
+            for chunk, records in self._chunks(folder, rows):
                 digest.update(chunk)
                 file.write(chunk)
                 size, count = size + len(chunk), count + records
@@ -127,29 +129,36 @@ class Archive:
         self._sums.append((name, hashlib.sha256(content).hexdigest()))
         yield self._pipe.taken()
 
-    def _chunks(self, rows: Iterable[SegmentRow]) -> Iterator[tuple[bytes, int]]:
+    def _chunks(self, folder: str, rows: Iterable[SegmentRow]) -> Iterator[tuple[bytes, int]]:
         for row in rows:
-            waiting = io.BytesIO()
-            count = 0
-            try:
-                for line in read_lines(self._root, row):
-                    waiting.write(line)
-                    count += 1
-                    if waiting.tell() >= CHUNK:
-                        yield waiting.getvalue(), count
-                        waiting, count = io.BytesIO(), 0
-            except CorruptSegment as error:
-                self._problems.append(str(error))
-            if count:
-                yield waiting.getvalue(), count
+            if _lies_in(folder, row):
+                yield from self._read(row)
+            else:
+                told = f"a stored file of {folder} has a name that is not its own"
+                self._leave_out(told, f"{row.name!r} is no segment of {folder}")
+
+    def _read(self, row: SegmentRow) -> Iterator[tuple[bytes, int]]:
+        waiting, count = io.BytesIO(), 0
+        try:
+            for line in read_lines(self._root, row):
+                waiting.write(line)
+                count += 1
+                if waiting.tell() >= CHUNK:
+                    yield waiting.getvalue(), count
+                    waiting, count = io.BytesIO(), 0
+        except CorruptSegment as error:
+            self._leave_out(f"{row.name} is damaged or missing", str(error))
+        if count:
+            yield waiting.getvalue(), count
+
+    def _leave_out(self, told: str, fault: str) -> None:
+        self._problems.append(told)
+        self.faults.append(fault)
 
 
-def _name_of(rows: Sequence[SegmentRow]) -> str:
-    """Return a list's name in the archive: made of numbers and known words, never of a foreign text."""
-    place = parse_segment_name(rows[0].name)
-    if place is None:
-        raise CorruptSegment(f"{rows[0].name!r} is not the name of a segment")
-    return f"i{place.instance_id}/{place.area_kind}-{place.gitlab_id}/{place.resource}.jsonl"
+def _lies_in(folder: str, row: SegmentRow) -> bool:
+    """Say whether a row names a segment of that folder: another's lines are nothing for this list."""
+    return folder_of(row.name) == folder and parse_segment_name(row.name) is not None
 
 
 _README: Final = """\

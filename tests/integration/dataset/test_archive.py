@@ -15,10 +15,10 @@ import pytest
 from labtrawl.dataset.archive import Archive
 from labtrawl.dataset.layout import SegmentPrefix
 from labtrawl.dataset.sink import Segment
-from labtrawl.errors import CorruptSegment
 from tests.integration.dataset.samples import gated, written
 
 LABELS = SegmentPrefix(1, "group", 3, "labels", 46, 1)
+FOLDER = "i1/project-12/issues"
 HOSTILE = "../../etc/<passwd>\u202e\x00"
 Lists = Sequence[tuple[str, str, Sequence[Segment]]]
 
@@ -26,8 +26,8 @@ Lists = Sequence[tuple[str, str, Sequence[Segment]]]
 def streamed(root: Path, lists: Lists) -> Iterator[bytes]:
     archive = Archive(root, "2026-11-22T10:00:00Z", "Records of somebody.")
     yield from archive.begin()
-    for area, resource, rows in lists:
-        yield from archive.add(area, resource, rows)
+    for area, folder, rows in lists:
+        yield from archive.add(area, folder, rows)
     yield from archive.finish()
 
 
@@ -39,7 +39,7 @@ def lists(tmp_path: Path) -> Lists:
         written(tmp_path, [gated(1, at="2026-03-05T00:00:00Z")], number=2),
     ]
     labels = [written(tmp_path, [gated(9, kind="label")], place=LABELS)]
-    return [("kelp/labs", "issues", issues), (HOSTILE, "labels", labels)]
+    return [("kelp/labs", FOLDER, issues), (HOSTILE, "i1/group-3/labels", labels)]
 
 
 def test_archive_holds_each_list_with_its_hash(tmp_path: Path, lists: Lists) -> None:
@@ -76,7 +76,7 @@ def test_sums_are_checked_by_the_usual_program(tmp_path: Path, lists: Lists) -> 
 def test_lines_are_those_of_the_segments_byte_for_byte(tmp_path: Path) -> None:
     body = '{"id":1,"title":"\\u003cb\\u003e \u202e = ümlaut","n":1.50}'.encode()
     row = written(tmp_path, [made := gated(1, body=body)])
-    packed = zipfile.ZipFile(io.BytesIO(b"".join(streamed(tmp_path, [("a", "issues", [row])]))))
+    packed = zipfile.ZipFile(io.BytesIO(b"".join(streamed(tmp_path, [("a", FOLDER, [row])]))))
     assert packed.read("i1/project-12/issues.jsonl") == made.line
 
 
@@ -104,10 +104,28 @@ def test_damaged_segment_is_left_out_and_told(tmp_path: Path, lists: Lists) -> N
     assert [first.name in each for each in manifest["problems"]] == [True]
 
 
-def test_name_in_the_archive_is_made_of_known_words(tmp_path: Path, lists: Lists) -> None:
-    foreign = replace(lists[0][2][0], name="../../etc/passwd")
-    with pytest.raises(CorruptSegment):
-        b"".join(streamed(tmp_path, [("a", "issues", [foreign])]))
+@pytest.mark.parametrize(
+    "name",
+    ["", "../../etc/passwd", f"{FOLDER}/nothing", "i1/group-3/labels/j46-f1-000001.jsonl.zst"],
+)
+def test_row_that_names_no_segment_of_its_list_is_left_out_and_told(
+    tmp_path: Path, lists: Lists, name: str
+) -> None:
+    _, _, (first, second) = lists[0]
+    rows = [replace(first, name=name), second]
+    archive = Archive(tmp_path, "2026-11-22T10:00:00Z", "Records of somebody.")
+    parts = [archive.begin(), archive.add("kelp/labs", FOLDER, rows), archive.finish()]
+    packed = zipfile.ZipFile(io.BytesIO(b"".join(chunk for part in parts for chunk in part)))
+    names = ["README.txt", f"{FOLDER}.jsonl", "manifest.json", "SHA256SUMS"]
+    assert packed.namelist() == names
+    assert [json.loads(line)["id"] for line in packed.read(names[1]).splitlines()] == [1]
+    manifest = json.loads(packed.read("manifest.json"))
+    assert (manifest["is_complete"], manifest["records"], manifest["problems"]) == (
+        False,
+        1,
+        [f"a stored file of {FOLDER} has a name that is not its own"],
+    )
+    assert archive.faults == [f"{name!r} is no segment of {FOLDER}"]
 
 
 def test_empty_archive_says_so(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ QUESTIONS: dict[str, list[tuple[Any, ...]]] = {
     "overview.totals": [()],
     "records.lists": [(reach,) for reach in REACHES],
     "records.path_of": [(reach,) for reach in REACHES],
-    "records.pieces": [(records.ListRow(30, "", "", "", "", "issues"),)],
+    "records.pieces": [(records.ListRow(30, 1, "", 30, "", "", "", "issues"),)],
     "records.stored": [(reach,) for reach in REACHES],
 }
 # They build the statements that the others run, or run those one by one.

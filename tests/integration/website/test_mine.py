@@ -1,24 +1,15 @@
 """A participant's pages: all of their own, and nothing of anybody else's."""
 
-import contextlib
-import io
 import itertools
-import json
-import os
 import re
-import socket
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import Connection
 
 from labtrawl.domain.area import AreaKind, FoundArea
 from labtrawl.store import areas
-from labtrawl.store.sessions import Role, create_session
-from tests.integration.website import own, world
+from tests.integration.website import own
 from tests.integration.website.own import Own, plant
 from tests.integration.website.running import running_site
 
@@ -263,120 +254,3 @@ def test_operators_browse_an_area_and_participants_do_not(mine: Own) -> None:
     assert mine.status("O", "GET", "/areas/987654/records") == 404
     assert mine.status("B", "GET", f"/areas/{area}/records") == 403
     assert mine.status("O", "GET", "/me/areas/1") == 404
-
-
-def archive(mine: Own, who: str) -> zipfile.ZipFile:
-    status, headers, body = mine.ask(who, "POST", "/me/download", Accept_Encoding="gzip")
-    assert (status, headers["content-type"]) == (200, "application/zip")
-    assert re.fullmatch(
-        r'attachment; filename="labtrawl-\d{4}-\d\d-\d\d\.zip"', headers["content-disposition"]
-    )
-    assert "content-encoding" not in headers
-    return zipfile.ZipFile(io.BytesIO(body))
-
-
-def test_download_holds_what_is_shown_and_nothing_else(mine: Own) -> None:
-    for who, pages in (("A", 146), ("B", 3)):
-        packed = archive(mine, who)
-        manifest = json.loads(packed.read("manifest.json"))
-        lines = [
-            json.loads(line)
-            for each in manifest["files"]
-            for line in packed.read(each["name"]).splitlines()
-        ]
-        shown = [row["record"] for page in pages_of(mine, who) for row in page]
-        assert lines == shown
-        assert (len(lines), manifest["records"], manifest["is_complete"]) == (pages, pages, True)
-        assert f"user10{1 if who == 'A' else 2}" in packed.read("README.txt").decode()
-
-
-def pages_of(mine: Own, who: str) -> Iterator[list[dict[str, object]]]:
-    told = mine.told(who, "/me/records")
-    yield told["rows"]
-    while told["next"]:
-        told = mine.told(who, f"/me/records?since={told['next']}")
-        yield told["rows"]
-
-
-def test_download_is_asked_for_from_here_and_written_down(mine: Own) -> None:
-    foreign = mine.ask("A", "POST", "/me/download", Sec_Fetch_Site="cross-site")
-    assert foreign[0] == 403
-    archive(mine, "A")
-    query = "SELECT action, detail FROM audit ORDER BY id DESC LIMIT 1"
-    row = mine.site.write(lambda c: c.exec_driver_sql(query).one())
-    assert tuple(row) == ("POST /me/download", f"archive of account {mine.accounts['A']}")
-
-
-def test_damaged_file_is_told_on_the_page_and_in_the_archive(mine: Own) -> None:
-    query = "SELECT name FROM segment WHERE area_id = ?"
-    area = mine.areas["theirs"]
-    name = mine.site.write(lambda c: c.exec_driver_sql(query, (area,)).scalar_one())
-    path: Path = mine.site.around.data_dir / "dataset" / name
-    content = path.read_bytes()
-    path.write_bytes(content[:-3])
-    try:
-        told = mine.told("B", f"/me/records?area={area}&resource=issues")
-        manifest = json.loads(archive(mine, "B").read("manifest.json"))
-    finally:
-        path.write_bytes(content)
-    assert (told["rows"], [name in each for each in told["problems"]]) == ([], [True])
-    assert (manifest["is_complete"], [name in each for each in manifest["problems"]]) == (
-        False,
-        [True],
-    )
-
-
-def much(mine: Own) -> None:
-    """Let a third participant have one record that does not fit into the buffers of a connection."""
-
-    def work(connection: Connection) -> str:
-        person = world.participant(connection, 104)
-        query = "SELECT id, instance_id FROM account WHERE gitlab_user_id = 104"
-        account_id, instance_id = connection.exec_driver_sql(query).one()
-        found = world.found(AreaKind.PROJECT, 5, "much")
-        area_id = areas.record(connection, instance_id, found)
-        areas.grant(connection, area_id, account_id, 40)
-        body = {"id": 1, "title": os.urandom(6 << 20).hex()}
-        own.store(connection, mine.site.around.data_dir, area_id, "issues", [[own.record(body)]])
-        return create_session(connection, Role.PARTICIPANT, person)
-
-    token = mine.site.write(work)
-    mine.cookies["C"] = f"labtrawl_{urlsplit(mine.site.url).port}={token}"
-
-
-def begun(mine: Own) -> socket.socket:
-    """Begin a download that is too much for the buffers of the connection, and do not read on."""
-    parts = urlsplit(mine.site.url)
-    slow = socket.socket()
-    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    slow.connect((parts.hostname, parts.port))
-    lines = (
-        "POST /me/download HTTP/1.1",
-        f"Host: {parts.netloc}",
-        "Sec-Fetch-Site: same-origin",
-        f"Cookie: {mine.cookies['C']}",
-        "Content-Length: 0",
-    )
-    slow.sendall("\r\n".join([*lines, "", ""]).encode())
-    assert slow.recv(12) == b"HTTP/1.1 200"
-    return slow
-
-
-def test_one_download_at_a_time_and_a_new_one_after_a_broken_one(mine: Own) -> None:
-    much(mine)
-    with begun(mine):
-        status, _, page = mine.ask("C", "POST", "/me/download")
-        assert (status, b"still going on" in page) == (409, True)
-        assert mine.status("A", "POST", "/me/download") == 200
-    while (status := mine.status("C", "POST", "/me/download")) == 409:
-        pass
-    assert status == 200
-    # A site that stops lets go of it, and what was sent is no whole archive.
-    with begun(mine) as slow:
-        mine.site.restart(lambda _connection: None)
-        rest = b""
-        with contextlib.suppress(ConnectionResetError):
-            while chunk := slow.recv(1 << 16):
-                rest += chunk
-    assert b"manifest.json" not in rest
-    assert not rest.endswith(b"0\r\n\r\n")

@@ -36,10 +36,12 @@ class ListKey:
 
 @dataclass(frozen=True, slots=True)
 class ListRow:
-    """A list with records."""
+    """A list with records; instance, kind and GitLab's number are what its area is known by."""
 
     area_id: int
+    instance_id: int
     kind: str
+    gitlab_id: int
     full_path: str
     name: str
     instance_name: str
@@ -73,7 +75,16 @@ class Stored:
     lines: int
 
 
-LIST = (area.c.id, area.c.kind, area.c.full_path, area.c.name, instance.c.name, ledger.c.resource)
+LIST = (
+    area.c.id,
+    area.c.instance_id,
+    area.c.kind,
+    area.c.gitlab_id,
+    area.c.full_path,
+    area.c.name,
+    instance.c.name,
+    ledger.c.resource,
+)
 PIECE = (
     segment.c.id,
     segment.c.fence,

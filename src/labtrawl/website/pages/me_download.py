@@ -12,9 +12,11 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from labtrawl import logs
 from labtrawl.dataset.archive import Archive
-from labtrawl.dataset.layout import dataset_root
+from labtrawl.dataset.layout import SegmentPrefix, dataset_root, folder_of
 from labtrawl.errors import Conflict
+from labtrawl.store.engine import Connection
 from labtrawl.store.pages.mine import MyAccount, MySum, my_account, my_sum
 from labtrawl.store.pages.records import ListKey, ListRow, Piece, Reach, lists, pieces
 from labtrawl.website.access import twin_of
@@ -25,6 +27,8 @@ from labtrawl.website.answering.twins import Described, Shown, described
 from labtrawl.website.door.callers import visitor_of
 from labtrawl.website.door.trail import note_detail
 from labtrawl.website.given.site import Site
+
+log = logs.get("website")
 
 # Each takes a part of a processor for as long as it lasts.
 AT_ONCE = 4
@@ -137,7 +141,7 @@ async def _stream(
     thread = ThreadPoolExecutor(1, "archive")
     try:
         async for of, rows in _lists(site, account_id):
-            packed = archive.add(of.full_path or of.name, of.resource, rows)
+            packed = archive.add(of.full_path or of.name, _folder(of), rows)
             async with aclosing(_beside(thread, packed)) as chunks:
                 async for chunk in chunks:
                     yield chunk
@@ -146,6 +150,14 @@ async def _stream(
                 yield chunk
     finally:
         thread.shutdown(wait=False)
+        if archive.faults:
+            files, first = len(archive.faults), archive.faults[0]
+            log.error("archive_incomplete", account=account_id, files=files, first=first)
+
+
+def _folder(of: ListRow) -> str:
+    """Return the folder of a list, whatever the manifest says of its segments."""
+    return folder_of(SegmentPrefix(of.instance_id, of.kind, of.gitlab_id, of.resource, 0, 0).text)
 
 
 def _about(site: Site, account: MyAccount) -> str:
@@ -168,11 +180,19 @@ async def _lists(site: Site, account_id: int) -> AsyncIterator[tuple[ListRow, Se
     while True:
         found = await site.store.read(partial(lists, reach=reach, since=since, limit=AHEAD))
         for of in found:
-            if of.key != since:
-                yield of, await site.store.read(partial(pieces, of=of))
+            if of.key == since:
+                continue
+            if rows := await site.store.read(partial(_rows, reach=reach, of=of)):
+                yield of, rows
         if len(found) < AHEAD:
             return
         since = found[-1].key
+
+
+def _rows(connection: Connection, reach: Reach, of: ListRow) -> Sequence[Piece]:
+    """Return the segments of a list; none where it is within reach no more."""
+    still = [each.key for each in lists(connection, reach, of.key, limit=1)]
+    return pieces(connection, of) if still == [of.key] else []
 
 
 async def _beside(thread: Executor, chunks: Generator[bytes]) -> AsyncGenerator[bytes]:
