@@ -11,9 +11,11 @@ from click.testing import CliRunner, Result
 from labtrawl.cli.main import labtrawl
 from labtrawl.errors import ConfigError
 from labtrawl.protocol.messages import LedgerReport, LedgerWindow
-from labtrawl.store.engine import database_path, open_snapshots
+from labtrawl.store import care, gaps
+from labtrawl.store.engine import Connection, database_path, open_snapshots
 from labtrawl.store.migrate import migrate
-from labtrawl.store.pages.areas import AreaFilter, LedgerLine, area_detail
+from labtrawl.store.pages import overview
+from labtrawl.store.pages.areas import AreaFilter, LedgerLine, area_detail, list_areas
 from labtrawl.store.pages.coverage import coverage
 from labtrawl.store.pages.keyset import Place
 from labtrawl.store.secrets import create_key_file, key_path
@@ -223,6 +225,23 @@ async def test_coverage_and_page_of_an_account_show_its_discovery_that_failed(
     why = ("discovery", None, "", 0, "forbidden", WHY, None)
     assert line == LedgerLine(*why, line.updated_at, job_id, "failed")
     assert shown == {"@u1": {}, "@u2": {"discovery": line}}
+
+
+async def test_sums_count_a_discovery_that_failed_as_a_gap_until_it_is_looked_for_again(
+    half_seen: Path,
+) -> None:
+    def told(connection: Connection) -> tuple[dict[str, int], int, dict[str, int]]:
+        listed = list_areas(connection, AreaFilter(), Place()).rows
+        areas = {each.row.full_path: each.gaps for each in listed}
+        return areas, overview.totals(connection).gaps, care.week(connection, 0).gaps
+
+    again = gaps.Wanted(resource="discovery")
+    async with store(database_path(half_seen)) as db:
+        reasons = {"empty_repository": 1, "forbidden": 1}
+        assert await db.read(told) == ({"@u1": 0, "@u2": 1, "lab/ocean": 1}, 2, reasons)
+        assert await db.write(lambda c: gaps.refill(c, again)) == 1
+        reasons = {"empty_repository": 1}
+        assert await db.read(told) == ({"@u1": 0, "@u2": 0, "lab/ocean": 1}, 1, reasons)
 
 
 def test_refill_of_a_folder_of_crawl_is_done_by_its_next_run(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from labtrawl.domain.sample import Grain, fold
 from labtrawl.store import samples
 from labtrawl.store.engine import NOW_MS
+from labtrawl.store.gaps import by_reason
 
 DAY_MS = 86_400_000
 # Files that the bytes of a record are reckoned from, the newest.
@@ -41,9 +42,9 @@ class FailedJobs:
 
 @dataclass(frozen=True, slots=True)
 class Week:
-    """What one week brought: objects by resource, lists with a gap by reason, jobs by end.
+    """What one week brought: objects by resource, jobs by end; and lists with a gap by reason now.
 
-    `bytes` is reckoned of the objects.
+    `bytes` is reckoned of the objects. A discovery that did not come to its end is such a list.
     """
 
     records: dict[str, int]
@@ -151,10 +152,6 @@ def is_older(connection: Connection, than: int) -> bool:
 def week(connection: Connection, since: int) -> Week:
     """Return what was collected since an instant (ms), and what there is of gaps and open jobs."""
     records = _collected(connection, since)
-    gaps = connection.exec_driver_sql(
-        "SELECT reason, COUNT(*) FROM ledger WHERE reason IS NOT NULL GROUP BY reason"
-        " ORDER BY COUNT(*) DESC, reason"
-    ).all()
     ended = connection.exec_driver_sql(
         "SELECT state, COUNT(*) FROM job WHERE finished_at > ? GROUP BY state ORDER BY state",
         (since,),
@@ -162,7 +159,7 @@ def week(connection: Connection, since: int) -> Week:
     return Week(
         records,
         _bytes_of(connection, records),
-        {row[0]: row[1] for row in gaps},
+        by_reason(connection),
         {row[0]: row[1] for row in ended},
         sum(open_jobs(connection).values()),
     )

@@ -1,5 +1,6 @@
 """What is missing: the rows of the ledger for people and programs, and reading them again."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -86,6 +87,20 @@ def rows(connection: Connection, wanted: Wanted, gaps_only: bool = False) -> lis
     lists = [Row(*(*row[:9], bool(row[9]), windows.get((row[0], row[3]), ()))) for row in found]
     lost = [_row_of(each) for each in _unfinished(connection, wanted)]
     return sorted([*lists, *lost], key=_place) if lost else lists
+
+
+def by_reason(connection: Connection) -> dict[str, int]:
+    """Count the lists with a reason to hold less, and the discoveries that did not come to their end.
+
+    By that reason, most first; unexplained ones are not among them.
+    """
+    found = Counter[str]()
+    for reason, lists in connection.exec_driver_sql(
+        "SELECT reason, COUNT(*) FROM ledger WHERE reason IS NOT NULL GROUP BY reason"
+    ).all():
+        found[reason] = lists
+    found.update(each.reason for each in unfinished(connection))
+    return dict(sorted(found.items(), key=lambda each: (-each[1], each[0])))
 
 
 def _unfinished(connection: Connection, wanted: Wanted) -> list[Unfinished]:

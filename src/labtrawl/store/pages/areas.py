@@ -66,7 +66,10 @@ class Seer:
 
 @dataclass(frozen=True, slots=True)
 class AreaSum:
-    """An area with what was done for it; what GitLab does not give did not fail, it was refused."""
+    """An area with what was done for it; what GitLab does not give did not fail, it was refused.
+
+    `gaps` are its lists with a reason to hold less, its account's discovery among them.
+    """
 
     row: AreaRow
     jobs: int
@@ -192,7 +195,12 @@ def _record_counts(connection: Connection, ids: list[int]) -> dict[int, tuple[in
     gaps = _ones(ledger.c.reason.is_not(None))
     query = select(ledger.c.area_id, func.sum(ledger.c.collected), gaps)
     query = query.where(ledger.c.area_id.in_(ids)).group_by(ledger.c.area_id)
-    return {row[0]: (row[1], row[2]) for row in connection.execute(query).all()}
+    found = {row[0]: (row[1], row[2]) for row in connection.execute(query).all()}
+    for lost in unfinished(connection):
+        if lost.area_id in ids:
+            stored, less = found.get(lost.area_id, (0, 0))
+            found[lost.area_id] = (stored, less + 1)
+    return found
 
 
 def _seers(connection: Connection, ids: list[int]) -> dict[int, list[Seer]]:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, func, select
 
 from labtrawl.domain.failure import cause_of
 from labtrawl.domain.job import OPEN_STATES, JobState
+from labtrawl.store import gaps
 from labtrawl.store.pages.jobs import COLUMNS, COUNTED, JOINED, JobRow
 from labtrawl.store.schema import area, job, ledger, segment
 
@@ -82,13 +83,12 @@ def _count_by(connection: Connection, column: object) -> dict[str, int]:
 def totals(connection: Connection) -> Totals:
     """Count the jobs by state, the areas by kind, all records and requests so far."""
     by_state = _count_by(connection, job.c.state)
-    gaps = select(func.count()).where(ledger.c.reason.is_not(None))
     return Totals(
         jobs={state.value: by_state.get(state.value, 0) for state in JobState},
         areas=_count_by(connection, area.c.kind),
         records=connection.execute(select(func.sum(ledger.c.collected))).scalar() or 0,
         requests=connection.execute(select(func.sum(job.c.requests))).scalar() or 0,
-        gaps=connection.execute(gaps).scalar() or 0,
+        gaps=sum(gaps.by_reason(connection).values()),
     )
 
 
