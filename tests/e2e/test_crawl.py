@@ -107,6 +107,16 @@ def test_signal_ends_it_early_and_the_next_run_goes_on(
         assert_is_truth(tmp_path / "out", there.truth(), few)
 
 
+def test_terminal_that_closes_ends_no_crawl_that_nohup_started(tmp_path: Path) -> None:
+    with served(WORLD, Options(latency_ms=SLOW_MS)) as there:
+        given = words(tmp_path, there, "--once")
+        with started(tmp_path, *given, terminal=True, under=("nohup",)) as running:
+            until_asked(there, BEGUN)
+            running.hang_up()
+            assert running.end() == 0
+        assert_is_truth(tmp_path / "out", there.truth(), few)
+
+
 def test_second_ctrl_c_ends_it_at_once_and_leaves_the_terminal_whole(tmp_path: Path) -> None:
     with served(WORLD, HANGS) as there:
         given = words(tmp_path, there, "--once")

@@ -20,7 +20,7 @@ COMMAND = (sys.executable, "-m", "labtrawl")
 # Makes the terminal given as standard input the controlling one, so that Ctrl+C is a signal.
 _TAKE_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-    "os.execv(sys.argv[1], sys.argv[1:])"
+    "os.execvp(sys.argv[1], sys.argv[1:])"
 )
 
 
@@ -85,6 +85,12 @@ class Running:
     def type(self, keys: bytes) -> None:
         """Press keys on its terminal."""
         os.write(self._source, keys)
+
+    def hang_up(self) -> None:
+        """Close its terminal, as a window that is closed; nothing is read any more."""
+        nowhere = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nowhere, self._source)
+        os.close(nowhere)
 
     def _read(self) -> bool:
         try:

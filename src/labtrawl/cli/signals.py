@@ -11,10 +11,10 @@ def obey_signals(
 ) -> None:
     """First SIGINT or SIGTERM: stop; second: kill. SIGHUP: reload, or stop if the terminal closed.
 
-    A SIGHUP that is ignored at the start (nohup) stays ignored.
+    Where SIGHUP is ignored at the start (nohup), a terminal that closes stops nothing: it reloads.
     """
     asked = False
-    had_terminal = _has_terminal()
+    ends_with_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _has_terminal()
 
     def obey() -> None:
         nonlocal asked
@@ -22,13 +22,12 @@ def obey_signals(
         asked = True
 
     def obey_hangup() -> None:
-        (obey if had_terminal and not _has_terminal() else reload)()
+        (obey if ends_with_terminal and not _has_terminal() else reload)()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, obey)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        loop.add_signal_handler(signal.SIGHUP, obey_hangup)
+    loop.add_signal_handler(signal.SIGHUP, obey_hangup)
 
 
 def end_by_signals(stopping: asyncio.Event, tell: Callable[[str], None]) -> None:

@@ -150,6 +150,28 @@ async def test_hangup_reloads_where_no_terminal_has_closed(place: Folder) -> Non
     assert await whole.end() == 0
 
 
+async def test_hangup_only_reloads_what_nohup_started_though_its_terminal_closes(
+    place: Folder,
+) -> None:
+    ours, theirs = os.openpty()
+    plain = place.program
+    # The leader of a session that opens a terminal is controlled by it from then on (man 4 tty).
+    taking = ("setsid", "sh", "-c", 'exec "$@" <"$0"', os.ttyname(theirs))
+    place.program = ("nohup", *taking, *plain)
+    whole = await place.open("start")
+    place.program = plain
+    await whole.until("program_ready", program="crawler-1")
+    os.close(theirs)
+    place.set(SETTINGS + "[crawler]\ncount = 2\n")
+    os.close(ours)  # the kernel sends SIGHUP to the leader of the session
+    assert (await whole.until("reloaded"))["changes"] == ["crawler-2 added"]
+    place.set(SETTINGS)
+    whole.process.send_signal(signal.SIGHUP)
+    assert (await whole.until("reloaded"))["changes"] == ["crawler-2 removed"]
+    whole.interrupt()
+    assert await whole.end() == 0
+
+
 async def test_reload_gives_joined_terminals_what_they_read(place: Folder) -> None:
     crawler = await place.open("start", "crawler", "--exclude", "nothing/*")
     await crawler.until("program_pending", program="crawler-1")
