@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Runs a command with its temporary files in memory, where there is plenty of it: tests that make
-# durable what nobody keeps wait for no disk then. Elsewhere it runs the command as it is.
+# Runs a command line of pytest with its temporary files in memory, where there is plenty of it:
+# tests that make durable what nobody keeps wait for no disk then. Elsewhere it runs it as it is.
 set -euo pipefail
 MEMORY=/dev/shm
-NAME=lt # short: the path of a Unix socket may have 107 bytes
+# Short, as is the folder of the tests below it: the path of a Unix socket may have 107 bytes.
+NAME=lt
 NEEDED_KIB=$((8 * 1024 * 1024))
 
 has_room() {
@@ -27,5 +28,6 @@ if has_room; then
     # PostgreSQL runs as another user, who has to get through.
     mkdir -m 711 "$TMPDIR"
     trap 'rm -rf "$TMPDIR"' EXIT
+    set -- "$@" --basetemp "$TMPDIR/t"
 fi
 "$@"
