@@ -29,5 +29,6 @@ if has_room; then
     mkdir -m 711 "$TMPDIR"
     trap 'rm -rf "$TMPDIR"' EXIT
     set -- "$@" --basetemp "$TMPDIR/t"
+    echo "The tests keep their temporary files in memory, in $TMPDIR, until they end."
 fi
 "$@"

@@ -1,6 +1,7 @@
 """What every test may ask for; the rooms' own fixtures lie beside their tests."""
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -52,6 +53,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     finally:
         for measurement in reversed(stopped):
             measurement.start()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def hangups_end_what_is_started() -> Iterator[None]:
+    """Programs find SIGHUP as without nohup: only what is ignored stays so in them (man 2 execve)."""
+    before = signal.getsignal(signal.SIGHUP)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(autouse=True)

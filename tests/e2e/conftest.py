@@ -23,10 +23,6 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from tests.rig.hangups import hangups_end_what_is_started
-
-__all__ = ["hangups_end_what_is_started"]
-
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LAUNCH_ARGS = [
     "--no-sandbox",  # its own sandbox does not start for root; it opens only our pages

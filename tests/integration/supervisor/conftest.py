@@ -19,9 +19,6 @@ from labtrawl.supervisor.process import Inheritance, Program
 from labtrawl.supervisor.restarts import RestartPolicy
 from labtrawl.supervisor.states import ProgramStatus, State
 from labtrawl.supervisor.supervisor import Place, Supervisor
-from tests.rig.hangups import hangups_end_what_is_started
-
-__all__ = ["hangups_end_what_is_started"]
 
 CHILDREN = Path(__file__).with_name("children.py")
 QUICK = Timing(
