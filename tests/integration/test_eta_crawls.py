@@ -12,7 +12,7 @@ from labtrawl.store import jobs, leases
 from labtrawl.store.engine import open_store
 from labtrawl.store.migrate import migrate
 from labtrawl.store.pages import outlook
-from labtrawl.website.figures.outlooks import PARENTS
+from labtrawl.website.figures.forecasts import PARENTS
 from tests.integration.website.world import one_job
 from tests.rig.foretold import WHOLE, Foretold, foretell
 

@@ -10,7 +10,7 @@ them at hand (12-areas-17-s). On a machine that does other work, too, it is told
 import pytest
 
 from labtrawl.domain.eta import FIRM_SHARE
-from labtrawl.website.figures.outlooks import forecast_of
+from labtrawl.website.figures.forecasts import forecast_of
 from tests.rig.foretold import WHOLE, Foretold
 from tests.rig.recorded import FOLDER, FREE, foretell_again, read
 

@@ -14,7 +14,7 @@ from labtrawl.sandbox import Options, World
 from labtrawl.store import summary
 from labtrawl.store.engine import Connection
 from labtrawl.store.pages import outlook
-from labtrawl.website.figures.outlooks import PARENTS, forecast_of
+from labtrawl.website.figures.forecasts import PARENTS, forecast_of
 from tests.rig.served import served
 
 WHOLE = 0

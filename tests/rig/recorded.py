@@ -12,7 +12,7 @@ import msgspec
 
 from labtrawl.domain.eta import Counted, Part
 from labtrawl.store.pages.outlook import Outlook
-from labtrawl.website.figures.outlooks import forecast_of
+from labtrawl.website.figures.forecasts import forecast_of
 from tests.rig.foretold import WHOLE, Foretold, Look
 
 FOLDER = Path(__file__).parent.parent / "data" / "crawls"

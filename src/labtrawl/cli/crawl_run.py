@@ -173,7 +173,7 @@ class Embedded:
         if started >= self._told.due:
             # Not above: a small crawl ends before anybody could tell.
             from labtrawl.domain.waits import left
-            from labtrawl.website.figures.outlooks import SHARE, look_whole
+            from labtrawl.website.figures.forecasts import SHARE, look_whole
 
             since, counted = self._told.since, self._told.counted
             told = await store.read(lambda c: look_whole(c, now, since, counted))

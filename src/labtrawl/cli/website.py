@@ -63,7 +63,7 @@ from labtrawl.supervisor.authentication import (
 from labtrawl.supervisor.channel import Peer
 from labtrawl.supervisor.child import Child
 from labtrawl.website.app import build
-from labtrawl.website.figures.outlooks import SHARE, look_whole
+from labtrawl.website.figures.forecasts import SHARE, look_whole
 from labtrawl.website.given.site import CrawlerView, Site
 from labtrawl.website.serve import LocalDoor, serve
 

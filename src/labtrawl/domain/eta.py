@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 
 from labtrawl.domain.ahead import Capped, Waiting
 from labtrawl.domain.learned import (
@@ -150,6 +151,32 @@ TOO_EARLY = "too little is done to tell from"
 NOT_MOVING = "nothing was read lately"
 
 
+class _Way:
+    """One way to reckon: open work in requests or in times of jobs, and how much of it a ms does."""
+
+    def __init__(
+        self, rate: float, left_in_hand: Sequence[float], waiting: float, waiting_jobs: int
+    ) -> None:
+        self._rate = rate
+        self._in_hand = len(left_in_hand)
+        self._lefts = Capped(left_in_hand)
+        self._each = waiting / max(1, waiting_jobs)
+        # When all is done, were there always enough jobs to share it.
+        self.all = (self._lefts.whole + waiting) / rate
+
+    def until_claimed(self, before: float) -> float:
+        """When a job begins with so much before it; of that the last are still under way then.
+
+        What runs now gets its share meanwhile.
+        """
+        work = max(0.0, before - self._each * max(0, self._in_hand - 1) / 2)
+        share = self._rate / max(1, self._in_hand)
+        time = (work + self._lefts.whole) / self._rate
+        for _ in range(ROUNDS):
+            time = (work + self._lefts.at_most(share * time)) / self._rate
+        return time
+
+
 class Forecast:
     """Answers when what will be done, from one look at a crawl."""
 
@@ -158,24 +185,25 @@ class Forecast:
         seen = [self._learned.went_on(one, crawl.now) for one in crawl.seen]
         self._crawl = replace(crawl, seen=seen)
         self._groups = sorted(crawl.queued, key=lambda one: (-one.priority, one.first_id))
-        self._requests = [self._learned.of(one) for one in self._groups]
-        rests = [self._learned.rest_of(one) for one in crawl.running]
-        self._in_hand = [rest.requests for rest in rests]
-        self._left = sum(self._in_hand) + sum(self._requests)
+        self._works = [self._work(one) for one in self._groups]
+        self._in_hand = [self._learned.rest_of(one) for one in crawl.running]
+        self._left = sum(rest.requests for rest in (*self._in_hand, *self._works))
+        due = [
+            (group, work)
+            for group, work in zip(self._groups, self._works, strict=True)
+            if group.not_before <= crawl.now
+        ]
+        self._requests_due = Waiting((group, work.requests) for group, work in due)
+        self._times_due = Waiting((group, work.ms) for group, work in due)
         self._speed, self._sent = 1.0, 0.0
         self._is_limited = self._find_limited()
         self._boost = self._find_boost()
-        self._lefts = self._in_hand if self._is_limited else [rest.ms for rest in rests]
-        works = list(map(self._work, self._groups, self._requests))
-        self._work_left = sum(self._lefts) + sum(works)
-        self._waiting_jobs = sum(group.jobs for group in self._groups)
-        due = zip(self._groups, works, strict=True)
-        self._waiting = Waiting(one for one in due if one[0].not_before <= crawl.now)
-        self._shared_lefts = Capped(self._lefts)
-        self._rate = self._find_rate()
-        # When all is done, were there always enough jobs to share it.
-        self._all = self._work_left / self._rate if self._rate else 0.0
-        self._running = [self._time_of(rest, 0.0) for rest in rests]
+        self._by_jobs: _Way | None = None
+        self._by_requests: _Way | None = None
+        self._by_limit: _Way | None = None
+        self._find_ways()
+        self._all = self._soonest(lambda way: way.all, lambda way: way.all)
+        self._running = [self._time_of(rest, 0.0) for rest in self._in_hand]
 
     def _find_limited(self) -> bool:
         """Whether the budget is what takes the time: then a request costs the same whatever it is."""
@@ -208,19 +236,31 @@ class Forecast:
 
         A request waits for those that each job asks for ahead, so few take as long as some.
         """
-        shared = sum(min(left, max(requests, AHEAD)) for left in self._in_hand)
+        most = max(requests, AHEAD)
+        shared = sum(min(rest.requests, most) for rest in self._in_hand)
         return max(requests, shared) / self._sent
 
-    def _find_rate(self) -> float | None:
-        """The work a millisecond of late, within the limit."""
-        crawl = self._crawl
-        rate = self._find_limited_rate() if self._is_limited else self._find_free_rate()
-        if not rate or crawl.limit is None or not self._left:
-            return rate
-        return min(rate, crawl.limit / 60_000 * self._work_left / self._left)
+    def _find_ways(self) -> None:
+        """Find out how fast it went of late, in requests and, where no limit holds, in jobs."""
+        limit = self._crawl.limit
+        if self._is_limited:
+            self._by_requests = self._way(self._find_limited_rate(), "requests")
+        else:
+            by_jobs, sent = self._find_free_rates()
+            self._by_jobs, self._by_requests = self._way(by_jobs, "ms"), self._way(sent, "requests")
+        if limit is not None:
+            self._by_limit = self._way(limit / 60_000, "requests")
 
-    def _find_free_rate(self) -> float | None:
-        """The rate where no limit holds: of a short crawl, a minute would be its slow begin.
+    def _way(self, rate: float | None, measure: str) -> _Way | None:
+        """Return a way to reckon by requests or by ms; None where nothing moved."""
+        if not rate:
+            return None
+        get = attrgetter(measure)
+        jobs = sum(group.jobs for group in self._groups)
+        return _Way(rate, [*map(get, self._in_hand)], sum(map(get, self._works)), jobs)
+
+    def _find_free_rates(self) -> tuple[float, float]:
+        """The rates where no limit holds: of a short crawl, a minute would be its slow begin.
 
         Jobs take a time each, and so many run at once; but they share the connections, too. GitLab
         is asked for more and more at once as a crawl goes on, so that both ways to reckon look back
@@ -235,10 +275,9 @@ class Forecast:
             if self._sent:
                 break
         else:
-            return None
+            return 0.0, 0.0
         at_once, self._speed = jobs_of(seen, crawl.now, window, crawl.known_from, self._learned)
-        by_requests = self._sent * self._work_left / self._left if self._left else 0.0
-        return max(at_once * self._speed, by_requests)
+        return at_once * self._speed, self._sent
 
     def _find_limited_rate(self) -> float | None:
         """The rate within a limit, over a part of the time since the begin."""
@@ -258,11 +297,10 @@ class Forecast:
         self._sent = rate or 0.0
         return rate
 
-    def _work(self, group: Queued, requests: float) -> float:
-        """The work of a group: requests where the budget takes the time, else milliseconds."""
-        if self._is_limited:
-            return requests
-        return self._learned.time_of(group.kind).of(requests, group.jobs)
+    def _work(self, group: Queued) -> Rest:
+        """What the jobs of a group are to do."""
+        requests = self._learned.of(group)
+        return Rest(requests, self._learned.time_of(group.kind).of(requests, group.jobs))
 
     @property
     def left(self) -> float:
@@ -273,9 +311,9 @@ class Forecast:
         """Say when all that is open now will be done."""
         if not self._left:
             return Told(Range(0, 0))
-        ends, through = [self._all, *self._running], 0.0
-        for group, requests in zip(self._groups, self._requests, strict=True):
-            through += self._work(group, requests)
+        ends, through = [self._all, *self._running], Rest(0.0, 0.0)
+        for group, work in zip(self._groups, self._works, strict=True):
+            through = _both(through, work)
             units = group.largest if group.known else None
             ends.append(self._end(group, through, self._learned.requests_of(group.kind, units)))
         return self._told(max(ends), self._crawl.done, self._left)
@@ -283,47 +321,54 @@ class Forecast:
     def part(self, part: Part) -> Told:
         """Say when the open jobs of an area will be done."""
         rests = [self._learned.rest_of(one) for one in part.running]
-        own = [self._learned.of(one) for one in part.queued]
-        if not rests and not own:
+        works = [self._work(one) for one in part.queued]
+        if not rests and not works:
             return Told(Range(0, 0))
         ends = [self._time_of(rest, 0.0) for rest in rests]
-        for one, left in zip(part.queued, own, strict=True):
-            _, before = self.ahead(one.priority, one.first_id)
-            ends.append(self._end(one, before + self._work(one, left), left))
-        return self._told(max(ends), part.done, sum(rest.requests for rest in rests) + sum(own))
+        for one, work in zip(part.queued, works, strict=True):
+            through = _both(self._before(one.priority, one.first_id), work)
+            ends.append(self._end(one, through, work.requests))
+        left = sum(rest.requests for rest in (*rests, *works))
+        return self._told(max(ends), part.done, left)
 
     def begin(self, priority: int, job_id: int) -> Told:
         """Say when a job that waits for its turn will begin."""
-        _, before = self.ahead(priority, job_id)
-        return self._told(self._until_claimed(before), self._crawl.done, self._left)
+        begun = self._until_claimed(self._before(priority, job_id))
+        return self._told(begun, self._crawl.done, self._left)
 
-    def ahead(self, priority: int, job_id: int) -> tuple[int, float]:
-        """Return how many jobs are claimed before a job, and how much work they are."""
-        jobs, work = self._waiting.ahead(priority, job_id)
-        return round(jobs), work
+    def ahead(self, priority: int, job_id: int) -> int:
+        """Return how many jobs are claimed before a job."""
+        return round(self._requests_due.ahead(priority, job_id)[0])
 
-    def _end(self, group: Queued, through: float, own: float) -> float:
+    def _before(self, priority: int, job_id: int) -> Rest:
+        """Return what those are to do that are claimed before a job."""
+        due = (self._requests_due, self._times_due)
+        return Rest(*(each.ahead(priority, job_id)[1] for each in due))
+
+    def _end(self, group: Queued, through: Rest, own: float) -> float:
         """When all up to the end of a group is done, and a job of so many requests in it."""
         rest = Rest(own, self._learned.time_of(group.kind).of(own))
-        begun = self._until_claimed(through - (own if self._is_limited else rest.ms))
+        begun = self._until_claimed(Rest(through.requests - own, through.ms - rest.ms))
         begun = max(begun, group.not_before - self._crawl.now)
         return begun + self._time_of(rest, begun)
 
-    def _until_claimed(self, work: float) -> float:
-        """When a job begins with so much before it; of that the last are still under way then.
+    def _until_claimed(self, before: Rest) -> float:
+        """When a job begins that so much is claimed before."""
+        return self._soonest(
+            lambda way: way.until_claimed(before.ms),
+            lambda way: way.until_claimed(before.requests),
+        )
 
-        What runs now gets its share meanwhile.
-        """
-        if not self._rate:
+    def _soonest(
+        self, by_time: Callable[[_Way], float], by_requests: Callable[[_Way], float]
+    ) -> float:
+        """Reckon by jobs and by requests, and take what is sooner, yet within the limit; 0 by none."""
+        found = [] if self._by_jobs is None else [by_time(self._by_jobs)]
+        found += [] if self._by_requests is None else [by_requests(self._by_requests)]
+        if not found:
             return 0.0
-        lefts = self._shared_lefts.whole
-        each = (self._work_left - lefts) / max(1, self._waiting_jobs)
-        work = max(0.0, work - each * max(0, len(self._lefts) - 1) / 2)
-        share = self._rate / max(1, len(self._lefts))
-        time = (work + lefts) / self._rate
-        for _ in range(ROUNDS):
-            time = (work + self._shared_lefts.at_most(share * time)) / self._rate
-        return time
+        least = 0.0 if self._by_limit is None else by_requests(self._by_limit)
+        return max(min(found), least)
 
     def _told(self, time: float, done: float, left: float) -> Told:
         crawl = self._crawl
@@ -332,13 +377,17 @@ class Forecast:
         share = max(_share(crawl.done, self._left), _share(done, left))
         if share < LEAST_SHARE:
             return Told(why_none=TOO_EARLY)
-        if self._rate is None:
+        if self._by_requests is None:
             return Told(why_none=NOT_MOVING if share >= FIRM_SHARE else TOO_EARLY)
         spread = math.sqrt(WIDTH)
         # What rests belongs to the range as the work does, or a night would make it too wide.
         whole = crawl.with_rests(int(max(0, crawl.not_before - crawl.now) + time))
         lower = math.ceil(whole / spread)
         return Told(Range(lower, max(lower, math.floor(whole * spread))))
+
+
+def _both(one: Rest, other: Rest) -> Rest:
+    return Rest(one.requests + other.requests, one.ms + other.ms)
 
 
 def _share(done: float, left: float) -> float:

@@ -14,7 +14,8 @@ from labtrawl.store.engine import open_store
 from labtrawl.store.migrate import migrate
 from labtrawl.store.pages import jobs
 from labtrawl.store.pages.keyset import Place
-from labtrawl.website.figures.outlooks import FRESH_SECONDS, OLD_SECONDS, SHARE, Outlooks
+from labtrawl.website.figures.forecasts import SHARE
+from labtrawl.website.figures.outlooks import FRESH_SECONDS, OLD_SECONDS, Outlooks
 from tests.integration.protocol.wire import settled
 from tests.integration.website import world
 from tests.integration.website.running import Surroundings, site_of

@@ -13,7 +13,7 @@ from labtrawl.store.pages.mine import Figures, my_areas, my_figures
 from labtrawl.website.answering.desk import Desk
 from labtrawl.website.answering.forest import Forest, Row, grow
 from labtrawl.website.door.callers import visitor_of
-from labtrawl.website.figures.outlooks import PARENTS
+from labtrawl.website.figures.forecasts import PARENTS
 
 # A look at all of an account's areas is kept until something is committed here, and so long at most:
 # other programs commit too. So many accounts are kept.

@@ -1,69 +1,29 @@
 """When things will be done and why jobs wait: one look at the crawl, kept a while for all viewers."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from labtrawl import logs
 from labtrawl.domain import eta
-from labtrawl.domain.eta import Crawl, Forecast, Told
+from labtrawl.domain.eta import Forecast, Told
 from labtrawl.domain.waits import Around, Turn, Wait, why
 from labtrawl.domain.waits import Job as WaitingJob
 from labtrawl.errors import LabtrawlError
-from labtrawl.gitlab import catalog
-from labtrawl.gitlab.graphql_plans import NAMES
 from labtrawl.store.commands import wanted_of
 from labtrawl.store.engine import Connection
 from labtrawl.store.pages import outlook
+from labtrawl.website.figures.forecasts import PARENTS, SHARE, forecast_of
 from labtrawl.website.given.site import Site
 
 log = logs.get("website")
 
-# A look may cost a twentieth of one core at most, and is never younger than a second.
-SHARE = 20
+# A look is never younger than this.
 FRESH_SECONDS = 1.0
 # One that takes longer has failed.
 LOOKING_SECONDS = 10.0
 # One that takes longer is dear: whoever asks has what the one before found, for so long at most.
 DEAR_SECONDS = 0.02
 OLD_SECONDS = 10.0
-# The part of a limit that is kept for people, where no setting says (`budget.reserved_share`).
-RESERVED = 0.2
-PARENTS: Mapping[str, str] = {one.name: one.parent for one in catalog.RESOURCES if one.parent}
-# Those of them that GraphQL does not read in blocks.
-COSTLY = frozenset(PARENTS) - frozenset(NAMES)
-
-
-def forecast_of(
-    look: outlook.Outlook,
-    done: float,
-    since: int,
-    rests: eta.Rests = int,
-    recent: float | None = None,
-    reserved: float = RESERVED,
-) -> Forecast:
-    """Reckon from one look at the crawl, of which `done` requests are done.
-
-    It goes on since the instant `since`: how fast it went before, and how long it stood, tells nothing.
-    `reserved` is the part of the limit that nobody is granted.
-    """
-    limit = None if look.limit is None else max(1, round(look.limit * (1 - reserved)))
-    return Forecast(
-        Crawl(
-            now=look.now,
-            seen=look.seen,
-            running=look.running,
-            queued=look.queued,
-            done=done,
-            nested=frozenset(PARENTS),
-            costly=COSTLY,
-            limit=limit,
-            not_before=look.not_before,
-            known_from=max(look.oldest, since),
-            is_discovering=look.is_discovering,
-            recent=recent,
-            with_rests=rests,
-        )
-    )
 
 
 class Outlooks:
@@ -137,7 +97,7 @@ class Outlooks:
 
     def _turn(self, priority: int, job_id: int) -> Turn:
         assert self._forecast is not None
-        jobs, _ = self._forecast.ahead(priority, job_id)
+        jobs = self._forecast.ahead(priority, job_id)
         return Turn(jobs, self._forecast.begin(priority, job_id))
 
     async def whole(self) -> Told:
@@ -164,19 +124,3 @@ class Outlooks:
     def wait_of(self, job: WaitingJob) -> Wait | None:
         """Say why a job waits, as of the last look."""
         return why(job, self._around)
-
-
-def look_whole(
-    connection: Connection,
-    now: int,
-    since: int,
-    counted: eta.Counted,
-    reserved: float = RESERVED,
-) -> Told:
-    """Say when all that is open now will be done; it goes on since `since`.
-
-    `counted` knows the looks before, `reserved` is the part of the limit that nobody is granted.
-    """
-    look, done = outlook.outlook(connection, PARENTS, now), outlook.requests_done(connection)
-    recent = counted.recent(now, done)
-    return forecast_of(look, done, since, recent=recent, reserved=reserved).whole()
