@@ -126,6 +126,8 @@ class JobRun:
             await self._look_again()
         name = self.reader.resource.name
         gated = policy.apply_all(self.policy, name, batch.records)
+        # They are lines by now, and whoever brought the batch still holds it while it asks for more.
+        batch.records.clear()
         news = await self._news(gated, is_last=batch.cursor.ended)
         await self._write(news)
         self._is_same = batch.is_same

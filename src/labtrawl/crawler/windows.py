@@ -126,7 +126,9 @@ async def batches(
         ask_more(reader, cursor, under_way)
         while not cursor.ended:
             done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
+            while done:
+                # Kept no longer than it is read: a page is a quarter of a megabyte.
+                task = done.pop()
                 number = under_way.pop(task)
                 asked = _followed(task.result(), seen.setdefault(number, set()))
                 batch = _past(reader, cursor, number, asked.page)
