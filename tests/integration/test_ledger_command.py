@@ -227,21 +227,46 @@ async def test_coverage_and_page_of_an_account_show_its_discovery_that_failed(
     assert shown == {"@u1": {}, "@u2": {"discovery": line}}
 
 
-async def test_sums_count_a_discovery_that_failed_as_a_gap_until_it_is_looked_for_again(
+async def test_sums_count_what_failed_and_what_is_unexplained_until_it_is_read_again(
     half_seen: Path,
 ) -> None:
-    def told(connection: Connection) -> tuple[dict[str, int], int, dict[str, int]]:
+    def told(connection: Connection) -> tuple[object, ...]:
         listed = list_areas(connection, AreaFilter(), Place()).rows
-        areas = {each.row.full_path: each.gaps for each in listed}
-        return areas, overview.totals(connection).gaps, care.week(connection, 0).gaps
+        areas = {each.row.full_path: (each.gaps, each.unexplained) for each in listed}
+        whole = overview.totals(connection)
+        return areas, (whole.gaps, whole.unexplained), care.week(connection, 0).gaps
 
-    again = gaps.Wanted(resource="discovery")
     async with store(database_path(half_seen)) as db:
-        reasons = {"empty_repository": 1, "forbidden": 1}
-        assert await db.read(told) == ({"@u1": 0, "@u2": 1, "lab/ocean": 1}, 2, reasons)
+        reasons = {"empty_repository": 1, "forbidden": 1, "unexplained": 1}
+        areas = {"@u1": (0, 0), "@u2": (1, 0), "lab/ocean": (2, 1)}
+        assert await db.read(told) == (areas, (3, 1), reasons)
+        again = gaps.Wanted(resource="discovery")
         assert await db.write(lambda c: gaps.refill(c, again)) == 1
-        reasons = {"empty_repository": 1}
-        assert await db.read(told) == ({"@u1": 0, "@u2": 0, "lab/ocean": 1}, 1, reasons)
+        reasons = {"empty_repository": 1, "unexplained": 1}
+        assert await db.read(told) == (areas | {"@u2": (0, 0)}, (2, 1), reasons)
+
+
+async def test_list_that_is_read_as_a_whole_now_is_not_unexplained_before_its_end(
+    data_dir: Path,
+) -> None:
+    """What a reading commits counts at once, GitLab's number at its end."""
+    again = gaps.Wanted(resource="labels")
+
+    def told(connection: Connection) -> list[tuple[str, bool]]:
+        found = gaps.rows(connection, gaps.Wanted(resource="labels"), gaps_only=True)
+        return [(row.resource, row.is_unexplained) for row in found]
+
+    async with store(database_path(data_dir)) as db:
+        site = Site(db)
+        await db.write(lambda c: c.exec_driver_sql("UPDATE ledger SET expected = 1, collected = 0"))
+        assert await db.read(told) == [("labels", True)]
+        assert await db.write(lambda c: gaps.refill(c, again)) == 1
+        assert await db.read(told) == [("labels", True)]
+        reading = await site.claim("labels")
+        await site.commit(reading, 2)
+        assert await db.read(told) == []
+        await site.complete(reading, ledger=LedgerReport(expected=3))
+        assert await db.read(told) == [("labels", True)]
 
 
 def test_refill_of_a_folder_of_crawl_is_done_by_its_next_run(tmp_path: Path) -> None:

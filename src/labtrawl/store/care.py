@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from labtrawl.domain.sample import Grain, fold
+from labtrawl.domain.visit import DISCOVERY
 from labtrawl.store import samples
+from labtrawl.store.discoveries import unfinished
 from labtrawl.store.engine import NOW_MS
 from labtrawl.store.gaps import by_reason
 
@@ -44,7 +46,8 @@ class FailedJobs:
 class Week:
     """What one week brought: objects by resource, jobs by end; and lists with a gap by reason now.
 
-    `bytes` is reckoned of the objects. A discovery that did not come to its end is such a list.
+    `bytes` is reckoned of the objects. A discovery that did not come to its end is such a list;
+    of those that are unexplained nobody knows why.
     """
 
     records: dict[str, int]
@@ -116,14 +119,19 @@ def failed_since(connection: Connection, since: int) -> list[FailedJobs]:
 
 
 def gaps_since(connection: Connection, since: int) -> dict[str, int]:
-    """Count the lists that got a gap that may be mended after the instant `since` (ms), by reason."""
+    """Count the lists that got a gap that may be mended after the instant `since` (ms), by reason.
+
+    Discoveries that did not come to their end are together under their own name, whatever the
+    reason; those of accounts that nobody may use are not among them.
+    """
     rows = connection.exec_driver_sql(
         "SELECT reason, COUNT(*) FROM ledger WHERE updated_at > ?"
         " AND reason IN ('failed', 'cap', 'changed', 'cancelled', 'deleted')"
         " GROUP BY reason ORDER BY COUNT(*) DESC, reason",
         (since,),
     ).all()
-    return {row[0]: row[1] for row in rows}
+    lost = sum(each.is_used and each.updated_at > since for each in unfinished(connection))
+    return {row[0]: row[1] for row in rows} | ({DISCOVERY: lost} if lost else {})
 
 
 def open_jobs(connection: Connection) -> dict[str, int]:

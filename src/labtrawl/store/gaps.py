@@ -16,9 +16,24 @@ from labtrawl.store.engine import NOW_MS
 MOST = 1000
 _REASONS = (GapReason.FAILED, GapReason.CHANGED, GapReason.CANCELLED)
 RETRYABLE = ", ".join(f"'{reason}'" for reason in _REASONS)
-UNEXPLAINED = """(l.reason IS NULL AND ((l.completed_at IS NOT NULL AND l.expected <> l.collected)
-  OR (l.completed_at IS NULL AND NOT EXISTS (SELECT 1 FROM job AS o WHERE o.area_id = l.area_id
-    AND o.resource = l.resource AND o.state IN ('queued', 'running', 'held')))))"""
+# What such a gap is called, where others are called by their reason.
+NOBODY_KNOWS = "unexplained"
+
+
+def unexplained(row: str) -> str:
+    """Return the condition that nobody knows why a row of the ledger has a gap; `row` is its name.
+
+    While a list is read as a whole, what is there grows before GitLab's number is known.
+    """
+    same = f"SELECT 1 FROM job AS o WHERE o.area_id = {row}.area_id AND o.resource = {row}.resource"
+    return f"""({row}.reason IS NULL AND (({row}.completed_at IS NOT NULL
+  AND {row}.expected <> {row}.collected
+  AND NOT EXISTS ({same} AND o.state = 'running' AND o.mode <> 'changes'))
+  OR ({row}.completed_at IS NULL
+    AND NOT EXISTS ({same} AND o.state IN ('queued', 'running', 'held')))))"""
+
+
+UNEXPLAINED = unexplained("l")
 # The parameters are those of `Wanted.parameters`.
 CHOSEN = """(CAST(? AS TEXT) = '' OR a.full_path = ? OR (a.full_path > ? AND a.full_path < ?))
   AND (CAST(? AS TEXT) = '' OR l.resource = ?)"""
@@ -90,15 +105,16 @@ def rows(connection: Connection, wanted: Wanted, gaps_only: bool = False) -> lis
 
 
 def by_reason(connection: Connection) -> dict[str, int]:
-    """Count the lists with a reason to hold less, and the discoveries that did not come to their end.
+    """Count the lists with a gap, and the discoveries that did not come to their end.
 
-    By that reason, most first; unexplained ones are not among them.
+    By the reason, most first; those without one are `NOBODY_KNOWS`.
     """
     found = Counter[str]()
     for reason, lists in connection.exec_driver_sql(
-        "SELECT reason, COUNT(*) FROM ledger WHERE reason IS NOT NULL GROUP BY reason"
+        "SELECT l.reason, COUNT(*) FROM ledger AS l"
+        f" WHERE l.reason IS NOT NULL OR {UNEXPLAINED} GROUP BY l.reason"
     ).all():
-        found[reason] = lists
+        found[reason or NOBODY_KNOWS] = lists
     found.update(each.reason for each in unfinished(connection))
     return dict(sorted(found.items(), key=lambda each: (-each[1], each[0])))
 

@@ -32,6 +32,7 @@ from labtrawl.website.given.facts import GitLabFacts
 from labtrawl.website.given.programs import Alone
 from labtrawl.website.given.site import Site
 from tests.integration.care.receivers import hooked, posting
+from tests.integration.dispatch.visits import Site as Crawled
 from tests.integration.http.wire import make_certificate
 from tests.integration.store.table import account, area, claim, job
 from tests.integration.website.running import Surroundings, site_of
@@ -284,6 +285,29 @@ async def test_digest_is_told_once_a_week_and_not_on_the_first_day(tmp_path: Pat
             assert len(await turns.told()) == told
         ((row,)) = await turns.told()
         assert (row.kind, "Time left: about 2 h." in row.body) == ("digest", True)
+
+
+async def test_discovery_that_fails_is_a_gap_that_is_told_and_one_of_a_lost_account_is_not(
+    tmp_path: Path,
+) -> None:
+    async with rounds(tmp_path) as turns:
+        crawled = Crawled(turns.store)
+        lose = "UPDATE account SET state = 'refused' WHERE gitlab_user_id > 1"
+        for user in (1, 2):
+            await crawled.begin(user)
+            await turns.notifier.count()
+            found = await crawled.claim("discovery")
+            failed = {"status": "failed", "reason": "forbidden", "error": "403 of lab/secret"}
+            await crawled.report(found, **failed, retryable=False)
+            await turns.store.write(lambda c: c.exec_driver_sql(lose))
+            await turns.notifier.count()
+        (told,) = await turns.told()
+    assert (told.kind, told.subject, told.body) == (
+        "gaps",
+        "1 list has a gap",
+        "1 list: discovery, what an account may see; the page Health says whose, and what to do\n\n"
+        "The page Coverage shows them, and reads them again.",
+    )
 
 
 async def test_gap_that_was_there_at_the_start_is_no_news(tmp_path: Path) -> None:

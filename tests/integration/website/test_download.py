@@ -22,6 +22,10 @@ from tests.integration.website import own, world
 from tests.integration.website.own import Own, plant
 from tests.integration.website.running import running_site
 
+ASK = "please tell those who run this; the page About says how"
+LEFT_OUT = f"Some of your records are stored and cannot be read now, so they are left out: {ASK}."
+NOT_NOW = f"This record is stored and cannot be read now: {ASK}."
+
 
 @pytest.fixture(scope="module")
 def mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
@@ -78,16 +82,49 @@ def test_damaged_file_is_told_on_the_page_and_in_the_archive(mine: Own) -> None:
     path: Path = mine.site.around.data_dir / "dataset" / name
     content = path.read_bytes()
     path.write_bytes(content[:-3])
+    query = f"records?area={area}&resource=issues"
     try:
-        told = mine.told("B", f"/me/records?area={area}&resource=issues")
+        with capture_logs() as written:
+            told = mine.told("B", f"/me/{query}")
+            page = mine.page("B", f"/me/{query}")
+        operators = mine.told("O", f"/areas/{area}/records?resource=issues")
         manifest = json.loads(archive(mine, "B").read("manifest.json"))
     finally:
         path.write_bytes(content)
-    assert (told["rows"], [name in each for each in told["problems"]]) == ([], [True])
+    why = f"{name} has {len(content) - 3} bytes; {len(content)} were committed"
+    assert (told["rows"], told["problems"]) == ([], [LEFT_OUT])
+    assert (page.count(LEFT_OUT), name in page) == (1, False)
+    assert operators["problems"] == [why]
+    logged = {"event": "records_unreadable", "log_level": "error", "files": 1, "first": why}
+    shown = [each for each in written if each["event"] == "records_unreadable"]
+    assert shown == [logged | {"account": mine.accounts["B"]}] * 2
     assert (manifest["is_complete"], [name in each for each in manifest["problems"]]) == (
         False,
         [True],
     )
+
+
+def test_record_in_a_damaged_file_is_told_without_what_is_inside(mine: Own) -> None:
+    query = "SELECT name FROM segment WHERE area_id = ?"
+    area = mine.areas["theirs"]
+    name = mine.site.write(lambda c: c.exec_driver_sql(query, (area,)).scalar_one())
+    place = mine.told("B", f"/me/records?area={area}")["rows"][0]["place"]
+    path: Path = mine.site.around.data_dir / "dataset" / name
+    content = path.read_bytes()
+    path.unlink()
+    try:
+        with capture_logs() as written:
+            status, _, body = mine.ask("B", "GET", f"/api/v1/me/records/{place}")
+            page = mine.ask("B", "GET", f"/me/records/{place}")[2].decode()
+        operators = mine.ask("O", "GET", f"/api/v1/areas/{area}/records/{place}")[2]
+    finally:
+        path.write_bytes(content)
+    assert (status, json.loads(body)) == (404, {"error": {"code": "not_found", "message": NOT_NOW}})
+    assert (page.count(NOT_NOW), name in page) == (1, False)
+    words = f"This record cannot be read: {name} is missing."
+    assert json.loads(operators)["error"]["message"] == words
+    shown = [each["first"] for each in written if each["event"] == "records_unreadable"]
+    assert shown == [f"{name} is missing"] * 2
 
 
 def test_manifest_that_names_no_segment_breaks_no_download_off(mine: Own) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from labtrawl.domain.area import AreaKind, FoundArea
-from labtrawl.store import areas
+from labtrawl.store import areas, jobs, leases
 from tests.integration.website import own
 from tests.integration.website.own import Own, plant
 from tests.integration.website.running import running_site
@@ -60,22 +60,74 @@ def test_page_without_an_account_says_so_and_has_no_error(mine: Own) -> None:
     assert mine.status("N", "POST", "/me/download") == 404
 
 
-def test_page_of_the_own_user_says_what_it_is_for(mine: Own) -> None:
-    def user(connection: Connection) -> int:
-        account = mine.accounts["A"]
-        query = "SELECT instance_id FROM account WHERE id = ?"
-        instance = connection.exec_driver_sql(query, (account,)).scalar_one()
-        found = areas.record(connection, instance, FoundArea(AreaKind.USER, 101, "@user101", "me"))
-        areas.grant(connection, found, account, 0)
-        return found
+def see_user(connection: Connection, account: int) -> int:
+    """Let A's account see its own user; return the area."""
+    query = "SELECT instance_id FROM account WHERE id = ?"
+    instance = connection.exec_driver_sql(query, (account,)).scalar_one()
+    found = areas.record(connection, instance, FoundArea(AreaKind.USER, 101, "@user101", "me"))
+    areas.grant(connection, found, account, 0)
+    return found
 
-    number = mine.site.write(user)
+
+def forget_user(connection: Connection, area_id: int) -> None:
+    done = "UPDATE job SET state = 'completed', error_reason = NULL WHERE area_id = ?"
+    for each in (done, "DELETE FROM area_access WHERE area_id = ?"):
+        connection.exec_driver_sql(each, (area_id,))
+
+
+def test_page_of_the_own_user_says_what_it_is_for(mine: Own) -> None:
+    number = mine.site.write(lambda c: see_user(c, mine.accounts["A"]))
     page = mine.page("A", f"/me/areas/{number}")
     assert "Nothing is collected of you here." in page
     assert ("Your role" in page, "Look at its records" in page) == (False, False)
-    mine.site.write(
-        lambda c: c.exec_driver_sql("DELETE FROM area_access WHERE area_id = ?", (number,))
+    mine.site.write(lambda c: forget_user(c, number))
+
+
+def test_own_discovery_that_failed_is_told_in_plain_words_with_what_to_do(mine: Own) -> None:
+    def fail(connection: Connection) -> int:
+        found = see_user(connection, mine.accounts["A"])
+        assert jobs.enqueue(connection, jobs.PlannedJob(found, "discovery")) is not None
+        (claimed,) = leases.claim(connection, "c", "c", 1, 60, "discovery")
+        jobs.fail(connection, claimed.job_id, "forbidden", "403 of lab/secret")
+        return found
+
+    number = mine.site.write(fail)
+    try:
+        told, theirs = mine.told("A", "/me"), mine.told("B", "/me")
+        one = mine.told("A", f"/me/areas/{number}")
+        pages = mine.page("A", "/me") + mine.page("A", f"/me/areas/{number}")
+    finally:
+        mine.site.write(lambda c: forget_user(c, number))
+    advice = (
+        "Looking up which groups and projects your account sees did not come to its end, so some of"
+        " yours may be missing here. Those who run this see it too; if it stays, ask them to look"
+        " again."
     )
+    title = "Not all of your areas are known"
+    lost = {"reason": "discovery", "title": title, "advice": advice, "lists": 1}
+    assert (told["troubles"][0], theirs["troubles"]) == (lost, [])
+    rows = {row["full_path"]: row["whole"]["gaps"] for row in told["rows"]}
+    assert rows == {"@user101": {"discovery": 1}, "kelp": {"forbidden": 1}}
+    lists = [(each["state"], each["why"], each["advice"]) for each in one["lists"]]
+    assert lists == [("Did not come to its end", title, advice)]
+    assert ("Your groups and projects</th>" in pages, "secret" in pages) == (True, False)
+
+
+def test_own_list_that_is_unexplained_is_not_told_to_be_whole(mine: Own) -> None:
+    area, change = mine.areas["theirs"], "UPDATE ledger SET expected = ? WHERE area_id = ?"
+    mine.site.write(lambda c: c.exec_driver_sql(change, (5, area)))
+    try:
+        told, one = mine.told("B", "/me"), mine.told("B", f"/me/areas/{area}")
+    finally:
+        mine.site.write(lambda c: c.exec_driver_sql(change, (2, area)))
+    why = (
+        "Unexplained",
+        "What is there is not as much as GitLab announced, and nobody knows why. Those who run this"
+        " see it too; you need not do anything.",
+    )
+    lost = {"reason": "unexplained", "title": why[0], "advice": why[1], "lists": 1}
+    assert told["troubles"] == [lost]
+    assert [(each["why"], each["advice"]) for each in one["lists"]] == [why]
 
 
 def test_records_are_named_in_words_with_their_list(mine: Own) -> None:

@@ -94,6 +94,31 @@ async def test_areas_come_in_the_order_of_the_tree(admin: Client) -> None:
     ]
 
 
+async def test_unexplained_list_is_told_by_that_word_where_others_have_their_reason(
+    admin: Client,
+) -> None:
+    job_id = await admin.write(world.one_job)
+    ended = "UPDATE job SET state = 'completed', run_after = NULL, finished_at = updated_at"
+    await admin.write(lambda c: c.exec_driver_sql(ended))
+    less = "UPDATE ledger SET expected = 3, collected = 2, completed_at = updated_at"
+    await admin.write(lambda c: c.exec_driver_sql(less))
+    (area,) = re.findall(r'id="area-(\d+)"', (await admin.get("/coverage")).text)
+    assert (
+        'holds less than GitLab does, 1 of them unexplained: see the <a id="whole-coverage"'
+        in (await admin.get("/")).text
+    )
+    assert '>1 <span class="small">1 unexplained</span></td>' in (await admin.get("/areas")).text
+    assert (
+        f'title="2 of 3 records: unexplained"><a id="cell-{area}-issues" href="/jobs/{job_id}">'
+        '<span class="figure">2</span><span class="words">66 %, unexplained</span></a></td>'
+    ) in (await admin.get("/coverage")).text
+    page = (await admin.get(f"/areas/{area}")).text
+    assert '<dt>Gaps</dt><dd>1 <span class="small">1 unexplained</span></dd>' in page
+    why = "What is there is not what GitLab announced, and nobody knows why. Read it again."
+    assert f"Unexplained: {why}</td>" in page
+    assert f'action="/areas/{area}/refill"' in page
+
+
 async def test_coverage_pages_hold_each_area_once(admin: Client) -> None:
     await admin.write(world.build)
     found: list[str] = []

@@ -11,6 +11,7 @@ from labtrawl.domain.failure import REFUSALS
 from labtrawl.domain.visit import DISCOVERY
 from labtrawl.errors import Missing
 from labtrawl.store.discoveries import Unfinished, unfinished
+from labtrawl.store.gaps import unexplained
 from labtrawl.store.pages.jobs import COLUMNS, JOINED, JobRow
 from labtrawl.store.pages.keyset import Page, Place, cut
 from labtrawl.store.schema import account, area, area_access, area_path, instance, job, ledger
@@ -21,6 +22,7 @@ JOBS = 100
 # parent at once, before its neighbour "parent-2".
 # Written out, not bound: only so the planner knows the index by it.
 TREE = func.replace(area.c.full_path, literal_column("'/'"), literal_column("' '"))
+NO_REASON: ColumnElement[bool] = literal_column(unexplained("ledger"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ class Seer:
 class AreaSum:
     """An area with what was done for it; what GitLab does not give did not fail, it was refused.
 
-    `gaps` are its lists with a reason to hold less, its account's discovery among them.
+    `gaps` are its lists that hold less, its account's discovery among them; of `unexplained` ones
+    nobody knows why.
     """
 
     row: AreaRow
@@ -78,12 +81,16 @@ class AreaSum:
     jobs_refused: int
     records: int
     gaps: int
+    unexplained: int
     seers: Sequence[Seer]
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerLine:
-    """One resource of an area: the ledger row and the job that fills it."""
+    """One resource of an area: the ledger row and the job that fills it.
+
+    Where it `is_unexplained` there is less, and nobody knows why.
+    """
 
     resource: str
     expected: int | None
@@ -95,6 +102,7 @@ class LedgerLine:
     updated_at: int
     job_id: int | None
     job_state: str | None
+    is_unexplained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +181,9 @@ def _sums(connection: Connection, rows: Sequence[AreaRow]) -> list[AreaSum]:
     records = _record_counts(connection, ids)
     seers = _seers(connection, ids)
     return [
-        AreaSum(row, *jobs.get(row.id, (0, 0, 0, 0)), *records.get(row.id, (0, 0)), seers[row.id])
+        AreaSum(
+            row, *jobs.get(row.id, (0, 0, 0, 0)), *records.get(row.id, (0, 0, 0)), seers[row.id]
+        )
         for row in rows
     ]
 
@@ -191,15 +201,15 @@ def _job_counts(connection: Connection, ids: list[int]) -> dict[int, tuple[int, 
     return {row[0]: (row[1], row[2], row[3], row[4]) for row in found}
 
 
-def _record_counts(connection: Connection, ids: list[int]) -> dict[int, tuple[int, int]]:
-    gaps = _ones(ledger.c.reason.is_not(None))
-    query = select(ledger.c.area_id, func.sum(ledger.c.collected), gaps)
+def _record_counts(connection: Connection, ids: list[int]) -> dict[int, tuple[int, int, int]]:
+    gaps = _ones(or_(ledger.c.reason.is_not(None), NO_REASON))
+    query = select(ledger.c.area_id, func.sum(ledger.c.collected), gaps, _ones(NO_REASON))
     query = query.where(ledger.c.area_id.in_(ids)).group_by(ledger.c.area_id)
-    found = {row[0]: (row[1], row[2]) for row in connection.execute(query).all()}
+    found = {row[0]: (row[1], row[2], row[3]) for row in connection.execute(query).all()}
     for lost in unfinished(connection):
         if lost.area_id in ids:
-            stored, less = found.get(lost.area_id, (0, 0))
-            found[lost.area_id] = (stored, less + 1)
+            stored, less, why_not = found.get(lost.area_id, (0, 0, 0))
+            found[lost.area_id] = (stored, less + 1, why_not)
     return found
 
 
@@ -234,6 +244,7 @@ def ledger_lines(connection: Connection, ids: Sequence[int]) -> dict[int, list[L
             ledger.c.updated_at,
             ledger.c.job_id,
             job.c.state,
+            case((NO_REASON, 1), else_=0),
         )
         .select_from(ledger.outerjoin(job, job.c.id == ledger.c.job_id))
         .where(ledger.c.area_id.in_(ids))
@@ -241,7 +252,7 @@ def ledger_lines(connection: Connection, ids: Sequence[int]) -> dict[int, list[L
     )
     found: dict[int, list[LedgerLine]] = {each: [] for each in ids}
     for area_id, *line in connection.execute(query).all():
-        found[area_id].append(LedgerLine(*line))
+        found[area_id].append(LedgerLine(*(*line[:-1], bool(line[-1]))))
     for lost in unfinished(connection):
         if lost.area_id in found:
             found[lost.area_id].append(_line_of(lost))

@@ -18,6 +18,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    literal_column,
     or_,
     select,
     union_all,
@@ -25,8 +26,11 @@ from sqlalchemy import (
 
 from labtrawl.domain.consent import Mode
 from labtrawl.domain.job import OPEN_STATES, JobState
+from labtrawl.domain.visit import DISCOVERY
 from labtrawl.errors import Missing
 from labtrawl.store.areas import NOT_SEEN
+from labtrawl.store.discoveries import Unfinished, unfinished
+from labtrawl.store.gaps import NOBODY_KNOWS, unexplained
 from labtrawl.store.schema import (
     account,
     area,
@@ -40,6 +44,7 @@ from labtrawl.store.schema import (
 
 OTHER = area_access.alias("other_access")
 OTHERS = area_choice.alias("other_choice")
+NO_REASON: ColumnElement[bool] = literal_column(unexplained("ledger"))
 
 
 def seen(account_id: int) -> Subquery:
@@ -141,7 +146,8 @@ class Figures:
     """What was done for an area: its lists, those that need no more reading, its records.
 
     `open` counts its jobs that go on by themselves, `held` those of them that wait for somebody.
-    `gaps` are the lists that hold less, by the reason. `last_at` is when a list was last worked at.
+    `gaps` are the lists that hold less, by the reason, or by what they are where nobody knows it or
+    the account's areas were not looked up to the end. `last_at` is when a list was last worked at.
     """
 
     lists: int = 0
@@ -156,7 +162,10 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class MyLine:
-    """One list of an area: what was expected and what is there, why less, and what is done now."""
+    """One list of an area: what was expected and what is there, why less, and what is done now.
+
+    Where it `is_unexplained` there is less, and nobody knows why.
+    """
 
     resource: str
     expected: int | None
@@ -169,6 +178,7 @@ class MyLine:
     run_after: int | None
     processed_items: int | None
     total_items: int | None
+    is_unexplained: bool
     is_mine: bool
     """Whether nobody with more rights read it: only then its records are shown."""
 
@@ -244,6 +254,9 @@ def my_figures(connection: Connection, account_id: int) -> dict[int, Figures]:
         if reason is not None:
             found[3][reason] = number
     jobs = {row[0]: row[1:] for row in connection.execute(_jobs(account_id)).all()}
+    for lost in unfinished(connection):
+        if lost.area_id in jobs:
+            lists.setdefault(lost.area_id, [0, 0, 0, {}])[3][DISCOVERY] = 1
     none: tuple[Any, ...] = (0, 0, 0, None)
     made: dict[int, Figures] = {}
     for each in sorted(lists.keys() | jobs.keys()):
@@ -259,12 +272,13 @@ def _ones(condition: ColumnElement[bool]) -> ColumnElement[int]:
 def _lists(account_id: int) -> Any:
     mine = seen(account_id)
     ended = or_(ledger.c.completed_at.is_not(None), ledger.c.reason.is_not(None))
+    reason = case((NO_REASON, NOBODY_KNOWS), else_=ledger.c.reason).label("why")
     records = cast(func.coalesce(func.sum(ledger.c.collected), 0), BigInteger)
     return (
-        select(ledger.c.area_id, ledger.c.reason, func.count(), _ones(ended), records)
+        select(ledger.c.area_id, reason, func.count(), _ones(ended), records)
         .select_from(mine.join(ledger, ledger.c.area_id == mine.c.area_id))
-        .group_by(ledger.c.area_id, ledger.c.reason)
-        .order_by(ledger.c.area_id, ledger.c.reason)
+        .group_by(ledger.c.area_id, reason)
+        .order_by(ledger.c.area_id, reason)
     )
 
 
@@ -291,10 +305,17 @@ def my_place(connection: Connection, account_id: int, area_id: int) -> MyPlace:
     if row is None:
         raise Missing(f"There is no area {area_id}.")
     lines = [
-        MyLine(*(*each[:-1], bool(each[-1])))
+        MyLine(*(*each[:-2], *map(bool, each[-2:])))
         for each in connection.execute(_lines(account_id, area_id)).all()
     ]
+    lines += [_line_of(lost) for lost in unfinished(connection) if lost.area_id == area_id]
     return MyPlace(*(_area(row[:9]), *row[9:], lines))
+
+
+def _line_of(lost: Unfinished) -> MyLine:
+    """The list of the account's areas, which did not come to its end."""
+    why = (None, 0, lost.reason, None, lost.updated_at, lost.state, None, None, None, None)
+    return MyLine(DISCOVERY, *why, is_unexplained=False, is_mine=False)
 
 
 def _lines(account_id: int, area_id: int) -> Any:
@@ -312,6 +333,7 @@ def _lines(account_id: int, area_id: int) -> Any:
             job.c.run_after,
             job.c.processed_items,
             job.c.total_items,
+            case((NO_REASON, 1), else_=0),
             case((is_shown(mine, account_id), 1), else_=0),
         )
         .select_from(lists_of(mine))

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from starlette.requests import HTTPConnection
 
 from labtrawl.domain.eta import Told
+from labtrawl.domain.visit import DISCOVERY
 from labtrawl.errors import Missing
+from labtrawl.store.gaps import NOBODY_KNOWS
 from labtrawl.store.pages import outlook
 from labtrawl.store.pages.mine import Figures, my_areas, my_figures
 from labtrawl.website.answering.desk import Desk
@@ -170,6 +172,17 @@ GAPS: Mapping[str, tuple[str, str]] = {
     ),
     "cancelled": ("Stopped", "Somebody stopped it before it was complete."),
     "elsewhere": ("Kept elsewhere", "An older program collected it into files of its own."),
+    NOBODY_KNOWS: (
+        "Unexplained",
+        "What is there is not as much as GitLab announced, and nobody knows why. Those who run this"
+        " see it too; you need not do anything.",
+    ),
+    DISCOVERY: (
+        "Not all of your areas are known",
+        "Looking up which groups and projects your account sees did not come to its end, so some of"
+        " yours may be missing here. Those who run this see it too; if it stays, ask them to look"
+        " again.",
+    ),
 }
 HOLDS: Mapping[str, str] = {
     "credential": "Waits: no account that sees it is used now. My areas says what to do about yours.",

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from labtrawl import logs
 from labtrawl.domain.failure import RetryPolicy
+from labtrawl.domain.visit import DISCOVERY
 from labtrawl.store.care import FailedJobs, Week
 from labtrawl.store.notices import Notice
 from labtrawl.website.care.checks_gitlab import threshold
@@ -157,10 +158,21 @@ def of_gaps(gaps: Mapping[str, int], now_ms: int) -> Notice | None:
     """Return what is told of lists that got a gap."""
     if not gaps:
         return None
-    lines = [f"{number} lists: {reason}" for reason, number in gaps.items()]
-    subject = f"{sum(gaps.values())} lists have a gap"
+    lines = [f"{_lists(number)}: {_called(reason)}" for reason, number in gaps.items()]
+    total = sum(gaps.values())
+    subject = f"{_lists(total)} {'has' if total == 1 else 'have'} a gap"
     body = "\n".join([*lines, "", "The page Coverage shows them, and reads them again."])
     return made("gaps", day_of(now_ms), "gaps", subject, body)
+
+
+def _lists(number: int) -> str:
+    return "1 list" if number == 1 else f"{number} lists"
+
+
+def _called(reason: str) -> str:
+    if reason != DISCOVERY:
+        return reason
+    return "discovery, what an account may see; the page Health says whose, and what to do"
 
 
 def digest_period(now_ms: int, weekday: str) -> str | None:

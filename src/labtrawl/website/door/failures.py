@@ -23,7 +23,8 @@ from labtrawl.errors import (
     Missing,
     StoreError,
 )
-from labtrawl.website.access import API, methods_of
+from labtrawl.website.access import API
+from labtrawl.website.door import head
 from labtrawl.website.door.callers import NotYours
 from labtrawl.website.parts.render import Renderer
 
@@ -203,7 +204,7 @@ class Failures:
             response.headers.update(error.headers or {})
             if error.status_code == 405:
                 # The framework knows the methods of the first route that has this path.
-                response.headers["Allow"] = ", ".join(methods_of(request.app, request.scope))
+                response.headers["Allow"] = ", ".join(head.methods(request.app, request.scope))
             return response
 
         async def invalid(request: Request, error: RequestValidationError) -> Response:

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from labtrawl.errors import LabtrawlError
 from labtrawl.protocol.exchange import Tier
 from labtrawl.website.access import AUDIENCE, PUBLIC, WEBSOCKET, Who, route_of
+from labtrawl.website.door import head
 from labtrawl.website.door.callers import CALLER, Reception, Visitor
 from labtrawl.website.door.failures import Failure, Failures, known
 from labtrawl.website.door.trail import SAFE_METHODS, Asked, Trail
@@ -86,7 +87,7 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        asked = Asked(HTTPConnection(scope))
+        asked = Asked(HTTPConnection(head.as_get(self._app, scope)))
         sender = _Sender(send, asked, self._trail)
         try:
             await self._serve(asked, receive, sender)

@@ -9,9 +9,11 @@ from fastapi import FastAPI, Request
 from pydantic import Field
 
 from labtrawl.domain.eta import Told
+from labtrawl.domain.visit import DISCOVERY
 from labtrawl.store import consents
 from labtrawl.store.consents import Consent
 from labtrawl.store.engine import Connection
+from labtrawl.store.gaps import NOBODY_KNOWS
 from labtrawl.store.pages.mine import (
     Figures,
     MyAccount,
@@ -277,8 +279,16 @@ async def _area(
 
 
 def _list(line: MyLine, is_read: bool) -> MyListTold:
-    why, advice = gap_words(line.reason) if line.reason and is_read else ("", "")
+    reason = _reason(line) if is_read else None
+    why, advice = gap_words(reason) if reason else ("", "")
     return MyListTold(line, _state(line, is_read), why, advice)
+
+
+def _reason(line: MyLine) -> str | None:
+    """Return the word that a list with less is told by; None where there is all."""
+    if line.resource == DISCOVERY:
+        return DISCOVERY
+    return NOBODY_KNOWS if line.is_unexplained else line.reason
 
 
 def _state(line: MyLine, is_read: bool) -> str:
@@ -290,6 +300,13 @@ def _state(line: MyLine, is_read: bool) -> str:
         return "Waits for its next try" if line.run_after is not None else "Waits for its turn"
     if line.job_state == "held":
         return hold_words(line.hold_reason)
+    return _end(line)
+
+
+def _end(line: MyLine) -> str:
+    """Say how far a list came of which no job is open."""
+    if line.resource == DISCOVERY:
+        return "Did not come to its end"
     if line.completed_at is not None:
         return "Read to its end"
     return "Nothing to read" if line.reason else "Not planned yet"

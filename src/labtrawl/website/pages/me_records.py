@@ -1,7 +1,7 @@
 """The records as researchers see them: a participant's own, and for operators those of an area."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
@@ -10,6 +10,8 @@ from fastapi import FastAPI, Query, Request
 from fastapi import Path as InPath
 from pydantic import BaseModel, BeforeValidator, Field
 
+from labtrawl import logs
+from labtrawl.errors import CorruptSegment, Missing
 from labtrawl.gitlab import catalog
 from labtrawl.store.pages.records import Reach
 from labtrawl.website.answering import twins
@@ -29,6 +31,8 @@ from labtrawl.website.door.callers import visitor_of
 from labtrawl.website.parts.asking import Blank, Id, MaybeId, Word
 from labtrawl.website.parts.words import in_order
 
+log = logs.get("website")
+
 # Nobody: an account that there is none of.
 NOBODY = -1
 STATES: Mapping[str, str] = {
@@ -37,6 +41,10 @@ STATES: Mapping[str, str] = {
     "forbidden": "No longer to be seen",
     "unknown": "Missed, nobody knows why",
 }
+# For who is collected from: the log says which files, and what is wrong with them.
+ASK = "please tell those who run this; the page About says how"
+LEFT_OUT = f"Some of your records are stored and cannot be read now, so they are left out: {ASK}."
+NOT_NOW = f"This record is stored and cannot be read now: {ASK}."
 KINDS: Mapping[str, str] = {one.name: one.kind for one in catalog.RESOURCES}
 
 
@@ -105,7 +113,7 @@ async def _page(browsing: Browsing, reach: Reach, asked: Asked) -> Shown:
         reach.area_id, asked.resource, asked.kind, asked.state, asked.text, asked.versions
     )
     since, until = (Place.read(each) if each else None for each in (asked.since, asked.until))
-    told = await browsing.page(reach, wanted, since, until)
+    told = _plain(reach, await browsing.page(reach, wanted, since, until))
     known = {each.resource for each in told.stored} | ({wanted.resource} - {""})
     kinds = {KINDS[name] for name in known if name in KINDS} | ({wanted.kind} - {""})
     home = _home(reach)
@@ -122,6 +130,19 @@ async def _page(browsing: Browsing, reach: Reach, asked: Asked) -> Shown:
         "next": _address(home, reach, wanted, "since", told.next),
     }
     return Shown("records.html", told, values=values)
+
+
+def _plain(reach: Reach, told: RecordsTold) -> RecordsTold:
+    """Tell who is collected from in one sentence that files cannot be read, and the log which."""
+    if reach.account_id is None or not told.problems:
+        return told
+    _note(reach, told.problems)
+    return replace(told, problems=[LEFT_OUT])
+
+
+def _note(reach: Reach, problems: Sequence[str]) -> None:
+    files, first = len(problems), problems[0]
+    log.error("records_unreadable", account=reach.account_id, files=files, first=first)
 
 
 def _home(reach: Reach) -> str:
@@ -148,7 +169,14 @@ def _address(
 
 
 async def _one(browsing: Browsing, reach: Reach, place: str) -> Shown:
-    row, line = await browsing.one(reach, Place.read(place))
+    try:
+        row, line = await browsing.one(reach, Place.read(place))
+    except Missing as error:
+        why = error.__cause__
+        if reach.account_id is None or not isinstance(why, CorruptSegment):
+            raise
+        _note(reach, [str(why)])
+        raise Missing(NOT_NOW) from why
     values = {
         "reach": reach,
         "home": _home(reach),

@@ -1,9 +1,10 @@
 """The cells of the heat map: what colour a ledger row has, and the words inside it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from labtrawl.domain.area import AreaKind
+from labtrawl.store.gaps import NOBODY_KNOWS
 from labtrawl.store.pages.areas import AreaRow, LedgerLine
 from labtrawl.store.pages.coverage import CoverageLine
 from labtrawl.website.parts.render import number, percent
@@ -74,9 +75,15 @@ def cell_of(line: LedgerLine) -> Cell:
     """Choose the colour and the words of a ledger row."""
     if line.reason is not None:
         return _gap(line)
-    if line.completed_at is not None:
-        return _complete(line)
-    return _unfinished(line)
+    cell = _unfinished(line) if line.completed_at is None else _complete(line)
+    return _unexplained(cell) if line.is_unexplained else cell
+
+
+def _unexplained(cell: Cell) -> Cell:
+    why = explain(NOBODY_KNOWS).title.lower()
+    words = f"{cell.words}, {why}" if cell.words else why
+    look = "gap" if cell.look in COMPLETE else cell.look
+    return replace(cell, look=look, words=words, title=f"{cell.title}: {why}")
 
 
 def _gap(line: LedgerLine) -> Cell:

@@ -77,6 +77,9 @@ REASONS = {
     "elsewhere": Explanation(
         "Kept elsewhere", "An older crawler collected this into files of its own, not into here."
     ),
+    "unexplained": Explanation(
+        "Unexplained", "What is there is not what GitLab announced, and nobody knows why. Read it again."
+    ),
     "failed": Explanation(
         "Failed", "It failed at every try. Read the message below, then retry; nothing is lost."
     ),

@@ -50,6 +50,14 @@ LINE = LedgerLine("issues", None, "", 0, None, "", None, 1, 7, "queued")
             replace(LINE, job_id=None, job_state=None),
             Cell("none", "", "not planned", "Not planned", None),
         ),
+        (
+            replace(LINE, expected=400, collected=399, completed_at=1, is_unexplained=True),
+            Cell("level-9", "399", "99 %, unexplained", "399 of 400 records: unexplained", 7),
+        ),
+        (
+            replace(LINE, expected=40, collected=41, completed_at=1, is_unexplained=True),
+            Cell("gap", "41", "unexplained", "41 of 40 records: unexplained", 7),
+        ),
     ],
 )
 def test_cell_shows_how_much_is_there_and_why_not_more(line: LedgerLine, cell: Cell) -> None:
