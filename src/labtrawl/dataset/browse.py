@@ -21,6 +21,8 @@ from labtrawl.errors import CorruptSegment
 _CHUNK: Final = 1 << 17
 # Characters that stand in JSON as they are, so that a text can be looked for before it is parsed.
 _PLAIN: Final = frozenset(map(chr, range(32, 127))) - frozenset("\"\\<>&/'")
+# What a line raises that is no record.
+_UNREADABLE: Final = (msgspec.MsgspecError, RecursionError)
 
 
 class Piece(Protocol):
@@ -119,12 +121,19 @@ def _frame(
             raise zstandard.ZstdError("it ends in the middle")
 
 
-def line_at(root: Path, row: Piece, spot: Spot) -> bytes:
-    """Return a line as it stands in its file. Raises CorruptSegment where there is none."""
+def record_at(root: Path, row: Piece, spot: Spot) -> tuple[Record, bytes]:
+    """Return a record, and its line as it stands in its file.
+
+    Raises CorruptSegment where there is no line, or one that is no record.
+    """
     frame = next(frames(root, row, spot.frame), None)
     if frame is None or spot.line >= len(frame.lines):
         raise CorruptSegment(f"{row.name} has no line {spot.line} at byte {spot.frame}")
-    return frame.lines[spot.line]
+    line = frame.lines[spot.line]
+    try:
+        return parse_line(line), line
+    except _UNREADABLE as error:
+        raise CorruptSegment(_told(row, error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +159,7 @@ class Search:
             try:
                 if self._look_in(piece, since, sight):
                     break
-            except (CorruptSegment, msgspec.MsgspecError, RecursionError) as error:
+            except (CorruptSegment, *_UNREADABLE) as error:
                 sight.problems.append(_told(piece, error))
             since = Spot()
         return sight
@@ -182,7 +191,7 @@ class Search:
         for piece in pieces:
             try:
                 sight.found[:0] = self._look_before(piece, before, sight)
-            except (CorruptSegment, msgspec.MsgspecError, RecursionError) as error:
+            except (CorruptSegment, *_UNREADABLE) as error:
                 sight.problems.append(_told(piece, error))
             if len(sight.found) > self.size:
                 first, sight.found = sight.found[0], sight.found[1:]

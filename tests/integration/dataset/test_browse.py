@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from labtrawl.dataset.browse import (
     Search,
     Sight,
     Spot,
     frames,
-    line_at,
+    record_at,
     sieve,
     superseded,
 )
@@ -150,12 +151,24 @@ def test_search_ends_in_time_and_goes_on_where_it_was(
     assert rounds > 2
 
 
-def test_line_at_a_spot_is_the_line_of_the_record(tmp_path: Path, pieces: list[Segment]) -> None:
+def test_record_at_a_spot_is_that_of_its_line(tmp_path: Path, pieces: list[Segment]) -> None:
     sight = Search(tmp_path, sieve(), 100, never).forth(pieces, Spot())
     stored = [each for piece in pieces for each in read_segment(tmp_path, piece)]
     for one, known in zip(sight.found, stored, strict=True):
-        line = json.loads(line_at(tmp_path, one.piece, one.spot))
+        record, text = record_at(tmp_path, one.piece, one.spot)
+        line = json.loads(text)
+        assert record == known
         assert (line["id"], line["body"]) == (known.id, json.loads(bytes(known.body)))
+
+
+@pytest.mark.parametrize("line", [b"no JSON\n", b'{"id":1}\n', b"[" * 100_000 + b"\n"])
+def test_line_that_is_no_record_is_told_as_damage(tmp_path: Path, line: bytes) -> None:
+    frame = zstandard.ZstdCompressor().compress(line)
+    name = "i1/project-4/issues/j1-f1-000001.jsonl.zst"
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_bytes(frame)
+    with pytest.raises(CorruptSegment, match=f"^{name} holds something else than records"):
+        record_at(tmp_path, Segment(name, len(frame), "", 1), Spot())
 
 
 @pytest.mark.parametrize("spot", [Spot(1), Spot(10**15), Spot(0, 99), Spot(7, 0)])
@@ -163,7 +176,7 @@ def test_spot_where_no_line_is_is_refused(
     tmp_path: Path, pieces: list[Segment], spot: Spot
 ) -> None:
     with pytest.raises(CorruptSegment):
-        line_at(tmp_path, pieces[0], spot)
+        record_at(tmp_path, pieces[0], spot)
 
 
 @pytest.mark.parametrize("harm", ["cut", "longer", "gone", "rot"])

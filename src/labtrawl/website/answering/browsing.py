@@ -13,9 +13,9 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from labtrawl.clock import Clock
-from labtrawl.dataset.browse import Found, Search, Sight, Spot, line_at, sieve, superseded
+from labtrawl.dataset.browse import Found, Search, Sight, Spot, record_at, sieve, superseded
 from labtrawl.dataset.layout import dataset_root
-from labtrawl.dataset.policy import Record, parse_line
+from labtrawl.dataset.policy import Record
 from labtrawl.errors import CorruptSegment, Missing
 from labtrawl.store.engine import Connection
 from labtrawl.store.pages.records import (
@@ -263,10 +263,10 @@ def _one(connection: Connection, root: Path, reach: Reach, place: Place) -> tupl
     for piece in pieces(connection, of, place.piece_id)[:1]:
         if (piece.id, piece.fence) == (place.piece_id, place.fence):
             try:
-                line = line_at(root, piece, place.spot)
+                record, line = record_at(root, piece, place.spot)
             except CorruptSegment as error:
                 raise Missing(f"This record cannot be read: {error}.") from error
-            return _row(Found(piece, place.spot, parse_line(line)), None), line
+            return _row(Found(piece, place.spot, record), None), line
     raise Missing("Its file was put together with others meanwhile: look it up in the list again.")
 
 
