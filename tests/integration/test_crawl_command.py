@@ -10,11 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from labtrawl.cli.main import labtrawl
-from labtrawl.clock import system_clock
 from labtrawl.errors import ConfigError, Forbidden, LabtrawlError, Unauthorized
 from labtrawl.sandbox import Add, Edit, Fault, Move, Options, build_world
 from labtrawl.store.engine import database_path, open_snapshots
-from labtrawl.supervisor import instance
 from tests.integration.faults.crawling import ONE, OTHER, SIZES, WORLD
 from tests.rig.crawled import Key, assert_is_current, assert_is_truth
 from tests.rig.served import Served, served
@@ -194,6 +192,8 @@ def test_group_that_is_renamed_is_crawled_on_under_the_name_that_was_given(
         ("--exclude", "https://g.example/a", "--exclude: 'https://g.example/a' is no pattern; "),
         ("--resources", " ,", "--resources: no name is given; leave the flag out for all"),
         ("--resources", "", "--resources: no name is given; leave the flag out for all"),
+        ("--resources", "!*", "--resources: !* leaves nothing; name what to collect"),
+        ("--resources", "issues,!*", "--resources: issues,!* leaves nothing; name what to collect"),
         ("--contact", "a\nb", "--contact: it goes into each request; give an e-mail address or "),
         ("--since", "2999-01-01", "--since: that day is still to come; nothing changed since then"),
     ],
@@ -336,29 +336,6 @@ def test_token_of_another_user_is_refused_for_the_same_folder(tmp_path: Path) ->
         assert code_of(crawl(tmp_path, there.url, first, *FEW)) == 0
         failed = refusal(crawl(tmp_path, there.url, second, *FEW))
         assert re.search(r"holds what @\S+ may see, and the token is one of @\S+:", str(failed))
-
-
-def test_folder_of_another_target_or_of_something_else_is_refused(
-    tmp_path: Path, gitlab: Served
-) -> None:
-    group = f"{gitlab.url}/fjordlab"
-    assert code_of(crawl(tmp_path, group, gitlab.token, *FEW)) == 0
-    assert code_of(crawl(tmp_path, f"{group}/-/issues", gitlab.token, *FEW)) == 0
-    other = refusal(crawl(tmp_path, f"{group}/handbook", gitlab.token))
-    assert f"holds what was crawled from {group}: choose another folder" in str(other)
-    narrower = refusal(crawl(tmp_path, group, gitlab.token, "--exclude", "x*"))
-    assert "was crawled with no bounds: give the same again" in str(narrower)
-    for name in ("crawl.json", "crawl.copy.json"):
-        (tmp_path / "out" / "config" / name).unlink()
-    strange = refusal(crawl(tmp_path, group, gitlab.token))
-    assert "holds something else" in str(strange)
-
-
-async def test_folder_in_use_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    async with instance.hold(out, out / "control.sock", system_clock(), 1):
-        failed = refusal(crawl(tmp_path, "http://127.0.0.1:1", "glpat-x"))
-    assert re.search(r"another labtrawl \(pid \d+\) works in \S+/out: wait for it", str(failed))
 
 
 @pytest.mark.proof  # it is tried again for some twenty seconds before it is given up

@@ -1,5 +1,6 @@
 """Folders that are damaged, of another version, or may not be written: each command says what to do."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from labtrawl.cli.main import execute, labtrawl
 from labtrawl.errors import ConfigError, DiskFull, LabtrawlError, StoreError
 from labtrawl.store.engine import database_path, open_engine
 from labtrawl.store.migrate import migrate
+from labtrawl.store.sqlite import sqlite_module
 from tests.integration.faults.crawling import WORLD
 from tests.integration.test_crawl_command import FEW, code_of, crawl
 from tests.integration.test_crawl_command import refusal as refused
@@ -80,6 +82,21 @@ def test_doctor_of_a_damaged_database_says_so_and_nothing_that_it_cannot_know(
         "it is damaged: file is not a database",
         "restore a backup (labtrawl restore --help tells how), or move the file away and collect"
         " anew",
+    )
+
+
+def test_doctor_of_a_folder_that_may_only_be_read_calls_no_database_damaged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labtrawl.cli.database_file.os.access", lambda _place, _mode: False)
+    # Root may write everywhere; a lock keeps it, too, from opening the file where it lies.
+    with contextlib.closing(sqlite_module().connect(database_path(folder))) as holder:
+        holder.execute("PRAGMA locking_mode=EXCLUSIVE")
+        holder.execute("BEGIN EXCLUSIVE")
+        told = told_by_doctor(folder)
+    assert (told["database"], told["migrations"]) == (
+        ("whole, 0 MiB", ""),
+        ("of this version of labtrawl", ""),
     )
 
 
@@ -163,6 +180,18 @@ def test_folder_that_may_only_be_read_is_refused_before_anything_is_written(
         " user whose folder it is, where the disk can be written"
     )
     assert not (tmp_path / "backups").exists()
+
+
+def test_backup_with_keys_of_a_folder_that_has_none_says_why(folder: Path, tmp_path: Path) -> None:
+    flags = ("backup", str(tmp_path / "backups"), "--keys", str(tmp_path / "keys.json"))
+    assert refusal(run(folder, *flags), ConfigError) == (
+        f"{folder} is a folder of `labtrawl crawl`, which has no keys: leave --keys out"
+    )
+    absent = tmp_path / "absent"
+    assert refusal(run(absent, *flags), ConfigError).startswith(
+        f"there is no labtrawl in {absent};"
+    )
+    assert {each.name for each in tmp_path.iterdir()} == {"lab"}
 
 
 @pytest.mark.parametrize(

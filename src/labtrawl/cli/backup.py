@@ -47,6 +47,7 @@ def backup(settings: Settings, to: Path | None, keys: Path | None, keep: int | N
     if keys is not None:
         from labtrawl.cli.key_file import keep_keys
 
+        _check_has_keys(settings)
         count = keep_keys(settings.data_dir, keys.expanduser().absolute(), place)
         click.echo(f"keys: {count} in {keys}; keep that file apart from the backup")
     made = asyncio.run(_make(settings, place, keep))
@@ -56,6 +57,17 @@ def backup(settings: Settings, to: Path | None, keys: Path | None, keep: int | N
         f" {readable_bytes(made.copied)} were copied"
         + (f"; {made.removed} older removed" if made.removed else "")
     )
+
+
+def _check_has_keys(settings: Settings) -> None:
+    from labtrawl.cli.audited import is_of_crawl, place_of
+    from labtrawl.errors import ConfigError
+
+    place_of(settings)
+    if is_of_crawl(settings):
+        raise ConfigError(
+            f"{settings.data_dir} is a folder of `labtrawl crawl`, which has no keys: leave --keys out"
+        )
 
 
 async def _make(settings: Settings, place: Path, keep: int | None) -> "Made":

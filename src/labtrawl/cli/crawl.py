@@ -6,6 +6,7 @@ forked from this process, and what they share is what is here by then.
 """
 
 import asyncio
+import os
 import shutil
 import sys
 import time
@@ -148,6 +149,9 @@ def _log_file(out: Path, *, is_shared: bool) -> LogFile:
 def _check_is_free(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is no folder: choose another one with --out")
+    place = next(each for each in (out, *out.parents) if each.exists())
+    if not (place.is_dir() and os.access(place, os.R_OK | os.W_OK | os.X_OK)):
+        raise ConfigError(f"nothing can be written in {place}: choose another folder with --out")
     if (holder := holder_of(out)) is not None:
         raise ConfigError(
             f"another labtrawl (pid {holder.pid}) works in {out}: wait for it or end it, or choose"

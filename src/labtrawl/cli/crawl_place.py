@@ -219,7 +219,7 @@ def _read_kept(out: Path, say: Callable[[str], object]) -> Kept | None:
     try:
         return _decoded(kept_path(out))
     except (FileNotFoundError, NotADirectoryError):
-        if not ((out / "config").exists() or (out / "dataset").exists()):
+        if not _holds_others(out):
             return None
         fault: Exception = ConfigError(
             f"{out} holds something else: choose another folder with --out"
@@ -236,6 +236,18 @@ def _read_kept(out: Path, say: Callable[[str], object]) -> Kept | None:
         raise fault from None
     say(f"{kept_path(out)} was damaged or gone: it is put back from its copy; nothing is lost")
     return kept
+
+
+def _holds_others(out: Path) -> bool:
+    """Say whether a folder has more in it than a crawl that was ended before it wrote what it is of.
+
+    A disk of one's own has a `lost+found`, and desktops leave hidden files.
+    """
+    names = {path.name for path in out.iterdir()} if out.exists() else set()
+    return not all(
+        name.startswith((".", "crawl")) or name.endswith(".lock") or name == "lost+found"
+        for name in names
+    )
 
 
 def _decoded(path: Path) -> Kept:

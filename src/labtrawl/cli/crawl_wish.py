@@ -11,7 +11,7 @@ import click
 
 from labtrawl.cli.crawl_place import Bounds
 from labtrawl.cli.scope import included
-from labtrawl.domain.visit import NOT
+from labtrawl.domain.visit import NOT, Schedule
 from labtrawl.errors import ConfigError
 
 LEAST_SECONDS = 0.1
@@ -101,7 +101,8 @@ def _check_paths(flag: str, paths: tuple[str, ...], wanted: str) -> None:
 def chosen(text: str, names: Iterable[str]) -> tuple[str, ...]:
     """Return the patterns of a list like `issues,*_discussions,!commits`; empty for all.
 
-    ConfigError, which names the nearest resource, for one that stands for none of `names`.
+    ConfigError, which names the nearest resource, for one that stands for none of `names`, and for a
+    list that leaves none.
     """
     known = sorted(set(names))
     patterns = tuple(filter(None, (part.strip() for part in text.split(","))))
@@ -113,4 +114,7 @@ def chosen(text: str, names: Iterable[str]) -> tuple[str, ...]:
                 f"--resources: there is no {bare!r}; the nearest is {nearest[0]!r}, and all are: "
                 + ", ".join(known)
             )
+    schedule = Schedule(resources=patterns)
+    if patterns and not any(map(schedule.has, known)):
+        raise ConfigError(f"--resources: {text} leaves nothing; name what to collect")
     return patterns

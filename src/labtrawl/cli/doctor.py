@@ -3,6 +3,7 @@
 import asyncio
 import importlib.resources
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -45,12 +46,14 @@ def doctor(settings: Settings, as_json: bool, offline: bool) -> int:
     """  # noqa: D301 - click reads \b
     import msgspec
 
-    from labtrawl.cli.audited import is_of_crawl
+    from labtrawl.cli.audited import is_of_crawl, place_of
+    from labtrawl.cli.database_file import readable
     from labtrawl.website.care.checks import judge
     from labtrawl.website.care.verdicts import State, worst
 
-    facts = asyncio.run(_facts(settings, offline))
-    checks = _of_what_is_known(judge(facts), facts, settings)
+    with readable(place_of(settings)) as database:
+        facts = asyncio.run(_facts(settings, database, offline))
+        checks = _of_what_is_known(judge(facts), facts, settings, database)
     if is_of_crawl(settings):
         checks = [each for each in checks if each.name not in _OF_A_WEBSITE]
     state = worst(checks)
@@ -62,12 +65,12 @@ def doctor(settings: Settings, as_json: bool, offline: bool) -> int:
 
 
 def _of_what_is_known(
-    checks: "Sequence[Check]", facts: "Facts", settings: Settings
+    checks: "Sequence[Check]", facts: "Facts", settings: Settings, database: Path
 ) -> "list[Check]":
     """Leave out what nobody knows of a database that cannot be read, and say why that is so."""
     from msgspec.structs import replace
 
-    from labtrawl.cli.audited import is_of_crawl, place_of
+    from labtrawl.cli.audited import is_of_crawl
     from labtrawl.store.backup import revision_of
 
     found = {each.name: each for each in checks}
@@ -80,7 +83,7 @@ def _of_what_is_known(
             found["database"] = replace(
                 file, says=f"it is damaged: {facts.database.fault}", advice=_RESTORE
             )
-    elif not _is_known(revision_of(place_of(settings))):
+    elif not _is_known(revision_of(database)):
         found["migrations"] = replace(schema, says=_NEWER[0], advice=_NEWER[1])
     elif is_of_crawl(settings):
         found["migrations"] = replace(schema, advice=_CRAWL_AGAIN)
@@ -102,15 +105,14 @@ def _lines(check: "Check") -> list[str]:
     return lines
 
 
-async def _facts(settings: Settings, offline: bool) -> "Facts":
-    from labtrawl.cli.audited import place_of
+async def _facts(settings: Settings, database: Path, offline: bool) -> "Facts":
     from labtrawl.cli.care_facts import plan_of, programs_of, secret_files_of
     from labtrawl.clock import system_clock
     from labtrawl.store.backup import fault_of
     from labtrawl.store.engine import open_snapshots
     from labtrawl.website.care.sights import Around, gather, missing_of
 
-    path, clock = place_of(settings), system_clock()
+    clock = system_clock()
     programs = await programs_of(settings.data_dir)
     sockets = {"crawlers": settings.socket.path, "http": settings.socket.http_path}
     around = Around(
@@ -119,11 +121,11 @@ async def _facts(settings: Settings, offline: bool) -> "Facts":
         crawlers=_crawlers(programs),
         wanted_crawlers=settings.crawler.count,
         gitlabs=await _gitlabs(settings, offline),
-        fault=(await asyncio.to_thread(fault_of, path), clock.now_ms()),
+        fault=(await asyncio.to_thread(fault_of, database), clock.now_ms()),
         backup=plan_of(settings),
         secret_files=secret_files_of(settings),
     )
-    with open_snapshots(path) as snapshots:
+    with open_snapshots(database) as snapshots:
         return await gather(snapshots.read, settings.data_dir, around, clock.now_ms())
 
 

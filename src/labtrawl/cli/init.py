@@ -6,6 +6,7 @@ program only towards its own GitLab and encrypted into the file of settings.
 
 import asyncio
 import contextlib
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -156,7 +157,9 @@ def connect(wish: Wish, is_terminal: bool, console: Console, clock: Clock) -> No
         console.print(Text(f"Wrote {path}"), soft_wrap=True)
     who = f"connected @{account.username} ({account.user_id})"
     note(settings, "init", found.instance.url, who)
-    console.print("The token is stored encrypted only. Go on with: labtrawl start")
+    flag = "" if config == Path(FILE_NAME).absolute() else f" --config {shlex.quote(str(config))}"
+    said = f"The token is stored encrypted only. Go on with: labtrawl start{flag}"
+    console.print(Text(said), soft_wrap=True)
 
 
 def _entry(

@@ -103,7 +103,9 @@ def put_keys(kept: KeptKeys, data_dir: Path) -> None:
 
 
 def _write(path: Path, kept: KeptKeys) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        # A disk that is not there would be a folder on this one, where the backups may be too.
+        raise ConfigError(f"there is no folder {path.parent}; make it first")
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

@@ -179,7 +179,8 @@ def _misused(error: click.ClickException) -> int:
     said = " ".join(error.format_message().split())
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None:
-        said = f"{said.removesuffix('.')}. `{context.command_path} --help` tells more."
+        end = "" if said.endswith((".", "?")) else "."
+        said = f"{said}{end} `{context.command_path} --help` tells more."
     return _fail(said, error.exit_code)
 
 

@@ -1,5 +1,6 @@
 """A token from a file, the input or a hidden prompt; never from the command line."""
 
+import codecs
 import re
 import sys
 from pathlib import Path
@@ -23,11 +24,16 @@ def read_token(file: Path | None, *, is_terminal: bool) -> Secret:
     else:
         raise ConfigError("there is no terminal to ask on: give the token with --token-file")
     token = Secret(text.strip())
+    where = "the input" if file in (None, INPUT) else str(file)
     if not token.reveal():
-        where = "the input" if file in (None, INPUT) else str(file)
-        raise ConfigError(f"there is no token: {where} is empty")
+        raise ConfigError(
+            f"there is no token: {where} is empty; write there the token that GitLab showed"
+        )
     if not re.fullmatch(r"[!-~]{1,1024}", token.reveal()):
-        raise ConfigError("this is no token: it must be one word of letters, digits and signs")
+        raise ConfigError(
+            f"this is no token: {where} must hold one word of letters, digits and signs, in plain"
+            " ASCII, and nothing else"
+        )
     conceal(token)
     return token
 
@@ -40,6 +46,9 @@ def file_text(path: Path) -> str:
         else:
             with path.open("rb") as file:
                 content = file.read(LONGEST_FILE)
-        return content.decode("ascii", errors="replace")
+        # Editors of Windows begin a text so.
+        return content.removeprefix(codecs.BOM_UTF8).decode("ascii", errors="replace")
     except OSError as error:
-        raise ConfigError(f"the token file {path} cannot be read: {error.strerror}") from None
+        raise ConfigError(
+            f"the token file {path} cannot be read: {error.strerror}; --token-file names another"
+        ) from None

@@ -200,8 +200,9 @@ def _check_is_gitlab(answer: Answer) -> None:
     except UnexpectedReply:
         is_gitlab = False
     if not is_gitlab:
+        what = "with something else" if answer.status == 200 else str(answer.status)
         raise ConfigError(
-            f"there is no GitLab at this URL (its {_VERSION} answers {answer.status}): check it; "
+            f"there is no GitLab at this URL (its {_VERSION} answers {what}): check it; "
             "a GitLab below a path needs the path too, like https://example.org/gitlab"
         )
 

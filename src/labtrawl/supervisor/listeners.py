@@ -25,7 +25,9 @@ def make_private_folder(folder: Path) -> None:
         status = folder.stat()
         owners = {status.st_uid, folder.lstat().st_uid}
     except OSError as error:
-        raise ConfigError(f"the folder {folder} cannot be made: {error.strerror}") from error
+        raise ConfigError(
+            f"the folder {folder} cannot be made: {error.strerror}; name another one"
+        ) from error
     if owners - {os.getuid(), 0}:
         raise ConfigError(f"{folder} belongs to another user; set another folder for the sockets")
     if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:

@@ -141,6 +141,7 @@ async def test_restored_folder_is_the_same_and_its_tokens_open_with_the_keys(
     store: Store, tmp_path: Path, to: str
 ) -> None:
     data_dir, keys = tmp_path / "data", tmp_path / "stick" / "keys.json"
+    keys.parent.mkdir()
     cipher = open_cipher(key_path(data_dir))
     text = cipher.encrypt(Secret("glpat-1"), PLACE)
     entry = audit.Entry("none", "me", "none", "act", "target", "done")
@@ -271,6 +272,8 @@ async def test_places_that_would_lose_something_are_refused(store: Store, tmp_pa
         await asyncio.to_thread(restore, tmp_path / "b", data_dir, None)
     with pytest.raises(ConfigError, match="lies where the backup is"):
         keep_keys(data_dir, tmp_path / "b" / "keys.json", tmp_path / "b")
+    with pytest.raises(ConfigError, match=r"there is no folder \S+/stick; make it first"):
+        keep_keys(data_dir, tmp_path / "stick" / "keys.json", tmp_path / "b")
     with pytest.raises(ConfigError, match="no backup in"), open_chest(data_dir):
         pass
     (tmp_path / "keys.json").write_text('{"format": 1, "current": "a", "keys": {}, "derived": {}}')

@@ -32,6 +32,16 @@ def test_notebook_is_stored_without_outputs() -> None:
     assert kept == [([], None)] * len(kept)
 
 
+def test_notebook_without_tables_says_where_it_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABTRAWL_TABLES", str(tmp_path))
+    with pytest.raises(FileNotFoundError) as raised:
+        exec("".join(code_cells()[0]["source"]), {})
+    told = f"no tables are in {tmp_path}: set LABTRAWL_TABLES to their folder"
+    assert str(raised.value) == told
+
+
 async def test_notebook_goes_from_an_export_to_four_plots(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

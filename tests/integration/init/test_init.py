@@ -175,6 +175,14 @@ async def test_init_force_writes_anew_with_the_same_key(tmp_path: Path) -> None:
     assert key_path(tmp_path / "data.private").read_bytes() == key
 
 
+async def test_token_file_may_begin_as_editors_of_windows_write_it(tmp_path: Path) -> None:
+    (tmp_path / "token.txt").write_text(f"\ufeff{TOKEN}\r\n")
+    async with listening(FakeGitLab()) as wire:
+        flags = ("--url", wire.base(), "--token-file", "token.txt", *ALLOW)
+        ended = await labtrawl(tmp_path, "init", *flags)
+    assert (ended.code, tokens(tmp_path)) == (0, [("main", TOKEN)])
+
+
 async def test_init_of_more_than_1000_projects_needs_yes(tmp_path: Path) -> None:
     async with listening(FakeGitLab(projects=1001)) as wire:
         refused = await init(tmp_path, wire, *ALLOW)
@@ -195,9 +203,15 @@ async def test_init_of_more_than_1000_projects_needs_yes(tmp_path: Path) -> None
         (("--url", "gitlab.test"), "there is no terminal to ask on: give the token with"),
         (("--url", "x y", "--token-file", "token"), "the URL of a GitLab looks like"),
         (("--url", "https://u:p@gitlab.test", "--token-file", "token"), "the URL of a GitLab"),
-        (("--url", "https://a.test", "--token-file", "none"), "the token file none cannot be read"),
-        (("--url", "https://a.test", "--token-file", "empty"), "there is no token: empty is empty"),
-        (("--url", "https://a.test", "--token-file", "key"), "this is no token"),
+        (
+            ("--url", "https://a.test", "--token-file", "none"),
+            "the token file none cannot be read: No such file or directory; --token-file names another",
+        ),
+        (
+            ("--url", "https://a.test", "--token-file", "empty"),
+            "there is no token: empty is empty; write there the token that GitLab showed",
+        ),
+        (("--url", "https://a.test", "--token-file", "key"), "this is no token: key must hold one"),
         (("--url", "https://nowhere.invalid", "--token-file", "token"), "nowhere.invalid has no"),
         (("--url", "http://127.0.0.1:1", "--token-file", "token"), "--allow-address 127.0.0.1"),
         (("--url", "https://169.254.169.254", "--token-file", "token"), "never connects to one"),
@@ -214,7 +228,7 @@ async def test_init_of_more_than_1000_projects_needs_yes(tmp_path: Path) -> None
         (("--url", "https://a.test", "--token-file", "token", "--contact", "é"), "user-agent"),
         (("--add", "--url", "https://a.test", "--token-file", "token"), "there is no "),
         (("--add", "--force"), "--add and --force exclude each other"),
-        (("--urll", "x"), "No such option"),
+        (("--urll", "x"), "No such option '--urll'. Did you mean '--url'? `labtrawl init --help`"),
     ],
 )
 def test_init_with_bad_input_says_one_sentence_and_writes_nothing(
@@ -263,6 +277,17 @@ async def test_init_does_not_touch_a_file_that_is_there(tmp_path: Path) -> None:
     assert "is there already: --add adds to it, --force writes it anew" in said_so
     assert (tmp_path / "labtrawl.toml").read_text() == "contact = 'me'\n"
     assert files(tmp_path) == {"labtrawl.toml"}
+
+
+async def test_init_into_another_file_tells_the_start_that_reads_it(tmp_path: Path) -> None:
+    async with listening(FakeGitLab()) as wire:
+        usual = await init(tmp_path, wire, *ALLOW)
+        other = await init(tmp_path, wire, *ALLOW, "--config", "a b.toml", "--data-dir", "b")
+    told = "The token is stored encrypted only. Go on with: labtrawl start"
+    assert [each.out.splitlines()[-1] for each in (usual, other)] == [
+        told,
+        f"{told} --config '{tmp_path / 'a b.toml'}'",
+    ]
 
 
 async def test_init_add_to_a_file_with_inline_tables_changes_nothing(tmp_path: Path) -> None:

@@ -119,7 +119,13 @@ NOT_GITLAB = ConfigError, "there is no GitLab at this URL"
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
-        (ok(b"<html>Welcome</html>"), NOT_GITLAB),
+        (
+            ok(b"<html>Welcome</html>"),
+            (
+                ConfigError,
+                r"no GitLab at this URL \(its /api/v4/version answers with something else",
+            ),
+        ),
         (ok(b"<html>404</html>", status="404 Not Found"), NOT_GITLAB),
         (ok(b"<html>sign in</html>", "WWW-Authenticate: Basic", status="401 No"), NOT_GITLAB),
         (said({"error": "no such page"}, status="404 Not Found"), NOT_GITLAB),

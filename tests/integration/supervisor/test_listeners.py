@@ -73,7 +73,7 @@ def test_folder_in_which_others_write_is_refused_and_its_mode_kept(folder: Path)
 def test_folder_that_cannot_be_made_is_refused(folder: Path) -> None:
     (folder / "file").write_text("")
     assert refusal(folder / "file" / "x.sock") == (
-        f"the folder {folder / 'file'} cannot be made: File exists"
+        f"the folder {folder / 'file'} cannot be made: File exists; name another one"
     )
 
 

@@ -74,7 +74,10 @@ def trouble(folder: Path, kind: str) -> Iterator[tuple[Path, str]]:
         yield path, f"{path} belongs to another user; remove it or set another path"
     elif kind == "no folder":
         (folder / "y").write_text("")
-        yield folder / "y" / "a.sock", f"the folder {folder}/y cannot be made: File exists"
+        yield (
+            folder / "y" / "a.sock",
+            f"the folder {folder}/y cannot be made: File exists; name another one",
+        )
     else:
         with bind_unix(path):
             yield path, f"another process listens on {path}; stop it or set another path"
