@@ -81,21 +81,27 @@ def test_second_instance_is_refused_and_the_first_goes_on(tmp_path: Path) -> Non
     assert RIGHT in first.said
 
 
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a demo that has ended; whoever asks for it is refused there."""
+    folder = tmp_path_factory.mktemp("ended")
+    assert labtrawl(folder, *ONCE, "--port", "0").code == 0
+    return folder
+
+
 def test_demo_of_another_world_in_the_same_folder_is_refused_and_loses_nothing(
-    tmp_path: Path,
+    ended: Path,
 ) -> None:
-    assert labtrawl(tmp_path, *ONCE, "--port", "0").code == 0
-    before = files(tmp_path / "data" / "demo" / "dataset")
-    other = labtrawl(tmp_path, *ONCE, "--port", "0", "--seed", "2")
+    before = files(ended / "data" / "demo" / "dataset")
+    other = labtrawl(ended, *ONCE, "--port", "0", "--seed", "2")
     assert "holds the demo of another world: remove it, or choose --data-dir" in other.sentence()
-    assert files(tmp_path / "data" / "demo" / "dataset") == before
+    assert files(ended / "data" / "demo" / "dataset") == before
 
 
-def test_port_of_the_sandbox_in_use_ends_the_demo_in_one_sentence(tmp_path: Path) -> None:
-    assert labtrawl(tmp_path, *ONCE, "--port", "0").code == 0
-    kept = json.loads((tmp_path / "data" / "demo" / "config" / "sandbox.json").read_text())
+def test_port_of_the_sandbox_in_use_ends_the_demo_in_one_sentence(ended: Path) -> None:
+    kept = json.loads((ended / "data" / "demo" / "config" / "sandbox.json").read_text())
     with socket.create_server(("127.0.0.1", kept["port"])):
-        done = labtrawl(tmp_path, *ONCE, "--port", "0")
+        done = labtrawl(ended, *ONCE, "--port", "0")
     assert f"cannot listen on port {kept['port']}" in done.sentence()
 
 

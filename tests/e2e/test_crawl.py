@@ -62,9 +62,9 @@ def asked(there: Served, path: str = "") -> int:
 
 
 def until_asked(there: Served, number: int, path: str = "") -> None:
-    """Wait by asking: each answer is an event of the look-alike."""
+    """Wait by asking, and let it work between two answers."""
     while asked(there, path) < number:
-        pass
+        there.let_work()
 
 
 def test_crawl_that_is_killed_again_and_again_loses_and_doubles_nothing(tmp_path: Path) -> None:
@@ -346,13 +346,13 @@ def test_disk_that_is_full_is_told_and_the_crawl_goes_on_when_there_is_room(
 ) -> None:
     out = tmp_path / "out"
     out.mkdir(mode=0o700)
-    filled = ["sh", "-c", f'head -c 70M /dev/zero >{out}/ballast; exec "$@"', "sh"]
+    filled = ["sh", "-c", f'head -c 70M /dev/zero >{out}/.ballast; exec "$@"', "sh"]
     with served(WORLD) as there:
         given = words(tmp_path, there)
         with started(tmp_path, *given, under=[*small_disk(out, 120), *filled]) as running:
             running.until("disk full less than 64 MiB are free in ")
             inside = Path("/proc", str(running.process.pid), "root", *out.parts[1:])
-            (inside / "ballast").unlink()
+            (inside / ".ballast").unlink()
             running.until("complete +following")
             # Nothing is written meanwhile: it waits an hour.
             shutil.copytree(inside, tmp_path / "copy", ignore=shutil.ignore_patterns("*.sock"))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext
+from playwright.sync_api import BrowserContext, Page
 from sqlalchemy import Connection
 
 from tests.e2e.everywhere import Everywhere, bare, pages, populated
@@ -38,21 +38,23 @@ LONG = pytest.mark.timeout(300)
 def visit(everywhere: Everywhere, new_context: Any, **options: Any) -> Iterator[tuple[str, Any]]:
     """Open every page, one after the other; its route and the tab that shows it.
 
-    Where nothing is there, pages of one thing are none.
+    Everybody has one tab: another one is three processes of a browser. Where nothing is there,
+    pages of one thing are none.
     """
-    contexts: dict[str, BrowserContext] = {}
+    tabs: dict[str, Page] = {}
     for who, route in pages():
         if "{" in everywhere.places.get(route, route) and not everywhere.values:
             continue
-        if who not in contexts:
-            contexts[who] = new_context(**options)
-            everywhere.sign_in(contexts[who], who)
-        page = contexts[who].new_page()
-        reply = page.goto(everywhere.address(route))
+        if who not in tabs:
+            context: BrowserContext = new_context(**options)
+            everywhere.sign_in(context, who)
+            tabs[who] = context.new_page()
+        reply = tabs[who].goto(everywhere.address(route))
         assert reply is not None
         assert reply.status in FINE, f"{route}: {reply.status}"
-        yield route, page
-        page.close()
+        yield route, tabs[who]
+    for tab in tabs.values():
+        tab.close()
 
 
 LOOKS = (("light", 1440), ("dark", 360), ("dark", 1440), ("light", 360))

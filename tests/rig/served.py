@@ -11,6 +11,7 @@ from labtrawl.sandbox import Options, Server, Truth, World, running
 from labtrawl.sandbox.changes import Change
 
 T = TypeVar("T")
+LOOK_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,10 @@ class Served:
 
     def truth(self, username: str | None = None) -> Truth:
         return self._there(lambda: self.server.truth(username))
+
+    def let_work(self) -> None:
+        """Leave it alone for a moment: who asks it again at once slows what is waited for."""
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(LOOK_SECONDS), self.loop).result(30)
 
     def _there(self, call: Callable[[], T]) -> T:
         async def asked() -> T:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from labtrawl.sandbox import World, build_world
+from labtrawl.sandbox import World, build_world, truth
+from labtrawl.sandbox.model import Project
 
 SIZES = {
     "issues": 150,
@@ -18,3 +19,12 @@ SIZES = {
 @pytest.fixture(scope="session")
 def world() -> World:
     return build_world("default", 5, SIZES)
+
+
+@pytest.fixture(scope="session")
+def readable(world: World) -> list[Project]:
+    """Projects of the main account's scope without a gap."""
+    found = truth(world)
+    gaps = {area for kind, area, _ in found.gaps() if kind == "project"}
+    seen = {cell.area_id for cell in found.cells if cell.area_kind == "project"}
+    return [project for project in world.projects if project.id in seen - gaps]

@@ -47,14 +47,6 @@ def whole(world: World) -> Truth:
     return truth(world, external_url=BASE, commit_discussions=True)
 
 
-def readable(world: World) -> list[Project]:
-    """Projects of the main account's scope without a gap."""
-    found = truth(world)
-    gaps = {area for kind, area, _ in found.gaps() if kind == "project"}
-    seen = {cell.area_id for cell in found.cells if cell.area_kind == "project"}
-    return [project for project in world.projects if project.id in seen - gaps]
-
-
 def holder_of(resource: str) -> str:
     """The field of a project that lists of the resource hang on; empty for the project itself."""
     if resource.startswith("issue_"):
@@ -64,12 +56,12 @@ def holder_of(resource: str) -> str:
     return "commits" if resource == "commit_discussions" else ""
 
 
-def fullest(world: World, resource: str) -> Place:
+def fullest(readable: list[Project], resource: str) -> Place:
     """Where the list is longest."""
     holder = holder_of(resource)
     places = [
         (project, item)
-        for project in readable(world)
+        for project in readable
         for item in (getattr(project, holder) if holder else [project])
     ]
     return max(places, key=lambda place: size_of(resource, place[1]))
@@ -118,8 +110,10 @@ async def asked(
 
 
 @pytest.mark.parametrize("resource", sorted(LISTS))
-async def test_list_holds_the_truth(world: World, whole: Truth, resource: str) -> None:
-    project, item = fullest(world, resource)
+async def test_list_holds_the_truth(
+    world: World, readable: list[Project], whole: Truth, resource: str
+) -> None:
+    project, item = fullest(readable, resource)
     known = [
         body
         for kind, area, name, _, body in whole.items()
@@ -153,8 +147,10 @@ async def test_without_token_a_public_project_answers_401(world: World, resource
 
 
 @pytest.mark.parametrize("resource", sorted({*LISTS, APPROVALS}))
-async def test_feature_switched_off_refuses_as_gitlab(world: World, resource: str) -> None:
-    project, item = fullest(world, resource if resource in LISTS else "merge_request_versions")
+async def test_feature_switched_off_refuses_as_gitlab(
+    world: World, readable: list[Project], resource: str
+) -> None:
+    project, item = fullest(readable, resource if resource in LISTS else "merge_request_versions")
     feature = {"": "environments", "commits": "repository"}.get(
         holder_of(resource), holder_of(resource)
     )
@@ -167,21 +163,27 @@ async def test_feature_switched_off_refuses_as_gitlab(world: World, resource: st
 
 
 @pytest.mark.parametrize("resource", ["environments", "deployments"])
-async def test_where_nothing_is_built_nothing_is_deployed(world: World, resource: str) -> None:
-    project, item = fullest(world, resource)
+async def test_where_nothing_is_built_nothing_is_deployed(
+    world: World, readable: list[Project], resource: str
+) -> None:
+    project, item = fullest(readable, resource)
     off = project_replaced(world, project, features=project.features | {"builds": "disabled"})
     assert await asked(off, path_of(resource, project, item)) == FORBIDDEN
 
 
 @pytest.mark.parametrize("resource", sorted(LISTS))
-async def test_empty_list_is_an_empty_array(world: World, resource: str) -> None:
-    place = fullest(world, resource)
+async def test_empty_list_is_an_empty_array(
+    world: World, readable: list[Project], resource: str
+) -> None:
+    place = fullest(readable, resource)
     assert await asked(emptied(world, resource, place), path_of(resource, *place)) == (200, [])
 
 
 @pytest.mark.parametrize("resource", sorted(set(LISTS) - UNPAGED))
-async def test_two_pages_are_the_whole_list(world: World, resource: str) -> None:
-    path = path_of(resource, *fullest(world, resource))
+async def test_two_pages_are_the_whole_list(
+    world: World, readable: list[Project], resource: str
+) -> None:
+    path = path_of(resource, *fullest(readable, resource))
     async with running(world) as server, Caller(server.url, world.accounts[0].token) as caller:
         whole = await caller.rows(f"{path}?per_page=100")
         assert isinstance(whole, list)
@@ -192,21 +194,23 @@ async def test_two_pages_are_the_whole_list(world: World, resource: str) -> None
     assert 0 < len(second.json) < len(whole)
 
 
-async def test_links_come_at_once_whatever_the_page(world: World) -> None:
-    path = path_of("issue_links", *fullest(world, "issue_links"))
+async def test_links_come_at_once_whatever_the_page(world: World, readable: list[Project]) -> None:
+    path = path_of("issue_links", *fullest(readable, "issue_links"))
     _, whole = await asked(world, path)
     assert await asked(world, f"{path}?per_page=1&page=2") == (200, whole)
     assert len(whole) > 1
 
 
-async def test_link_with_an_issue_the_viewer_may_not_see_is_left_out(world: World) -> None:
-    project, issue = fullest(world, "issue_links")
+async def test_link_with_an_issue_the_viewer_may_not_see_is_left_out(
+    world: World, readable: list[Project]
+) -> None:
+    project, issue = fullest(readable, "issue_links")
     target = issue.links[0]
     hidden = msgspec.structs.replace(
         next(p for p in world.projects if p.id == target.project_id),
         features={"issues": "disabled"},
     )
-    other = next(p for p in readable(world) if p.id != project.id and p.issues)
+    other = next(p for p in readable if p.id != project.id and p.issues)
     link = msgspec.structs.replace(
         target, project_id=other.id, issue_id=other.issues[0].id, issue_iid=other.issues[0].iid
     )
@@ -221,8 +225,10 @@ async def test_link_with_an_issue_the_viewer_may_not_see_is_left_out(world: Worl
     assert await asked(project_replaced(linked, other, features=hidden.features), path) == (200, [])
 
 
-async def test_approvals_are_one_object_of_the_truth(world: World, whole: Truth) -> None:
-    project = next(p for p in readable(world) if any(r.approvals for r in p.merge_requests))
+async def test_approvals_are_one_object_of_the_truth(
+    world: World, readable: list[Project], whole: Truth
+) -> None:
+    project = next(p for p in readable if any(r.approvals for r in p.merge_requests))
     request = next(r for r in project.merge_requests if r.approvals)
     (body,) = (
         body
@@ -233,8 +239,10 @@ async def test_approvals_are_one_object_of_the_truth(world: World, whole: Truth)
     assert body["approved"] is True
 
 
-async def test_approvals_of_the_free_edition_tell_who_approved_and_no_rules(world: World) -> None:
-    project = next(p for p in readable(world) if p.merge_requests)
+async def test_approvals_of_the_free_edition_tell_who_approved_and_no_rules(
+    world: World, readable: list[Project]
+) -> None:
+    project = next(p for p in readable if p.merge_requests)
     path = path_of(APPROVALS, project, project.merge_requests[0])
     status, body = await asked(world, path, enterprise=False)
     assert (status, set(body)) == (
@@ -244,16 +252,18 @@ async def test_approvals_of_the_free_edition_tell_who_approved_and_no_rules(worl
     assert {"iid", "approvals_left"} <= set((await asked(world, path))[1])
 
 
-async def test_languages_of_a_project_and_of_one_without_repository(world: World) -> None:
-    project = next(p for p in readable(world) if p.languages)
+async def test_languages_of_a_project_and_of_one_without_repository(
+    world: World, readable: list[Project]
+) -> None:
+    project = next(p for p in readable if p.languages)
     assert await asked(world, f"projects/{project.id}/languages") == (200, project.languages)
     empty = next(p for p in world.projects if p.path == "mooring-design")
     assert await asked(world, f"projects/{empty.id}/languages") == (200, {})
 
 
-async def test_emoji_of_a_note(world: World) -> None:
+async def test_emoji_of_a_note(world: World, readable: list[Project]) -> None:
     project, issue, note = next(
-        (p, i, n) for p in readable(world) for i in p.issues for n in i.notes if n.awards
+        (p, i, n) for p in readable for i in p.issues for n in i.notes if n.awards
     )
     path = f"projects/{project.id}/issues/{issue.iid}/notes/{note.id}/award_emoji"
     status, rows = await asked(world, path)
@@ -266,11 +276,13 @@ async def test_emoji_of_a_note(world: World) -> None:
     )
 
 
-async def test_discussion_without_its_internal_note_for_a_guest(world: World) -> None:
+async def test_discussion_without_its_internal_note_for_a_guest(
+    world: World, readable: list[Project]
+) -> None:
     guest = world.accounts[2]
     project, issue = next(
         (p, i)
-        for p in readable(world)
+        for p in readable
         if p.id in {c.area_id for c in truth(world, guest.username).cells if not c.gap}
         for i in p.issues
         if len({n.discussion_id for n in i.notes}) == len(i.notes) > 1 and not i.confidential
@@ -289,10 +301,10 @@ async def test_discussion_without_its_internal_note_for_a_guest(world: World) ->
     assert seen == everything[1:]
 
 
-async def test_discussion_holds_its_replies(world: World) -> None:
+async def test_discussion_holds_its_replies(world: World, readable: list[Project]) -> None:
     project, issue = next(
         (p, i)
-        for p in readable(world)
+        for p in readable
         for i in p.issues
         if len({n.discussion_id for n in i.notes}) < len(i.notes)
     )

@@ -8,7 +8,7 @@ import pytest
 from labtrawl.sandbox import World, running
 from labtrawl.sandbox.model import Group, Issue, MergeRequest, Project
 from tests.integration.sandbox.caller import Caller
-from tests.integration.sandbox.test_items import asked, project_replaced, readable
+from tests.integration.sandbox.test_items import asked, project_replaced
 
 
 def home(world: World) -> Group:
@@ -20,8 +20,8 @@ def below(world: World) -> list[Project]:
     return [p for p in world.projects if p.full_path.startswith("fjordlab/")]
 
 
-def fullest(world: World, field: str) -> Project:
-    return max(readable(world), key=lambda project: len(getattr(project, field)))
+def fullest(readable: list[Project], field: str) -> Project:
+    return max(readable, key=lambda project: len(getattr(project, field)))
 
 
 async def rows_of(world: World, path: str) -> list[Any]:
@@ -85,15 +85,17 @@ async def test_project_whose_issues_are_off_is_not_among_those_of_its_group(worl
 
 
 @pytest.mark.parametrize("kind", ["issues", "merge_requests"])
-async def test_iids_name_single_items(world: World, kind: str) -> None:
-    project = fullest(world, kind)
+async def test_iids_name_single_items(world: World, readable: list[Project], kind: str) -> None:
+    project = fullest(readable, kind)
     query = "iids[]=1&iids[]=3&sort=asc"
     rows = await rows_of(world, f"projects/{project.id}/{kind}?{query}")
     assert [row["iid"] for row in rows] == [1, 3]
 
 
-async def test_single_answers_are_the_rows_of_the_lists(world: World) -> None:
-    project = fullest(world, "issues")
+async def test_single_answers_are_the_rows_of_the_lists(
+    world: World, readable: list[Project]
+) -> None:
+    project = fullest(readable, "issues")
     _, issue = await asked(world, f"projects/{project.id}/issues/2")
     assert await asked(world, f"projects/{project.id}/issues?iids[]=2") == (200, [issue])
     _, request = await asked(world, f"projects/{project.id}/merge_requests/1")
@@ -101,8 +103,8 @@ async def test_single_answers_are_the_rows_of_the_lists(world: World) -> None:
     assert row == {name: request[name] for name in row}
 
 
-async def test_issue_statistics_count_by_state(world: World) -> None:
-    project = fullest(world, "issues")
+async def test_issue_statistics_count_by_state(world: World, readable: list[Project]) -> None:
+    project = fullest(readable, "issues")
     opened = sum(issue.state == "opened" for issue in project.issues)
     counts = {"all": len(project.issues), "opened": opened, "closed": len(project.issues) - opened}
     answer = await asked(world, f"projects/{project.id}/issues_statistics")
@@ -117,8 +119,10 @@ async def test_issue_statistics_count_by_state(world: World) -> None:
         ("milestones", ""),
     ],
 )
-async def test_updated_after_keeps_what_changed_since(world: World, kind: str, query: str) -> None:
-    project = fullest(world, kind)
+async def test_updated_after_keeps_what_changed_since(
+    world: World, readable: list[Project], kind: str, query: str
+) -> None:
+    project = fullest(readable, kind)
     items = getattr(project, kind)
     since = sorted(item.updated_at for item in items)[len(items) // 2]
     path = f"projects/{project.id}/{kind}?updated_after={since}&{query}&per_page=100"
@@ -137,14 +141,16 @@ async def test_updated_after_keeps_what_changed_since(world: World, kind: str, q
         "finished_after=2026-01-01&updated_after=2026-01-01&order_by=updated_at",
     ],
 )
-async def test_deployments_refuse_a_filter_without_its_order(world: World, query: str) -> None:
-    project = fullest(world, "deployments")
+async def test_deployments_refuse_a_filter_without_its_order(
+    world: World, readable: list[Project], query: str
+) -> None:
+    project = fullest(readable, "deployments")
     status, body = await asked(world, f"projects/{project.id}/deployments?{query}")
     assert (status, body["message"].startswith("400 Bad request - ")) == (400, True)
 
 
-async def test_deployments_finished_since(world: World) -> None:
-    project = fullest(world, "deployments")
+async def test_deployments_finished_since(world: World, readable: list[Project]) -> None:
+    project = fullest(readable, "deployments")
     done = [d for d in project.deployments if d.status == "success" and d.finished_at]
     since = sorted(str(d.finished_at) for d in done)[len(done) // 2]
     query = f"finished_after={since}&order_by=finished_at&status=success&per_page=100"
@@ -152,8 +158,8 @@ async def test_deployments_finished_since(world: World) -> None:
     assert {row["id"] for row in rows} == {d.id for d in done if str(d.finished_at) >= since}
 
 
-async def test_environments_by_state_and_name(world: World) -> None:
-    project = fullest(world, "environments")
+async def test_environments_by_state_and_name(world: World, readable: list[Project]) -> None:
+    project = fullest(readable, "environments")
     path = f"projects/{project.id}/environments"
     for state in ("available", "stopped"):
         rows = await rows_of(world, f"{path}?states={state}")
@@ -164,8 +170,8 @@ async def test_environments_by_state_and_name(world: World) -> None:
     assert (await asked(world, f"{path}?name=a&search=b"))[0] == 400
 
 
-async def test_commits_have_stats_only_if_asked(world: World) -> None:
-    project = fullest(world, "commits")
+async def test_commits_have_stats_only_if_asked(world: World, readable: list[Project]) -> None:
+    project = fullest(readable, "commits")
     path = f"projects/{project.id}/repository/commits?all=true&per_page=1"
     commit = project.commits[-1]
     (plain,) = (await asked(world, path))[1]
@@ -175,8 +181,10 @@ async def test_commits_have_stats_only_if_asked(world: World) -> None:
     assert counted == plain | {"stats": stats}
 
 
-async def test_statistics_of_a_project_are_for_reporters(world: World) -> None:
-    project = fullest(world, "commits")
+async def test_statistics_of_a_project_are_for_reporters(
+    world: World, readable: list[Project]
+) -> None:
+    project = fullest(readable, "commits")
     path = f"projects/{project.id}"
     _, plain = await asked(world, path)
     _, weighed = await asked(world, f"{path}?statistics=true")
@@ -230,8 +238,8 @@ def test_merge_requests_name_commits_and_pipelines_of_their_project(world: World
             assert request.versions[-1].head_commit_sha == request.sha == request.commits[0]
 
 
-def test_label_without_its_event_would_be_seen(world: World) -> None:
-    project = next(p for p in readable(world) if any(i.labels for i in p.issues))
+def test_label_without_its_event_would_be_seen(world: World, readable: list[Project]) -> None:
+    project = next(p for p in readable if any(i.labels for i in p.issues))
     issue = next(i for i in project.issues if i.labels)
     broken = msgspec.structs.replace(issue, label_events=())
     issues = tuple(broken if each is issue else each for each in project.issues)

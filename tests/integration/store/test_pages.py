@@ -1,6 +1,7 @@
 """Every page query answers the same on both databases, and pages add up to the whole list."""
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import itertools
@@ -202,6 +203,7 @@ def on_postgresql() -> Iterator[Connection]:
     postgresql.server().drop(url)
 
 
+@functools.cache
 def _functions() -> dict[str, Callable[..., Any]]:
     """Every public function of the room that asks a database."""
     found: dict[str, Callable[..., Any]] = {}

@@ -19,7 +19,7 @@ def test_few_viewers_are_told_every_two_seconds() -> None:
     assert told(5, 10) == [[0.0, 2.0, 4.0, 6.0, 8.0]] * 5
 
 
-@pytest.mark.parametrize("viewers", [13, 100, 300])
+@pytest.mark.parametrize("viewers", [13, 100, pytest.param(300, marks=pytest.mark.long)])
 def test_many_viewers_share_the_pages_that_can_be_made(viewers: int) -> None:
     seconds = 3 * viewers
     found = told(viewers, seconds)
