@@ -43,7 +43,7 @@ LOOKED_BACK_FREE = 0.35
 LEAST_FREE_MS = 4_000
 # So much of the limit in use means that the limit is what takes the time.
 NEAR_LIMIT = 0.7
-# So many jobs at once use all connections of a crawler (8 of 32 each: crawler.work, cli.crawl_run):
+# So many jobs at once use all connections of a crawler (up to 8 each: crawler.work):
 # one of few goes faster than one of many.
 FILLING = 4
 # A budget leaves a job that is alone almost all of it.
