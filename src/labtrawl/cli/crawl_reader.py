@@ -3,6 +3,7 @@
 It is a process beside the command, or in that of the command itself.
 """
 
+import asyncio
 import contextlib
 import os
 import random
@@ -11,6 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from labtrawl.cli.allocator import give_back
 from labtrawl.cli.crawl_place import instance_of
 from labtrawl.cli.crawl_seat import HEARTBEAT_SECONDS, LEASE_SECONDS, RETRY, Reading, Seat
 from labtrawl.cli.origins import agent_of, http_to
@@ -30,6 +32,7 @@ RENEW_SECONDS = 5.0
 # As many as one long list asks for at once (`crawler.windows`). Each keeps up to 0.4 MB of what it
 # reads; with 32 a crawl of many projects needed some 4 MB more and was no faster.
 CONNECTIONS = 24
+GIVE_BACK_SECONDS = 1.0
 # Soon enough for data within three seconds of the command, also where a list is long.
 SEGMENT_SECONDS = 1.5
 
@@ -42,8 +45,26 @@ async def crawler(seat: Seat, clock: Clock) -> AsyncIterator[Engine]:
     limits = Limits(connections=CONNECTIONS, is_adaptive=True)
     async with open_http(origin, limits, agent_of(reading.contact)) as http:
         engine, purse = _engine(seat, clock, http)
-        async with engine.client.running(), purse.running():
+        async with engine.client.running(), purse.running(), _giving_back(clock):
             yield engine
+
+
+@contextlib.asynccontextmanager
+async def _giving_back(clock: Clock) -> AsyncIterator[None]:
+    """Hand freed memory back to the kernel now and then while the block runs."""
+
+    async def keep_on() -> None:
+        while True:
+            await clock.sleep(GIVE_BACK_SECONDS)
+            give_back()
+
+    task = asyncio.create_task(keep_on(), name="giving-back")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def _path(text: str | None) -> Path | None:
