@@ -1,5 +1,6 @@
 """Which folders `labtrawl crawl --out` takes, looked at before anything is asked."""
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -54,6 +55,26 @@ def test_folder_that_cannot_be_made_is_refused_before_anything_is_asked(
 ) -> None:
     # Root may write everywhere.
     access = os.access
+    monkeypatch.setattr(
+        "labtrawl.cli.crawl.os.access",
+        lambda place, *how: Path(place) != tmp_path and access(place, *how),
+    )
+    failed = refusal(crawl(tmp_path, "http://127.0.0.1:1", "glpat-x"))
+    told = f"nothing can be written in {tmp_path}: choose another folder with --out"
+    assert str(failed) == told
+
+
+def test_folder_below_one_that_may_not_be_entered_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access, exists = os.access, Path.exists
+
+    def shut(path: Path) -> bool:
+        if tmp_path in path.parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", shut)
     monkeypatch.setattr(
         "labtrawl.cli.crawl.os.access",
         lambda place, *how: Path(place) != tmp_path and access(place, *how),

@@ -147,9 +147,9 @@ def _log_file(out: Path, *, is_shared: bool) -> LogFile:
 
 
 def _check_is_free(out: Path) -> None:
-    if out.exists() and not out.is_dir():
+    place = next(each for each in (out, *out.parents) if _is_there(each))
+    if place == out and not out.is_dir():
         raise ConfigError(f"{out} is no folder: choose another one with --out")
-    place = next(each for each in (out, *out.parents) if each.exists())
     if not (place.is_dir() and os.access(place, os.R_OK | os.W_OK | os.X_OK)):
         raise ConfigError(f"nothing can be written in {place}: choose another folder with --out")
     if (holder := holder_of(out)) is not None:
@@ -157,6 +157,13 @@ def _check_is_free(out: Path) -> None:
             f"another labtrawl (pid {holder.pid}) works in {out}: wait for it or end it, or choose"
             " another folder with --out"
         )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # below a folder that this user may not enter
+        return False
 
 
 def _asked(
