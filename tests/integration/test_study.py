@@ -236,6 +236,7 @@ async def test_second_reading_finds_what_changed_under_its_pseudonym(
 
 def test_keys_that_are_kept_apart_hold_that_of_the_study(tmp_path: Path) -> None:
     data_dir, again, kept = tmp_path / "data", tmp_path / "again", tmp_path / "safe" / "keys.json"
+    kept.parent.mkdir()
     for path in (key_path(data_dir), study_key_path(data_dir)):
         create_key_file(path)
     key_file.keep_keys(data_dir, kept, tmp_path / "backup")
