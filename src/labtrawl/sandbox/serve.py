@@ -21,6 +21,9 @@ from labtrawl.sandbox.model import World
 from labtrawl.sandbox.options import Options
 from labtrawl.sandbox.truth import Truth
 
+# Of the loop, until what was accepted is a connection: a task makes it, and is told of it.
+ACCEPTING_ROUNDS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -116,6 +119,10 @@ async def running(
     try:
         yield Server(url, number, app.living)
     finally:
+        # asyncio of Python 3.11 leaves open what it is just accepting when the server closes.
+        asyncio.get_running_loop().remove_reader(found)
+        for _ in range(ACCEPTING_ROUNDS):
+            await asyncio.sleep(0)
         listening.close()
         for line in list(lines):
             line.end()

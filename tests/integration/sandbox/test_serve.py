@@ -1,7 +1,10 @@
 """The sandbox as a process of its own, and what happens to a port in use."""
 
 import asyncio
+import contextlib
+import gc
 import signal
+import socket
 import sys
 
 import pytest
@@ -32,3 +35,23 @@ async def test_port_in_use_raises_oserror(world: World) -> None:
     async with running(world) as server:
         with pytest.raises(OSError, match="in use"):
             bind("127.0.0.1", server.port)
+
+
+@pytest.mark.parametrize("rounds", range(6))
+def test_connection_that_comes_while_it_closes_is_closed_too(world: World, rounds: int) -> None:
+    """However far its accepting is; what stays open warns, which fails a test."""
+
+    async def meet() -> socket.socket:
+        async with running(world) as server:
+            caller = socket.create_connection(("127.0.0.1", server.port))
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+        return caller
+
+    with asyncio.Runner() as runner:
+        caller = runner.run(meet())
+    with caller:
+        caller.settimeout(10)
+        with contextlib.suppress(ConnectionResetError):
+            assert caller.recv(1) == b""
+    gc.collect()
