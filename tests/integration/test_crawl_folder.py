@@ -50,38 +50,39 @@ def test_folder_with_files_of_others_is_refused_before_anything_is_asked(tmp_pat
     assert str(failed) == f"{out} holds something else: choose another folder with --out"
 
 
-def test_folder_that_cannot_be_made_is_refused_before_anything_is_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Root may write everywhere.
+@pytest.fixture
+def shut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which nothing can be written, for root neither."""
     access = os.access
     monkeypatch.setattr(
         "labtrawl.cli.crawl.os.access",
         lambda place, *how: Path(place) != tmp_path and access(place, *how),
     )
-    failed = refusal(crawl(tmp_path, "http://127.0.0.1:1", "glpat-x"))
-    told = f"nothing can be written in {tmp_path}: choose another folder with --out"
+    return tmp_path
+
+
+def assert_is_refused(folder: Path) -> None:
+    failed = refusal(crawl(folder, "http://127.0.0.1:1", "glpat-x"))
+    told = f"nothing can be written in {folder}: choose another folder with --out"
     assert str(failed) == told
+
+
+def test_folder_that_cannot_be_made_is_refused_before_anything_is_asked(shut: Path) -> None:
+    assert_is_refused(shut)
 
 
 def test_folder_below_one_that_may_not_be_entered_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shut: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    access, exists = os.access, Path.exists
+    exists = Path.exists
 
-    def shut(path: Path) -> bool:
-        if tmp_path in path.parents:
+    def entered(path: Path) -> bool:
+        if shut in path.parents:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return exists(path)
 
-    monkeypatch.setattr(Path, "exists", shut)
-    monkeypatch.setattr(
-        "labtrawl.cli.crawl.os.access",
-        lambda place, *how: Path(place) != tmp_path and access(place, *how),
-    )
-    failed = refusal(crawl(tmp_path, "http://127.0.0.1:1", "glpat-x"))
-    told = f"nothing can be written in {tmp_path}: choose another folder with --out"
-    assert str(failed) == told
+    monkeypatch.setattr(Path, "exists", entered)
+    assert_is_refused(shut)
 
 
 async def test_folder_in_use_is_refused_before_anything_is_asked(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ from labtrawl.protocol.client import Chance, DirectCommunicationClient
 from labtrawl.protocol.meeting import Dialler, DialSocket
 
 RENEW_SECONDS = 5.0
-# As many as one long list asks for at once (`crawler.windows`). Each keeps up to 0.4 MB of what it
-# reads; with 32 a crawl of many projects needed some 4 MB more and was no faster.
+# As many as one long list asks for at once (`crawler.windows`): with 32 a crawl of many projects
+# needed some 4 MB more and was no faster.
 CONNECTIONS = 24
 GIVE_BACK_SECONDS = 1.0
 # Soon enough for data within three seconds of the command, also where a list is long.

@@ -104,7 +104,7 @@ async def test_unexplained_list_is_told_by_that_word_where_others_have_their_rea
     await admin.write(lambda c: c.exec_driver_sql(less))
     (area,) = re.findall(r'id="area-(\d+)"', (await admin.get("/coverage")).text)
     assert (
-        'holds less than GitLab does, 1 of them unexplained: see the <a id="whole-coverage"'
+        '1 list has a gap, 1 of them unexplained: see the <a id="whole-coverage"'
         in (await admin.get("/")).text
     )
     assert '>1 <span class="small">1 unexplained</span></td>' in (await admin.get("/areas")).text

@@ -1,6 +1,8 @@
 """Long lists: pages asked for at once, windows by creation, places that are found again."""
 
 import asyncio
+import contextlib
+import gc
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +15,9 @@ from labtrawl.crawler import marks
 from labtrawl.crawler.cursor import Cursor, decode_cursor
 from labtrawl.crawler.ledger import report_of
 from labtrawl.crawler.lists import batches
+from labtrawl.crawler.windows import FIRST_WINDOWS
 from labtrawl.errors import GitLabError
+from labtrawl.gitlab.pages import Page
 from labtrawl.http import Answer
 from labtrawl.protocol.messages import LedgerReport
 from tests.unit.crawler.shelf import PROJECT, Row, Shelf, read, reader_of, said, steps
@@ -52,6 +56,18 @@ async def test_uncounted_list_is_read_ahead_the_further_the_longer_it_is() -> No
     found, cursor = await read(reader_of(shelf, "pipelines"))
     assert (len(set(found)), cursor.ended) == (20_000, True)
     assert 200 <= len(shelf.asked) <= 210
+
+
+async def test_pages_of_a_long_list_are_kept_no_longer_than_they_are_read() -> None:
+    """All windows have answered before a page is taken; none that was taken is kept beside them."""
+    shelf, most = Shelf({ISSUES: made(6_000)}, size=100), 0
+    async with contextlib.aclosing(batches(reader_of(shelf, "issues"), Cursor())) as read_on:
+        async for _ in read_on:
+            for _ in range(20):  # rounds of the loop: what was asked for is answered by then
+                await asyncio.sleep(0)
+            most = max(most, sum(type(each) is Page for each in gc.get_objects()))
+    # Those of the windows, the one that was just taken, and one as it was before it was followed.
+    assert most == FIRST_WINDOWS + 2
 
 
 @pytest.mark.parametrize("name", ["issues", "merge_requests"])
