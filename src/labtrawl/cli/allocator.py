@@ -2,12 +2,17 @@
 
 import contextlib
 import ctypes
+from collections.abc import AsyncIterator
+
+from labtrawl.cli.tasks import background
+from labtrawl.clock import Clock
 
 # glibc's malloc.h, mallopt(3).
 _M_TRIM_THRESHOLD = -1
 _M_ARENA_MAX = -8
 _ARENAS = 2
 _KEPT_BYTES = 256 * 1024
+_GIVE_BACK_SECONDS = 1.0
 
 
 def share_arenas() -> None:
@@ -29,6 +34,19 @@ def return_freed() -> None:
     """
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+@contextlib.asynccontextmanager
+async def giving_back(clock: Clock) -> AsyncIterator[None]:
+    """Give memory back each second while the block runs."""
+
+    async def keep_on() -> None:
+        while True:
+            await clock.sleep(_GIVE_BACK_SECONDS)
+            give_back()
+
+    async with background(keep_on()):
+        yield
 
 
 def give_back() -> None:

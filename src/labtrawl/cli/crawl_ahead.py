@@ -13,6 +13,7 @@ from labtrawl.gitlab.catalog import version_of
 from labtrawl.gitlab.graphql_plans import Edition, edition_of
 from labtrawl.gitlab.probe import Scope as Membership
 from labtrawl.gitlab.probe import measure_scope
+from labtrawl.gitlab.wanted import is_wanted
 from labtrawl.http import Http, Limits, open_http
 
 # What is asked at once.
@@ -66,9 +67,6 @@ def _edition(version: str) -> Edition:
 
 
 def _choice(scope: Scope, resources: tuple[str, ...], edition: Edition | None) -> Choice:
-    # Not above: this is most of what a crawl imports, and a thread is at it meanwhile.
-    from labtrawl.dispatch.visiting import is_wanted
-
     schedule = Schedule(resources=resources or ("*",))
     return Choice(
         lambda resource: is_wanted(schedule, resource), scope.exclude, edition, bool(scope.since)

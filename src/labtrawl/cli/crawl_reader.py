@@ -3,7 +3,6 @@
 It is a process beside the command, or in that of the command itself.
 """
 
-import asyncio
 import contextlib
 import os
 import random
@@ -12,7 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from labtrawl.cli.allocator import give_back
+from labtrawl.cli.allocator import giving_back
 from labtrawl.cli.crawl_place import instance_of
 from labtrawl.cli.crawl_seat import HEARTBEAT_SECONDS, LEASE_SECONDS, RETRY, Reading, Seat
 from labtrawl.cli.origins import agent_of, http_to
@@ -32,7 +31,6 @@ RENEW_SECONDS = 5.0
 # As many as one long list asks for at once (`crawler.windows`): with 32 a crawl of many projects
 # needed some 4 MB more and was no faster.
 CONNECTIONS = 24
-GIVE_BACK_SECONDS = 1.0
 # Soon enough for data within three seconds of the command, also where a list is long.
 SEGMENT_SECONDS = 1.5
 
@@ -45,26 +43,8 @@ async def crawler(seat: Seat, clock: Clock) -> AsyncIterator[Engine]:
     limits = Limits(connections=CONNECTIONS, is_adaptive=True)
     async with open_http(origin, limits, agent_of(reading.contact)) as http:
         engine, purse = _engine(seat, clock, http)
-        async with engine.client.running(), purse.running(), _giving_back(clock):
+        async with engine.client.running(), purse.running(), giving_back(clock):
             yield engine
-
-
-@contextlib.asynccontextmanager
-async def _giving_back(clock: Clock) -> AsyncIterator[None]:
-    """Hand freed memory back to the kernel now and then while the block runs."""
-
-    async def keep_on() -> None:
-        while True:
-            await clock.sleep(GIVE_BACK_SECONDS)
-            give_back()
-
-    task = asyncio.create_task(keep_on(), name="giving-back")
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 def _path(text: str | None) -> Path | None:
@@ -103,7 +83,7 @@ def _tools(reading: Reading, clock: Clock, http: Http, stopping: Callable[[], bo
         disk=LocalDisk(),
         dataset_root=dataset_root(Path(reading.data_dir)),
         segment=SegmentLimits(max_seconds=SEGMENT_SECONDS),
-        scope=Scope(reading.include, reading.exclude, members=reading.members),
+        scope=Scope(reading.include, reading.exclude, reading.members, reading.resources),
         retry=RETRY,
         clock=clock,
         jitter=random.random,

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from labtrawl.cli.allocator import giving_back
 from labtrawl.cli.crawl_beside import Beside, beside
 from labtrawl.cli.crawl_place import Target
 from labtrawl.cli.crawl_seat import HEARTBEAT_SECONDS, LEASE_SECONDS, RETRY, Reading, Seat, new_seat
@@ -95,6 +96,7 @@ class Plan:
             str(self.data_dir),
             (*named, *self.include),
             self.exclude,
+            tuple(self.schedule.resources),
             not named,
             self.since,
             math.ceil(self.jobs / max(len(self.beside), 1)),
@@ -207,7 +209,7 @@ class Embedded:
     ) -> AsyncIterator[None]:
         """Have the crawlers beside this process, and end where none is left."""
         named = [(each, seat.name) for each, seat in seated]
-        async with beside(named, manager.peer_gone, self.stopping.set):
+        async with beside(named, manager.peer_gone, self.stopping.set), giving_back(self.clock):
             yield
 
     @contextlib.asynccontextmanager

@@ -21,6 +21,7 @@ class Reading(msgspec.Struct, frozen=True):
     data_dir: str
     include: tuple[str, ...]
     exclude: tuple[str, ...]
+    resources: tuple[str, ...]
     members: bool
     since: datetime | None
     jobs: int

@@ -22,10 +22,12 @@ from labtrawl.crawler.paging import Asked, Seen, has_shrunk, refuse_circle
 from labtrawl.crawler.purse import Stopped
 from labtrawl.crawler.visit import CHANGES, FULL, MOST_PASSES, Visit
 from labtrawl.domain.area import AreaKind
+from labtrawl.domain.visit import Schedule
 from labtrawl.errors import Forbidden, GitLabError, NotFound, RateLimited, UnexpectedReply
-from labtrawl.gitlab.catalog import FEATURES, gap_of, resources_of
+from labtrawl.gitlab.catalog import FEATURES, Resource, gap_of, resources_of
 from labtrawl.gitlab.client import GitLab, Moved
 from labtrawl.gitlab.pages import Page
+from labtrawl.gitlab.wanted import is_wanted
 from labtrawl.protocol.messages import PART, DiscoveredArea, DiscoveredJob, KnownArea, LedgerReport
 
 GROUPS = "min_access_level=10&order_by=id&sort=asc&per_page=100"
@@ -40,16 +42,26 @@ SOME_MEMBER = 1
 class Scope:
     """Path patterns beyond membership: `include` adds (public ones too), `exclude` wins.
 
-    Without `members` only what is included counts.
+    Without `members` only what is included counts. Of an area `resources` (patterns, as a schedule
+    has them) get a job; None proposes all, and leaves the choice to the website.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     members: bool = True
+    resources: tuple[str, ...] | None = None
 
     def holds(self, full_path: str) -> bool:
         """Say whether an area that was found is to be collected."""
         return not any(fnmatchcase(full_path, pattern) for pattern in self.exclude)
+
+    def wanted(self, kind: AreaKind) -> list[Resource]:
+        """Return what an area of a kind gets jobs for, as far as it can hold it."""
+        every = resources_of(kind)
+        if self.resources is None:
+            return [*every]
+        schedule = Schedule(resources=self.resources)
+        return [resource for resource in every if is_wanted(schedule, resource)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +218,13 @@ class Discovery:
         areas = [area for area in found if self.scope.holds(area.full_path)]
         items = self.cursor.items + len(areas)
         self.cursor = replace(self.cursor, items=items, started_at=self._started_at())
+        # A page brings up to half a megabyte: what is on its way is one page at most.
+        await self.line.settle()
         if areas:
             await self.line.areas(areas, self._figures())
         watermark = Visit().watermark(self.cursor)
-        jobs = [job for area in areas for job in jobs_of(area, watermark)]
+        wanted = self.scope.wanted(listing.kind)
+        jobs = [job for area in areas for job in _jobs_of(area, wanted, watermark)]
         for start in range(0, len(jobs), PART):
             await self.line.jobs(jobs[start : start + PART])
 
@@ -239,7 +254,9 @@ def _is_group_at(known: KnownArea, path: str) -> bool:
     return known.type == AreaKind.GROUP and known.full_path == path
 
 
-def jobs_of(area: DiscoveredArea, watermark: int | None = None) -> list[DiscoveredJob]:
+def _jobs_of(
+    area: DiscoveredArea, wanted: Sequence[Resource], watermark: int | None
+) -> list[DiscoveredJob]:
     """Propose a job for each list of an area that can hold something.
 
     A watch begins with what changes after the discovery did: before it, all is read anyhow.
@@ -254,7 +271,7 @@ def jobs_of(area: DiscoveredArea, watermark: int | None = None) -> list[Discover
             mode=CHANGES if resource.watches else FULL,
             watermark=watermark if resource.watches else None,
         )
-        for resource in resources_of(AreaKind(area.type))
+        for resource in wanted
         if gap_of(resource, area.features, area.empty_repository) is None
     ]
 

@@ -17,6 +17,7 @@ from labtrawl.domain.failure import RetryPolicy
 from labtrawl.domain.job import HoldReason
 from labtrawl.domain.visit import Schedule, Spare
 from labtrawl.errors import DatasetError, DiskFull, StoreError
+from labtrawl.gitlab.wanted import with_watches
 from labtrawl.store import (
     care,
     compaction,
@@ -137,7 +138,7 @@ class Leasing:
 
     async def _open_visits(self) -> None:
         """Open the lists that are due, and early what a share of the budget is left for."""
-        wanted = visiting.with_watches(self.schedule)
+        wanted = with_watches(self.schedule)
         if await self.store.read(visits.has_due):
             opened = await self.store.write(lambda c: visits.open_due(c, wanted, BATCH))
             if opened:

@@ -10,6 +10,7 @@ from labtrawl.domain.job import HoldReason
 from labtrawl.domain.visit import Mode, Schedule
 from labtrawl.errors import BadMessage
 from labtrawl.gitlab import catalog
+from labtrawl.gitlab.wanted import is_wanted
 from labtrawl.protocol.messages import DiscoveredArea, DiscoveredJob
 from labtrawl.store import accounts, areas, choices, jobs, ledger, visits
 from labtrawl.store.accounts import VerifiedAccount
@@ -99,7 +100,7 @@ def _open_ledger(
     wanted = [
         resource
         for resource in catalog.resources_of(kind)
-        if resource.kind and visiting.is_wanted(schedule, resource)
+        if resource.kind and is_wanted(schedule, resource)
     ]
     ledger.open_rows(connection, area_id, [resource.name for resource in wanted])
     off = ledger.switched_off(connection, area_id)
@@ -132,7 +133,7 @@ def queue_jobs(
     places = _Places(connection, instance_id)
     for found in proposed:
         resource = catalog.find(found.area_type, found.command)
-        if resource is None or not visiting.is_wanted(schedule, resource):
+        if resource is None or not is_wanted(schedule, resource):
             continue
         area_id = places.find(found.area_type, found.gitlab_id)
         if area_id is None:

@@ -1,13 +1,13 @@
 """What the end of a visit does: when the list is read again, and which others are now."""
 
 import functools
-from dataclasses import replace
 
 from labtrawl.domain.area import AreaKind
 from labtrawl.domain.job import HoldReason
 from labtrawl.domain.visit import Mode, Pace, Schedule
 from labtrawl.gitlab import catalog
 from labtrawl.gitlab.graphql_plans import NAMES
+from labtrawl.gitlab.wanted import is_wanted
 from labtrawl.protocol.messages import ProgressUpdate
 from labtrawl.store import accounts, areas, jobs, leases, ledger, visits, watches
 from labtrawl.store.engine import Connection
@@ -18,20 +18,6 @@ LEAST_WATCH_MS = 60_000
 # How many sweeps of other lists go by for one of a list that costs a request for each item: what it
 # holds changes with its items, which tell.
 COSTLY_SWEEPS = 7
-_WATCHES = tuple(resource for resource in catalog.RESOURCES if resource.watches)
-
-
-def is_wanted(schedule: Schedule, resource: catalog.Resource) -> bool:
-    """Say whether a resource is collected; some are only where somebody names them."""
-    if resource.is_asked_for:
-        return schedule.names(resource.name)
-    return schedule.has(resource.watches or resource.name)
-
-
-def with_watches(schedule: Schedule) -> Schedule:
-    """Return a schedule that also has the lists that tell of changes in those that it has."""
-    watches = [resource.name for resource in _WATCHES if schedule.has(resource.watches)]
-    return replace(schedule, resources=(*schedule.resources, *watches))
 
 
 def begin_watch(

@@ -204,7 +204,7 @@ def with_parameter(query: str, name: str, value: str) -> str:
     return urlencode([*pairs, (name, value)])
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def parameter(query: str, name: str) -> str:
     """Return one parameter of a query; empty where it has none."""
     return dict(parse_qsl(query)).get(name, "")
@@ -227,7 +227,7 @@ def resized(query: str, per_page: int) -> str:
     return with_parameter(query, "page", str((number - 1) * int(before) // per_page + 1))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def place_of(query: str) -> tuple[tuple[str, str], ...]:
     """Return what a query means, the same for the same parameters in any order."""
     return tuple(sorted(parse_qsl(query)))

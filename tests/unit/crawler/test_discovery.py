@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from labtrawl.crawler.cursor import Cursor, decode_cursor
-from labtrawl.crawler.discovery import Discovery, Scope, jobs_of
+from labtrawl.crawler.discovery import Discovery, Scope
 from labtrawl.crawler.line import Line
 from labtrawl.errors import UnexpectedReply
 from labtrawl.http import Answer
@@ -96,8 +96,9 @@ async def _discover(
     cursor: Cursor | None = None,
     stop: bool = False,
     known: tuple[KnownArea, ...] = (),
+    told: Told | None = None,
 ) -> Told:
-    told = Told()
+    told = told or Told()
     line = Line("1", 1, told.send, lambda *_: None, lambda: 0)
     discovery = Discovery(
         gitlab_of(site), line, scope or Scope(), lambda: stop, cursor or Cursor(), "ann", known
@@ -361,9 +362,46 @@ async def test_discovery_that_is_asked_to_stop_gives_its_job_back() -> None:
     assert [one.status for one in told.progress()] == ["paused"]
 
 
-def test_jobs_of_an_area_are_all_it_can_hold() -> None:
-    group = DiscoveredArea(type="group", name="g", gitlab_id=1, full_path="g")
-    assert [job.command for job in jobs_of(group)] == [
+async def test_jobs_of_an_area_are_all_it_can_hold() -> None:
+    told = await _discover(_site([_group(1, "g")], []))
+    assert [command for _, command in told.jobs()] == [
         *("group", "members", "inherited_members", "labels", "milestones"),
         *("changed_issues", "changed_merge_requests"),
     ]
+
+
+async def test_jobs_of_a_crawl_are_what_it_wants_and_the_watches_of_it() -> None:
+    site = _site([_group(1, "g")], [_project(7, "g/p")])
+    told = await _discover(site, Scope(resources=("labels", "issues")))
+    assert told.paths() == ["g", "g/p"]
+    assert told.jobs() == [
+        *(("g", "labels"), ("g", "changed_issues")),
+        *(("g/p", "labels"), ("g/p", "issues")),
+    ]
+
+
+@dataclass(slots=True)
+class Late(Told):
+    """A website that answers after the crawler had time to send all that it has."""
+
+    waiting: int = 0
+    most: int = 0
+
+    async def send(self, _key: str, payload: Record, _task: str) -> Any:
+        self.updates.append(payload)
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        return asyncio.create_task(self._answer())
+
+    async def _answer(self) -> dict[str, Any]:
+        for _ in range(1_000):
+            await asyncio.sleep(0)
+        self.waiting -= 1
+        return {}
+
+
+async def test_what_is_on_its_way_is_one_page_at_most() -> None:
+    told = await _discover(_paged(), told=(late := Late()))
+    assert told.paths() == ["a", "b", "p", "q"]
+    # Its areas, its jobs, and the checkpoint behind it.
+    assert late.most == 3
