@@ -18,6 +18,7 @@ KEYS = {
     *("total", "expected", "missing", "twice", "wrong"),
 }
 KILLED = r"chaos     crawler killed at [\d,]+ records, back in \d+\.\d s, 0 records lost\n"
+TOOK = r"took      \d+\.\d s, [\d,]+ {} for 1 group, 4 projects\n"
 RIGHT = "verdict   2,860 of 2,860 records, each exactly once\n"
 
 
@@ -49,12 +50,14 @@ def test_demo_once_survives_its_kill_and_ends_with_verdict_and_summary(tmp_path:
 def test_second_demo_goes_on_and_asks_nothing_again(tmp_path: Path) -> None:
     first = labtrawl(tmp_path, *SMALL, "--once", "--no-chaos")
     assert (first.code, "killed" in first.out) == (0, False)
+    assert re.search(TOOK.format("requests"), first.out)
     collected = files(tmp_path / "data" / "demo" / "dataset")
     with started(tmp_path, *SMALL) as second:
         second.until("Ctrl.C stops everything")
         kept = json.loads((tmp_path / "data" / "demo" / "config" / "sandbox.json").read_text())
         asked = fetch(f"http://127.0.0.1:{kept['port']}/-/sandbox/requests")
     assert RIGHT in second.said
+    assert re.search(TOOK.format("requests in all runs"), second.said)
     assert "killed" not in second.said
     assert asked["by_project"] == {}
     assert asked["total"] <= 6, asked  # who am I, which version: the verification of the account

@@ -176,6 +176,7 @@ class _Demo:
         self._wishes = wishes
         self._verdict: Verdict | None = None
         self._kills = 0
+        self._goes_on = False
         self._began = time.monotonic()
 
     def ended(self) -> int:
@@ -221,6 +222,7 @@ class _Demo:
     ) -> None:
         """Show how far it is until nothing can go on by itself."""
         at_start = (await db.read(summary.progress)).records
+        self._goes_on = at_start > 0
         stillness = Stillness()
         while True:
             now = await db.read(summary.progress)
@@ -300,7 +302,8 @@ class _Demo:
             screen.say(label, sentence, "red" if is_bad else "green" if label == "verdict" else "")
         now = db.read_now(summary.progress)
         areas = ", ".join(count_of(now.areas.get(kind, 0), kind) for kind in ("group", "project"))
-        screen.say("took", f"{self._seconds():.1f} s, {now.requests:,} requests for {areas}")
+        asked = f"{now.requests:,} requests" + (" in all runs" if self._goes_on else "")
+        screen.say("took", f"{self._seconds():.1f} s, {asked} for {areas}")
         site = None if self._wishes.once else address
         for label, sentence in last_words(self.settings.data_dir, site, is_good=verdict.good):
             screen.say(label, sentence)
