@@ -8,17 +8,29 @@ import pytest
 
 # Rows of 2.5 kB, as an issue is, of which one in a hundred lives on; what is resident is told in kB.
 PROGRAM = """
+import asyncio
 import re
-from labtrawl.cli.allocator import give_back, return_freed
+from labtrawl.cli.allocator import giving_back, return_freed
+from labtrawl.clock import Clock
 def resident():
     return int(re.search("VmRSS:\\\\s+(\\\\d+)", open("/proc/self/status").read())[1])
+async def a_second_later():
+    waits, is_over = [], asyncio.Event()
+    async def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) > 1:
+            is_over.set()
+            await asyncio.Event().wait()
+    async with giving_back(Clock(None, None, sleep)):
+        await is_over.wait()
+    assert waits == [1.0, 1.0]
 return_freed()
 rows = [bytes([1]) * 2500 for _ in range(20_000)]
 full = resident()
 kept = rows[::100]
 del rows
 freed = resident()
-give_back()
+asyncio.run(a_second_later())
 print(full, freed, resident())
 """
 
