@@ -17,8 +17,7 @@ from labtrawl.dataset import policy
 from labtrawl.gitlab.catalog import RESOURCES, Resource, find
 from labtrawl.gitlab.pages import Page, read_page, read_single
 from labtrawl.http import Answer
-from tests.unit.crawler.test_discovery import GROUPS, PROJECTS, Site
-from tests.unit.crawler.test_discovery import _discover as discovered
+from tests.unit.crawler.discovering import GROUPS, PROJECTS, Site, discover
 
 pytestmark = pytest.mark.truth
 WHEN = "2026-01-02T03:04:05.000+00:00"
@@ -234,7 +233,7 @@ async def test_areas_of_real_answers_are_found(gitlab_truth: Path | None, kind: 
         site = Site()
         site.put(GROUPS, rows if kind == "groups" else [])
         site.put(PROJECTS, rows if kind == "projects" else [])
-        outcome = await discovered(site)
+        outcome = await discover(site)
         if outcome.progress()[-1].status == "failed":
             refused.add(path.relative_to(gitlab_truth / "rest-recorded").as_posix())
             continue

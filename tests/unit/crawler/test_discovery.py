@@ -1,115 +1,32 @@
 """Discovery: scope, roles, features, old paths, and going on from every cursor."""
 
 import asyncio
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from labtrawl.crawler.cursor import Cursor, decode_cursor
-from labtrawl.crawler.discovery import Discovery, Scope
-from labtrawl.crawler.line import Line
+from labtrawl.crawler.cursor import decode_cursor
+from labtrawl.crawler.discovery import Scope
 from labtrawl.errors import UnexpectedReply
 from labtrawl.http import Answer
-from labtrawl.protocol.messages import (
-    DiscoveredArea,
-    JobsDiscovered,
-    KnownArea,
-    ProgressUpdate,
-    Record,
+from labtrawl.protocol.messages import KnownArea, Record
+from tests.unit.crawler.discovering import (
+    API,
+    GROUPS,
+    PROJECTS,
+    Site,
+    Told,
+    discover,
+    group,
+    project,
+    site_of,
 )
-from tests.unit.crawler.shelf import gitlab_of
-
-API = "/api/v4/"
-JSON = {"content-type": "application/json"}
-GROUPS = "groups?min_access_level=10&order_by=id&sort=asc&per_page=100"
-PROJECTS = "projects?membership=true&order_by=id&sort=asc&pagination=keyset&per_page=100"
-
-
-def _group(number: int, path: str, **fields: Any) -> dict[str, Any]:
-    return {"id": number, "name": path, "full_path": path} | fields
-
-
-def _project(number: int, path: str, **fields: Any) -> dict[str, Any]:
-    return {"id": number, "name": path, "path_with_namespace": path} | fields
-
-
-@dataclass(slots=True)
-class Site:
-    """Answers by request; a list's pages are chained by `x-next-page`."""
-
-    answers: dict[str, Answer] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-
-    async def get(self, request: str, _headers: dict[str, str]) -> Answer:
-        asked = request.removeprefix(API)
-        self.asked.append(asked)
-        missing = Answer(404, JSON, b'{"message": "404 Not Found"}', "/")
-        return self.answers.get(asked, missing)
-
-    def put(self, request: str, body: object, status: int = 200, **headers: str) -> None:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.answers[request] = Answer(status, {**JSON, **named}, json.dumps(body).encode(), "/")
-
-
-@dataclass(slots=True)
-class Told:
-    """What came over the line, in order."""
-
-    updates: list[Record] = field(default_factory=list)
-
-    async def send(self, _key: str, payload: Record, _task: str) -> Any:
-        self.updates.append(payload)
-        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        answer.set_result({})
-        return answer
-
-    def progress(self) -> list[ProgressUpdate]:
-        return [one for one in self.updates if isinstance(one, ProgressUpdate)]
-
-    def areas(self) -> list[DiscoveredArea]:
-        return [area for one in self.progress() for area in one.areas]
-
-    def paths(self) -> list[str]:
-        return [area.full_path for area in self.areas()]
-
-    def jobs(self) -> list[tuple[str, str]]:
-        return [
-            (job.full_path, job.command)
-            for one in self.updates
-            if isinstance(one, JobsDiscovered)
-            for job in one.jobs
-        ]
-
-
-def _site(groups: list[dict[str, Any]], projects: list[dict[str, Any]]) -> Site:
-    site = Site()
-    site.put(GROUPS, groups)
-    site.put(PROJECTS, projects)
-    return site
-
-
-async def _discover(
-    site: Site,
-    scope: Scope | None = None,
-    cursor: Cursor | None = None,
-    stop: bool = False,
-    known: tuple[KnownArea, ...] = (),
-    told: Told | None = None,
-) -> Told:
-    told = told or Told()
-    line = Line("1", 1, told.send, lambda *_: None, lambda: 0)
-    discovery = Discovery(
-        gitlab_of(site), line, scope or Scope(), lambda: stop, cursor or Cursor(), "ann", known
-    )
-    await discovery.run()
-    return told
 
 
 async def test_groups_and_projects_of_the_account_are_found_with_their_jobs() -> None:
-    site = _site([_group(1, "lab")], [_project(7, "lab/ocean")])
-    told = await _discover(site)
+    site = site_of([group(1, "lab")], [project(7, "lab/ocean")])
+    told = await discover(site)
     assert told.paths() == ["lab", "lab/ocean"]
     assert [area.parent_path for area in told.areas()] == ["", "lab"]
     assert len(told.jobs()) == 7 + 35
@@ -119,29 +36,29 @@ async def test_groups_and_projects_of_the_account_are_found_with_their_jobs() ->
 
 
 async def test_excluded_areas_are_neither_told_nor_given_jobs() -> None:
-    site = _site([_group(1, "lab"), _group(2, "lab/x")], [_project(7, "lab/x/a"), _project(8, "b")])
-    told = await _discover(site, Scope(exclude=("lab/x*",)))
+    site = site_of([group(1, "lab"), group(2, "lab/x")], [project(7, "lab/x/a"), project(8, "b")])
+    told = await discover(site, Scope(exclude=("lab/x*",)))
     assert told.paths() == ["lab", "b"]
     assert {path for path, _ in told.jobs()} == {"lab", "b"}
 
 
 async def test_included_group_is_read_with_all_below_it() -> None:
-    site = _site([], [])
+    site = site_of([], [])
     inside = "order_by=id&sort=asc&per_page=100"
     below = f"groups/5/projects?include_subgroups=true&with_shared=false&{inside}"
-    site.put("groups/open%2Flab?with_projects=false", _group(5, "open/lab"))
-    site.put("groups/5?with_projects=false", _group(5, "open/lab"))
-    site.put(f"groups/5/descendant_groups?{inside}", [_group(6, "open/lab/sub")])
-    site.put(below, [_project(9, "open/lab/sub/p")])
-    told = await _discover(site, Scope(include=("open/lab",)))
+    site.put("groups/open%2Flab?with_projects=false", group(5, "open/lab"))
+    site.put("groups/5?with_projects=false", group(5, "open/lab"))
+    site.put(f"groups/5/descendant_groups?{inside}", [group(6, "open/lab/sub")])
+    site.put(below, [project(9, "open/lab/sub/p")])
+    told = await discover(site, Scope(include=("open/lab",)))
     assert told.paths() == ["open/lab", "open/lab/sub", "open/lab/sub/p"]
 
 
 async def test_included_project_is_found_under_its_old_path_by_its_number() -> None:
-    site = _site([], [])
+    site = site_of([], [])
     site.put("projects/old%2Fp", {}, 301, location="https://elsewhere/api/v4/projects/9")
-    site.put("projects/9", _project(9, "new/p"))
-    told = await _discover(site, Scope(include=("old/p",)))
+    site.put("projects/9", project(9, "new/p"))
+    told = await discover(site, Scope(include=("old/p",)))
     assert told.paths() == ["new/p"]
     assert site.asked[-1] == "projects/9"
 
@@ -157,9 +74,9 @@ async def test_included_project_is_found_under_its_old_path_by_its_number() -> N
 async def test_included_place_that_cannot_be_found_fails_the_discovery(
     status: int, headers: dict[str, str], reason: str
 ) -> None:
-    site = _site([], [])
+    site = site_of([], [])
     site.put("projects/no%2Fp", {"message": "no"}, status, **headers)
-    last = (await _discover(site, Scope(include=("no/p",)))).progress()[-1]
+    last = (await discover(site, Scope(include=("no/p",)))).progress()[-1]
     assert (last.status, last.reason) == ("failed", reason)
 
 
@@ -183,27 +100,27 @@ async def test_forbidden_list_of_groups_fails_the_discovery_with_its_reason(
     body: dict[str, str], reason: str
 ) -> None:
     """Of an account that may read nothing at all the token or the account is the trouble."""
-    site = _site([], [_project(7, "p")])
+    site = site_of([], [project(7, "p")])
     site.put(GROUPS, body, 403)
-    told = await _discover(site)
+    told = await discover(site)
     last = told.progress()[-1]
     assert (last.status, last.reason, last.retryable) == ("failed", reason, False)
     assert next(iter(body.values())) in last.error
 
 
 async def test_included_group_that_was_renamed_is_asked_for_by_the_id_that_it_had() -> None:
-    site, was = _site([], []), KnownArea(full_path="old", type="group", gitlab_id=5)
-    site.put("groups/5?with_projects=false", _group(5, "new"))
+    site, was = site_of([], []), KnownArea(full_path="old", type="group", gitlab_id=5)
+    site.put("groups/5?with_projects=false", group(5, "new"))
     inside = "order_by=id&sort=asc&per_page=100"
     site.put(f"groups/5/descendant_groups?{inside}", [])
     site.put(f"groups/5/projects?include_subgroups=true&with_shared=false&{inside}", [])
     scope = Scope(include=("old",), members=False)
-    told = await _discover(site, scope, known=(was,))
+    told = await discover(site, scope, known=(was,))
     assert told.paths() == ["new"]
-    assert (await _discover(site, scope)).progress()[-1].status == "failed"
+    assert (await discover(site, scope)).progress()[-1].status == "failed"
     # What has the path now wins.
-    site.put("groups/old?with_projects=false", _group(6, "old"))
-    assert (await _discover(site, scope, known=(was,))).paths() == ["old"]
+    site.put("groups/old?with_projects=false", group(6, "old"))
+    assert (await discover(site, scope, known=(was,))).paths() == ["old"]
 
 
 @pytest.mark.parametrize(
@@ -217,14 +134,14 @@ async def test_included_group_that_was_renamed_is_asked_for_by_the_id_that_it_ha
     ],
 )
 async def test_role_is_the_highest_that_the_project_tells(permissions: object, role: int) -> None:
-    site = _site([], [_project(7, "p", permissions=permissions)])
-    assert [area.role for area in (await _discover(site)).areas()] == [role]
+    site = site_of([], [project(7, "p", permissions=permissions)])
+    assert [area.role for area in (await discover(site)).areas()] == [role]
 
 
 async def test_feature_that_is_off_is_told_and_gets_no_job() -> None:
     off = {"issues_access_level": "disabled", "builds_access_level": "private"}
-    site = _site([], [_project(7, "p", empty_repo=True, **off)])
-    told = await _discover(site)
+    site = site_of([], [project(7, "p", empty_repo=True, **off)])
+    told = await discover(site)
     (area,) = told.areas()
     assert (area.features, area.empty_repository) == (off, True)
     commands = {command for _, command in told.jobs()}
@@ -234,36 +151,36 @@ async def test_feature_that_is_off_is_told_and_gets_no_job() -> None:
 
 @pytest.mark.parametrize("bad", [None, True, "7", 0, -1, 2**63, 7.0])
 async def test_area_without_a_number_of_its_own_is_refused(bad: object) -> None:
-    site = _site([_group(1, "lab") | {"id": bad}], [])
-    last = (await _discover(site)).progress()[-1]
+    site = site_of([group(1, "lab") | {"id": bad}], [])
+    last = (await discover(site)).progress()[-1]
     assert (last.status, last.reason) == ("failed", UnexpectedReply.reason)
 
 
 @pytest.mark.parametrize("missing", ["name", "full_path"])
 async def test_area_without_a_name_is_refused(missing: str) -> None:
-    row = _group(1, "lab")
+    row = group(1, "lab")
     del row[missing]
-    last = (await _discover(_site([row], []))).progress()[-1]
+    last = (await discover(site_of([row], []))).progress()[-1]
     assert (last.status, last.reason) == ("failed", UnexpectedReply.reason)
 
 
 def _paged() -> Site:
-    site = _site([_group(1, "a")], [])
-    site.put(GROUPS, [_group(1, "a")], x_next_page="2")
+    site = site_of([group(1, "a")], [])
+    site.put(GROUPS, [group(1, "a")], x_next_page="2")
     second = GROUPS.replace("groups?", "") + "&page=2"
-    site.put(f"groups?{second}", [_group(2, "b")])
-    site.put(PROJECTS, [_project(7, "p")], link='<https://other/x?id_after=7>; rel="next"')
-    site.put("projects?id_after=7", [_project(8, "q")])
+    site.put(f"groups?{second}", [group(2, "b")])
+    site.put(PROJECTS, [project(7, "p")], link='<https://other/x?id_after=7>; rel="next"')
+    site.put("projects?id_after=7", [project(8, "q")])
     return site
 
 
 async def test_discovery_goes_on_from_each_of_its_cursors() -> None:
-    whole = await _discover(_paged())
+    whole = await discover(_paged())
     assert whole.paths() == ["a", "b", "p", "q"]
     cursors = [decode_cursor(one.cursor) for one in whole.progress() if one.cursor]
     assert len(cursors) == 3
     for cursor in cursors[:-1]:
-        rest = (await _discover(_paged(), cursor=cursor)).paths()
+        rest = (await discover(_paged(), cursor=cursor)).paths()
         assert rest == whole.paths()[-len(rest) :]
         assert len(rest) < 4
 
@@ -282,7 +199,7 @@ class Shrinking(Site):
         number = 2 if asked.endswith("&page=2") else 1
         if number == 2 and self.vanish:
             self.groups.remove(self.vanish.pop(0))
-        rows = [_group(each, f"g{each}") for each in self.groups[100 * number - 100 : 100 * number]]
+        rows = [group(each, f"g{each}") for each in self.groups[100 * number - 100 : 100 * number]]
         following = "2" if number == 1 else ""
         self.put(asked, rows, x_total=str(len(self.groups)), x_next_page=following)
         return await Site.get(self, request, headers)
@@ -296,7 +213,7 @@ def _shrinking(*vanish: int) -> Shrinking:
 
 async def test_group_that_slips_past_while_another_one_vanishes_is_found() -> None:
     site = _shrinking(5)
-    told = await _discover(site)
+    told = await discover(site)
     assert told.progress()[-1].status == "completed"
     assert set(told.paths()) == {f"g{each}" for each in range(1, 103)}
     pages = [asked.endswith("&page=2") for asked in site.asked if asked.startswith("groups?")]
@@ -304,10 +221,10 @@ async def test_group_that_slips_past_while_another_one_vanishes_is_found() -> No
 
 
 async def test_groups_that_never_stand_still_fail_the_discovery_to_be_tried_again() -> None:
-    told = await _discover(_shrinking(5, 6, 7))
+    told = await discover(_shrinking(5, 6, 7))
     end = told.progress()[-1]
     assert (end.status, end.reason, end.retryable) == ("failed", "unexpected_reply", True)
-    again = await _discover(
+    again = await discover(
         _shrinking(),
         cursor=[decode_cursor(one.cursor) for one in told.progress() if one.cursor][-1],
     )
@@ -315,11 +232,11 @@ async def test_groups_that_never_stand_still_fail_the_discovery_to_be_tried_agai
 
 
 async def test_discovery_that_goes_on_elsewhere_knows_how_many_groups_there_were() -> None:
-    whole = await _discover(_shrinking())
+    whole = await discover(_shrinking())
     first = next(decode_cursor(one.cursor) for one in whole.progress() if one.cursor)
     site = _shrinking()
     site.groups.remove(5)
-    rest = await _discover(site, cursor=first)
+    rest = await discover(site, cursor=first)
     assert "g101" in rest.paths()
     assert rest.progress()[-1].status == "completed"
 
@@ -335,20 +252,20 @@ async def test_list_of_areas_that_goes_in_a_circle_fails_the_discovery(stage: st
         "link": f'<https://o/x?{first.partition("?")[2]}>; rel="next"',
     }
     site.answers[second] = Answer(200, back, site.answers[second].body, "/")
-    last = (await _discover(site)).progress()[-1]
+    last = (await discover(site)).progress()[-1]
     assert (last.status, last.retryable, "circle" in last.error) == ("failed", False, True)
     assert (site.asked.count(first), site.asked.count(second)) == (1, 1)
 
 
 async def test_included_group_alone_asks_for_no_list_of_all_groups() -> None:
     """Of thousands of groups only the ones below it are read, and itself."""
-    site = _site([_group(1, "other")], [_project(7, "other/p")])
+    site = site_of([group(1, "other")], [project(7, "other/p")])
     inside = "order_by=id&sort=asc&per_page=100"
     below = f"groups/5/projects?include_subgroups=true&with_shared=false&{inside}"
-    site.put("groups/lab?with_projects=false", _group(5, "lab"))
-    site.put(f"groups/5/descendant_groups?{inside}", [_group(6, "lab/sub")])
-    site.put(below, [_project(9, "lab/p")])
-    told = await _discover(site, Scope(include=("lab",), members=False))
+    site.put("groups/lab?with_projects=false", group(5, "lab"))
+    site.put(f"groups/5/descendant_groups?{inside}", [group(6, "lab/sub")])
+    site.put(below, [project(9, "lab/p")])
+    told = await discover(site, Scope(include=("lab",), members=False))
     assert told.paths() == ["lab", "lab/sub", "lab/p"]
     assert site.asked == [
         "groups/lab?with_projects=false",
@@ -358,12 +275,12 @@ async def test_included_group_alone_asks_for_no_list_of_all_groups() -> None:
 
 
 async def test_discovery_that_is_asked_to_stop_gives_its_job_back() -> None:
-    told = await _discover(_paged(), stop=True)
+    told = await discover(_paged(), stop=True)
     assert [one.status for one in told.progress()] == ["paused"]
 
 
 async def test_jobs_of_an_area_are_all_it_can_hold() -> None:
-    told = await _discover(_site([_group(1, "g")], []))
+    told = await discover(site_of([group(1, "g")], []))
     assert [command for _, command in told.jobs()] == [
         *("group", "members", "inherited_members", "labels", "milestones"),
         *("changed_issues", "changed_merge_requests"),
@@ -371,8 +288,8 @@ async def test_jobs_of_an_area_are_all_it_can_hold() -> None:
 
 
 async def test_jobs_of_a_crawl_are_what_it_wants_and_the_watches_of_it() -> None:
-    site = _site([_group(1, "g")], [_project(7, "g/p")])
-    told = await _discover(site, Scope(resources=("labels", "issues")))
+    site = site_of([group(1, "g")], [project(7, "g/p")])
+    told = await discover(site, Scope(resources=("labels", "issues")))
     assert told.paths() == ["g", "g/p"]
     assert told.jobs() == [
         *(("g", "labels"), ("g", "changed_issues")),
@@ -401,7 +318,7 @@ class Late(Told):
 
 
 async def test_what_is_on_its_way_is_one_page_at_most() -> None:
-    told = await _discover(_paged(), told=(late := Late()))
+    told = await discover(_paged(), told=(late := Late()))
     assert told.paths() == ["a", "b", "p", "q"]
     # Its areas, its jobs, and the checkpoint behind it.
     assert late.most == 3

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from labtrawl.http import Answer
-from tests.unit.crawler.test_discovery import API, Site, _discover, _group
+from tests.unit.crawler.discovering import API, Site, discover, group
 
 OLD, MEANWHILE = "2025-01-01T00:00:00.000Z", "2026-01-01T00:00:30.000Z"
 
@@ -29,7 +29,7 @@ class Renewed(Site):
         if number == 2 and 103 not in self.groups:
             self.groups = [*self.groups[self.goes :], 103]
         rows = [
-            _group(each, f"g{each}", created_at=MEANWHILE if each > 102 else OLD)
+            group(each, f"g{each}", created_at=MEANWHILE if each > 102 else OLD)
             for each in self.groups[100 * number - 100 : 100 * number]
         ]
         total, following = str(len(self.groups)), "2" if number == 1 else ""
@@ -45,7 +45,7 @@ async def test_group_that_slips_past_while_one_goes_and_one_comes_is_found(
 ) -> None:
     site = Renewed(goes=goes)
     site.put("projects?membership=true&order_by=id&sort=asc&pagination=keyset&per_page=100", [])
-    told = await _discover(site)
+    told = await discover(site)
     assert told.progress()[-1].status == "completed"
     assert set(told.paths()) == {f"g{each}" for each in range(1, 104)}
     assert sum(asked.startswith("groups?") for asked in site.asked) == 2 * readings
