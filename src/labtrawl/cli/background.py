@@ -35,7 +35,7 @@ def launch(source: Source, what: Literal["whole", "terminals"]) -> str:
     ) as process:
         try:
             return _answer(process).address
-        except BaseException:
+        except BaseException:  # Ctrl+C too leaves no supervisor that nobody was told of
             process.terminate()
             raise
         finally:

@@ -51,7 +51,7 @@ class Sockets:
             self.authentication = self._bind(settings.auth_socket.path)
             self.inherited["api"] = self._bind(settings.socket.path).fileno()
             self.inherited["http"] = self._bind(settings.socket.http_path).fileno()
-        except BaseException:
+        except BaseException:  # no `__exit__` comes: Ctrl+C too leaves no socket behind
             self._stack.close()
             raise
         return self

@@ -335,6 +335,6 @@ class Sink:
             self._end()
             self._folders.forget()
             raise disk_failure(error, f"write {name}") from error
-        except BaseException:
+        except BaseException:  # a cancelled write too leaves a segment that nobody may go on with
             self._end()
             raise

@@ -60,7 +60,7 @@ def _connected(server: MailServer, context: ssl.SSLContext) -> smtplib.SMTP:
     if server.security == "starttls":
         try:
             connection.starttls(context=context)
-        except BaseException:
+        except BaseException:  # nobody else has the connection yet
             connection.close()
             raise
     return connection

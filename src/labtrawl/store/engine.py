@@ -183,7 +183,7 @@ class Store:
         try:
             with connection.begin():
                 yield connection
-        except BaseException:
+        except BaseException:  # whatever ended it, its state is not known
             self._let_go()
             raise
         if not self._keeps_connection:
@@ -257,7 +257,7 @@ def _savepoint(connection: Connection) -> Iterator[None]:
         yield
     except OperationalError:
         raise
-    except BaseException:
+    except BaseException:  # whatever ended one item, the others of the group are committed
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT item")
         connection.exec_driver_sql("RELEASE SAVEPOINT item")
         raise

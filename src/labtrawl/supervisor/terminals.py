@@ -116,7 +116,7 @@ class Terminals:
         try:
             programs = self._make(wanted, self._supervisor.programs())
             self._supervisor.add(programs)
-        except BaseException:
+        except BaseException:  # a supervisor without programs ends, however the joining failed
             self._tell_if_empty()
             raise
         terminal = Terminal([each.name for each in programs], wanted)
