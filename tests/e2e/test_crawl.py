@@ -1,70 +1,36 @@
 """`labtrawl crawl` as a process of its own: kills, signals, closed files, full disks."""
 
-import contextlib
-import json
 import os
 import re
-import select
 import shlex
 import shutil
 import signal
 import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 import zstandard
 
-from labtrawl.errors import StoreError
-from labtrawl.sandbox import Edit, Fault, Options
-from labtrawl.store import manifest
-from labtrawl.store.engine import database_path, open_snapshots
-from tests.e2e.test_bad_input import small_disk
-from tests.e2e.typed import COMMAND, Ended, Running, alive, environment, labtrawl, started
-from tests.integration.faults.crawling import ONE, WORLD
-from tests.rig.crawled import Key, assert_is_current, assert_is_truth
-from tests.rig.served import Served, served
-
-# The second page of nothing: whoever asks for these issues waits until it is ended.
-HANGS = Options(
-    faults=(
-        Fault(path=rf"/projects/{ONE.id}/issues", kind="delay", times=0, retry_after_seconds=60),
-    )
+from labtrawl.sandbox import Edit, Options
+from tests.e2e.crawling import (
+    BEGUN,
+    FEW,
+    HANGS,
+    SLOW_MS,
+    asked,
+    committed,
+    few,
+    until_asked,
+    until_committed,
+    words,
 )
-# What a crawler takes to give its jobs back, which it need not when nobody would hear of it.
-DRAIN_SECONDS = 5.0
-# So slow that a crawl still goes on when its first segments are there.
-SLOW_MS = 150
-# Four requests find out whose token it is, four what there is; the lists of areas come after.
-BEGUN = 10
-FEW = ("--resources", "issues,labels,members")
-
-
-def few(key: Key) -> bool:
-    return key[2] in ("issues", "labels", "members")
-
+from tests.e2e.test_bad_input import small_disk
+from tests.e2e.typed import COMMAND, Ended, environment, labtrawl, started
+from tests.integration.faults.crawling import ONE, WORLD
+from tests.rig.crawled import assert_is_current, assert_is_truth
+from tests.rig.served import served
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "crawl.md"
-
-
-def words(folder: Path, there: Served, *flags: str) -> tuple[str, ...]:
-    (folder / "token").write_text(there.token + "\n")
-    return ("crawl", there.url, "--token-file", "token", "--out", "out", *FEW, *flags)
-
-
-def asked(there: Served, path: str = "") -> int:
-    """How many requests the look-alike has answered, or is answering."""
-    with urllib.request.urlopen(f"{there.url}/-/sandbox/requests") as answer:
-        found = json.load(answer)
-    return int(found["by_endpoint"].get(path, 0) if path else found["total"])
-
-
-def until_asked(there: Served, number: int, path: str = "") -> None:
-    """Wait by asking, and let it work between two answers."""
-    while asked(there, path) < number:
-        there.let_work()
 
 
 def test_crawl_that_is_killed_again_and_again_loses_and_doubles_nothing(tmp_path: Path) -> None:
@@ -236,109 +202,6 @@ def test_changes_are_followed_until_it_is_ended(tmp_path: Path) -> None:
             running.interrupt()
             assert running.end() == 0
         assert_is_current(tmp_path / "out", there.truth(), few)
-
-
-def until_committed(out: Path, segments: int, running: Running) -> None:
-    """Wait until so many segments are committed."""
-    while True:
-        assert running.process.poll() is None, running.said
-        if database_path(out).exists() and len(committed(out)) >= segments:
-            return
-
-
-def committed(out: Path) -> list[str]:
-    """The resources of the committed segments; none where the database is not made yet."""
-    try:
-        with open_snapshots(database_path(out)) as database:
-            return [row.resource for row in database.read_now(manifest.segments)]
-    except StoreError:
-        return []
-
-
-def test_crawlers_beside_share_the_lists_and_end_with_it(tmp_path: Path) -> None:
-    with served(WORLD, Options(latency_ms=10)) as there:
-        given = words(tmp_path, there, "--crawlers", "3", "--jobs", "1")
-        with started(tmp_path, *given) as running:
-            running.until("complete +following changes")
-            beside = children(running)
-            assert len(beside) == 3
-            for number in (2, 3):
-                while not (tmp_path / "out" / f"crawl-{number}.log").exists():
-                    assert running.process.poll() is None
-            running.interrupt()
-            assert running.end() == 0
-        assert alive(beside) == []
-        assert_is_truth(tmp_path / "out", there.truth(), few)
-
-
-def children(running: Running) -> list[int]:
-    """The processes beside a crawl."""
-    pid = running.process.pid
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def until_gone(pids: list[int]) -> None:
-    """Wait for the end of processes that are not ours: the kernel tells it of each."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            select.select([os.pidfd_open(pid)], [], [])
-
-
-def test_crawler_that_is_killed_ends_the_crawl_in_one_sentence_and_the_next_goes_on(
-    tmp_path: Path,
-) -> None:
-    with served(WORLD, HANGS) as there:
-        with started(tmp_path, *words(tmp_path, there, "--once")) as running:
-            until_committed(tmp_path / "out", 2, running)
-            beside = children(running)
-            assert len(beside) == 2
-            for crawler in beside:
-                os.kill(crawler, signal.SIGKILL)
-            assert running.end() == 2
-            assert re.search(
-                r"\nlabtrawl: the crawler was killed by signal 9: run the same again", running.said
-            )
-        port = there.server.port
-    with served(WORLD, port=port) as there:
-        done = labtrawl(tmp_path, *words(tmp_path, there, "--once"))
-        assert (done.code, done.err) == (0, ""), done
-        assert_is_truth(tmp_path / "out", there.truth(), few)
-
-
-def test_crawlers_that_are_left_read_what_a_killed_one_had(tmp_path: Path) -> None:
-    with served(WORLD, Options(latency_ms=SLOW_MS)) as there:
-        given = words(tmp_path, there, "--crawlers", "3", "--jobs", "1", "--once")
-        with started(tmp_path, *given) as running:
-            until_committed(tmp_path / "out", 1, running)
-            os.kill(children(running)[0], signal.SIGKILL)
-            assert running.end() == 0, running.said
-        assert_is_truth(tmp_path / "out", there.truth(), few)
-
-
-def test_crawler_ends_at_once_when_its_command_is_killed(tmp_path: Path) -> None:
-    with (
-        served(WORLD, HANGS) as there,
-        started(tmp_path, *words(tmp_path, there, "--once")) as running,
-    ):
-        until_asked(there, 8)
-        beside = children(running)
-        running.process.kill()
-        began = time.monotonic()
-        until_gone(beside)
-        assert time.monotonic() - began < DRAIN_SECONDS
-        assert running.end() == -signal.SIGKILL
-
-
-def test_crawl_on_one_processor_is_one_process(tmp_path: Path) -> None:
-    alone = "import os, sys; os.sched_setaffinity(0, {0}); os.execvp(sys.argv[1], sys.argv[1:])"
-    under = (sys.executable, "-c", alone)
-    with served(WORLD, Options(latency_ms=SLOW_MS)) as there:
-        given = words(tmp_path, there, "--once")
-        with started(tmp_path, *given, under=under) as running:
-            until_committed(tmp_path / "out", 1, running)
-            assert children(running) == []
-            assert running.end() == 0
-        assert_is_truth(tmp_path / "out", there.truth(), few)
 
 
 def test_disk_that_is_full_is_told_and_the_crawl_goes_on_when_there_is_room(

@@ -88,14 +88,32 @@ def fork_crawlers(count: int) -> list[Beside]:
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
     forked: list[Beside] = []
-    for _ in range(count):
+    for places in _places(count):
         here, there = socket.socketpair()
         pid = os.fork()
         if pid == 0:
+            _stay_at(places)
             _be_crawler([here, *(other.line for other in forked)], there)
         there.close()
         forked.append(Beside(pid, here))
     return forked
+
+
+def _places(count: int) -> list[set[int]]:
+    """Return the processors of each crawler: one of its own, where there are as many as crawlers.
+
+    One thread of a crawler runs at a time, and each that goes on elsewhere wakes another processor.
+    Where there are more of them, the system knows better which are busy.
+    """
+    all_of_them = os.sched_getaffinity(0)
+    if count != len(all_of_them):
+        return [all_of_them] * count
+    return [{each} for each in sorted(all_of_them)]
+
+
+def _stay_at(places: set[int]) -> None:
+    with contextlib.suppress(OSError):  # a system that allows no choice makes its own
+        os.sched_setaffinity(0, places)
 
 
 def _be_crawler(strange: Sequence[socket.socket], line: socket.socket) -> NoReturn:

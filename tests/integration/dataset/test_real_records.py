@@ -52,3 +52,14 @@ def test_real_objects_come_back_with_every_byte_but_line_breaks(
     assert found == [body.replace(b"\r", b" ").replace(b"\n", b" ") for body in sent]
     assert [json.loads(body) for body in found] == [json.loads(body) for body in sent]
     assert len(found) >= (2 if gitlab_truth is None else 1000)
+
+
+@pytest.mark.truth
+def test_real_objects_take_a_quarter_of_their_bytes_or_less(
+    tmp_path: Path, gitlab_truth: Path | None
+) -> None:
+    if gitlab_truth is None:
+        pytest.skip("GITLAB_TRUTH is absent: two objects are too few to be worth compressing")
+    sent = list(recorded(gitlab_truth))
+    row = written(tmp_path, [gated(number, body=body) for number, body in enumerate(sent)])
+    assert 4 * row.length <= sum(map(len, sent))
