@@ -48,7 +48,9 @@ LOOK_SECONDS = 0.2
 # Times as long as a look took, the pause behind it: while the looks are quick, and at least.
 SHORTEST_PAUSE = 20
 LEAST_PAUSE = 4
-LEFT_SECONDS = 1.0
+# No list that waits is read in less, whatever the machine.
+QUICKEST_LIST_SECONDS = 0.001
+LEFT_SECONDS = 1.5
 # Deletions, and what touches no date, are found within a day.
 SWEEP_SECONDS = 23 * 3600
 # The part of GitLab's limit that following may use.
@@ -151,16 +153,17 @@ class Embedded:
     async def progress(self, store: Store) -> AsyncIterator[summary.Progress]:
         """Yield how far it is, five times a second, until the crawler ends.
 
-        More often where a look is quick or all that is left is being read, so that nobody waits for
-        the end; less often where a look is slow.
+        More often where few lists wait and a look is quick, or all that is left is being read, so
+        that nobody waits for the end; less often where a look is slow.
         """
         while not self.stopping.is_set():
             began, changed = self.clock.monotonic(), store.changes.ticket()
             now = await store.read(summary.progress)
             yield now
             spent = self.clock.monotonic() - began
-            if now.jobs.get("queued"):
-                usual = min(LOOK_SECONDS, SHORTEST_PAUSE * spent)
+            if waiting := now.jobs.get("queued"):
+                soonest = max(SHORTEST_PAUSE * spent, waiting * QUICKEST_LIST_SECONDS)
+                usual = min(LOOK_SECONDS, soonest)
                 await _within(max(usual, LEAST_PAUSE * spent), self.stopping)
             else:
                 # Any commit may be the last one.
@@ -168,7 +171,7 @@ class Embedded:
                 await _within(LOOK_SECONDS, changed)
 
     async def left(self, store: Store) -> str:
-        """Say how long it will still take, in words; looked at once a second, after the first."""
+        """Say how long it will still take, in words; looked at now and then, first after `LEFT_SECONDS`."""
         started, now = self.clock.monotonic(), self.clock.now_ms()
         if not self._told.since:
             self._told.since, self._told.due = now, started + LEFT_SECONDS
