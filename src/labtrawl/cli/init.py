@@ -26,10 +26,12 @@ from labtrawl.cli.oauth_sign_in import REDIRECT_URI, SignIn, read_secret
 from labtrawl.cli.origins import application_of, http_to, user_agent
 from labtrawl.cli.places import PLACE
 from labtrawl.cli.settings_file import Access, Draft, tokens_of
+from labtrawl.cli.study import check_mode
 from labtrawl.cli.token_input import read_token
 from labtrawl.clock import Clock, system_clock
 from labtrawl.config import Instance, Settings, defaults, load
 from labtrawl.config.layers import FILE_NAME
+from labtrawl.domain.consent import Mode
 from labtrawl.domain.credential import Secret
 from labtrawl.errors import ConfigError, Forbidden, LabtrawlError
 from labtrawl.gitlab.oauth import Application, revoke
@@ -140,6 +142,7 @@ def connect(wish: Wish, is_terminal: bool, console: Console, clock: Clock) -> No
     config = (wish.config or Path(FILE_NAME)).absolute()
     existing = _existing(wish, config)
     settings = existing or defaults((wish.data_dir or Path("data.private")).absolute())
+    check_mode(settings.data_dir, Mode(existing.mode if existing else wish.mode))
     contact = wish.contact or settings.contact
     instance = _instance(wish, settings, canonical_url(_url(wish, is_terminal)))
     entry = _entry(wish, settings, instance, is_terminal, console)

@@ -56,6 +56,15 @@ def pin(connection: Connection, mode: Mode, key_id: str, basis: str) -> Pinned:
     return pinned(connection) or Pinned(mode, key_id, basis)
 
 
+def check(connection: Connection, mode: Mode) -> None:
+    """Raise ConfigError where `pin` would refuse a mode, whatever the key; changes nothing."""
+    before = pinned(connection)
+    if before is not None and before.mode is Mode.STUDY:
+        _check_study(before, mode, before.key_id)
+    elif mode is Mode.STUDY:
+        _check_nothing_collected(connection)
+
+
 def _check_study(before: Pinned, mode: Mode, key_id: str) -> None:
     if mode is not Mode.STUDY:
         raise ConfigError(
@@ -71,10 +80,14 @@ def _check_study(before: Pinned, mode: Mode, key_id: str) -> None:
 
 def _begin_study(connection: Connection) -> None:
     """Let no account be used, unless a consent says so; refuse where data were collected before."""
+    _check_nothing_collected(connection)
+    connection.exec_driver_sql("DELETE FROM area_access")
+    connection.exec_driver_sql("UPDATE account SET state = 'refused', mode = 'study'")
+
+
+def _check_nothing_collected(connection: Connection) -> None:
     if connection.exec_driver_sql("SELECT 1 FROM segment LIMIT 1").first() is not None:
         raise ConfigError(
             "this data folder holds what a team collected, names and texts included: a study needs"
             " a folder of its own (data_dir)"
         )
-    connection.exec_driver_sql("DELETE FROM area_access")
-    connection.exec_driver_sql("UPDATE account SET state = 'refused', mode = 'study'")
