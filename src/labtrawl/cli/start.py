@@ -50,6 +50,7 @@ def start(context: click.Context, settings: Settings, source: Source, daemon: bo
         _refuse_flags_before(context)
         return 0
     included(settings.scope.include)
+    programs_of(settings)  # what can be refused is refused before anything is made
     if daemon:
         return _start_daemon(settings, source)
     return run_supervisor(settings, read_again=source.read)
@@ -102,7 +103,6 @@ def crawler(settings: Settings, source: Source, count: int) -> int:
 def _start_daemon(settings: Settings, source: Source) -> int:
     from labtrawl.cli.background import launch
 
-    programs_of(settings)  # what can be refused is refused here, in this terminal
     address = launch(source, "whole")
     click.echo(f"labtrawl is ready at {address}, in the background")
     flag = folder_flag(settings)

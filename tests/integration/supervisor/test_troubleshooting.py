@@ -24,13 +24,15 @@ async def place(folder: Path) -> AsyncIterator[Folder]:
 
 
 @pytest.mark.seed("S1.34")
-async def test_start_without_credentials_names_init(place: Folder) -> None:
+async def test_start_without_credentials_names_init_and_makes_nothing(place: Folder) -> None:
     (place.path / "labtrawl.toml").write_text("")
-    for what in ((), ("website",)):
+    before = sorted(place.path.rglob("*"))
+    for what in ((), ("--daemon",), ("website",)):
         assert await place.run("start", *what) == (
             2,
             ["labtrawl: no GitLab is connected yet: run `labtrawl init`, then start again"],
         )
+    assert sorted(place.path.rglob("*")) == before
 
 
 @pytest.mark.seed("S1.34")
