@@ -1,9 +1,10 @@
 """A clock that was wrong, and is set back, puts nothing off for as long as it was wrong."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar, cast
 
 import pytest
 
@@ -15,11 +16,13 @@ from labtrawl.dispatch.leasing import Leasing
 from labtrawl.dispatch.pot_records import Learned
 from labtrawl.domain.visit import Schedule
 from labtrawl.store import budgets, care, leases, quiet
-from labtrawl.store.engine import Connection, Database
+from labtrawl.store.engine import Connection, Database, Store
 from tests.integration.dispatch.visits import HOUR, SCHEDULE, Site
 from tests.integration.store.table import RETRY, store
 
 pytestmark = pytest.mark.prove
+
+T = TypeVar("T")
 
 YEAR = 365 * 24
 
@@ -77,6 +80,22 @@ async def watched(database: Database, tmp_path: Path) -> AsyncIterator[Watched]:
         yield one
 
 
+@dataclass(slots=True)
+class Slow:
+    """A database that takes six minutes to tell its time, beside something else."""
+
+    watched: Watched
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        answer = await self.watched.site.db.read(work)
+        if isinstance(answer, tuple):
+            self.watched.steady.seconds += 360
+        return answer
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        return await self.watched.site.db.write(work)
+
+
 DUE = "SELECT next_at FROM visit WHERE resource = 'issues'"
 SWEEP = "SELECT sweep_at FROM visit WHERE resource = 'issues'"
 
@@ -100,6 +119,13 @@ async def test_list_that_was_read_by_the_right_clock_keeps_its_time(watched: Wat
     watched.steady.seconds += YEAR * 3600.0
     await watched.care.tick()
     assert (await watched.ahead(DUE), await watched.ahead(SWEEP)) == ([0.5], [23.5])
+
+
+async def test_answer_that_takes_long_is_no_clock_that_was_set_back(watched: Watched) -> None:
+    await watched.site.visit("issues", watermark=1)
+    await replace(watched.care, store=cast("Store", Slow(watched))).tick()
+    assert watched.steady.seconds == Steady().seconds + 360
+    assert (await watched.ahead(DUE), await watched.ahead(SWEEP)) == ([1.0], [24.0])
 
 
 async def test_list_that_failed_is_tried_again_when_it_would_have_been(watched: Watched) -> None:

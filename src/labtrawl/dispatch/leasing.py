@@ -118,8 +118,7 @@ class Leasing:
         await self._end_consents()
         if self.schedule.is_on:
             await self._open_visits()
-        now_ms, is_needed = await self.store.read(lambda c: (care.now_ms(c), leases.needs_care(c)))
-        leapt_ms = self._wall.leapt_ms(now_ms, self.clock.monotonic())
+        leapt_ms, is_needed = await self.store.read(self._look)
         if leapt_ms:
             log.warning("clock_leapt", seconds=leapt_ms / 1000)
             await self.store.write(lambda c: self._mend(c, leapt_ms))
@@ -129,6 +128,14 @@ class Leasing:
         freed = await self.store.write(lambda connection: self._care(connection, has_room))
         if freed:
             log.warning("leases_expired", jobs=freed)
+
+    def _look(self, connection: Connection) -> tuple[int, bool]:
+        """Say by how much the clock leapt, and whether there is something to care for.
+
+        Both clocks are read in one go: a read that takes long is no leap.
+        """
+        leapt_ms = self._wall.leapt_ms(care.now_ms(connection), self.clock.monotonic())
+        return leapt_ms, leases.needs_care(connection)
 
     async def _end_consents(self) -> None:
         """Stop what rests on a consent whose last instant is over; its crawlers renew no more."""
