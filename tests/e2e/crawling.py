@@ -11,6 +11,7 @@ from labtrawl.store.engine import database_path, open_snapshots
 from tests.e2e.typed import Running
 from tests.integration.faults.crawling import ONE
 from tests.rig.crawled import Key
+from tests.rig.private import write_private
 from tests.rig.served import Served
 
 # The second page of nothing: whoever asks for these issues waits until it is ended.
@@ -31,7 +32,7 @@ def few(key: Key) -> bool:
 
 
 def words(folder: Path, there: Served, *flags: str) -> tuple[str, ...]:
-    (folder / "token").write_text(there.token + "\n")
+    write_private(folder / "token", there.token + "\n")
     return ("crawl", there.url, "--token-file", "token", "--out", "out", *FEW, *flags)
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from labtrawl.sandbox import build_world
 from tests.e2e.typed import COMMAND, environment, files, labtrawl, started, taken_port
+from tests.rig.private import write_private
 
 ONCE = ("demo", "--once", "--no-chaos", "--world", "small", "--data-dir", "data")
 FREE = ("--port", "0")
@@ -126,7 +127,7 @@ def test_own_gitlab_that_cannot_be_crawled_is_refused_and_nothing_is_written(
             serving.interrupt()
             serving.end()
         tokens = {"wrong": "glpat-sandbox-00000000", "narrow": narrow}
-        (tmp_path / "token").write_text(tokens.get(which, good))
+        write_private(tmp_path / "token", tokens.get(which, good))
         before = files(tmp_path)
         place = url + "/elsewhere" if which == "no gitlab" else url
         flags = ("--token-file", "token", "--allow-address", "127.0.0.0/8")

@@ -28,6 +28,7 @@ from tests.e2e.test_bad_input import small_disk
 from tests.e2e.typed import COMMAND, Ended, environment, labtrawl, started
 from tests.integration.faults.crawling import ONE, WORLD
 from tests.rig.crawled import assert_is_current, assert_is_truth
+from tests.rig.private import write_private
 from tests.rig.served import served
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "crawl.md"
@@ -243,7 +244,7 @@ def test_disk_that_stays_full_ends_it_in_one_sentence(tmp_path: Path) -> None:
 def test_commands_of_the_how_to_do_what_it_says(tmp_path: Path) -> None:
     named = re.findall(r"^ {4}labtrawl (.*)$", HOW_TO.read_text(), re.MULTILINE)
     with served(WORLD) as there:
-        (tmp_path / "token.txt").write_text(there.token)
+        write_private(tmp_path / "token.txt", there.token)
         for line in named:
             known = line.replace("https://gitlab.example.org/group", f"{there.url}/fjordlab")
             given = shlex.split(known.replace("/project", "/handbook"))

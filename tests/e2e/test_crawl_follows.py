@@ -7,13 +7,14 @@ import pytest
 from labtrawl.sandbox import Fault, Options
 from tests.e2e.typed import labtrawl, started
 from tests.integration.faults.crawling import ONE, WORLD
+from tests.rig.private import write_private
 from tests.rig.served import Served, served
 
 BROKEN = Fault(path=rf"/projects/{ONE.id}/labels", kind="wrong_type", times=0)
 
 
 def words(folder: Path, there: Served, path: str) -> tuple[str, ...]:
-    (folder / "token").write_text(there.token + "\n")
+    write_private(folder / "token", there.token + "\n")
     url = there.url + path
     return ("crawl", url, "--token-file", "token", "--out", "out", "--resources", "labels")
 

@@ -22,6 +22,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from labtrawl.sandbox import Application, Options, World, running
 from tests.e2e.typed import labtrawl, started
 from tests.integration.website.entering import people
+from tests.rig.private import write_private
 
 TEXT = "The lab reads what you can read, to learn how reviews work.\n\nAsk ethics@example.org."
 
@@ -63,7 +64,7 @@ def gitlab(world: World, redirect_uri: str) -> Iterator[str]:
 
 def set_up(folder: Path, url: str, token: str) -> None:
     """As docs/how-to/study.md tells it, with the application of docs/how-to/sign-in.md."""
-    (folder / "token").write_text(token)
+    write_private(folder / "token", token)
     flags = ("--url", url, "--token-file", "token", "--allow-address", "127.0.0.0/8")
     done = labtrawl(folder, "init", "--mode", "study", "--basis", "How reviews work", *flags)
     assert (done.code, done.err) == (0, "")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.typed import Running, alive, files, labtrawl, pids, started
+from tests.rig.private import write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def own_gitlab(folder: Path, *flags: str) -> Iterator[Own]:
 
 def connected(folder: Path, own: Own) -> None:
     """Run init as the how-to says."""
-    (folder / "token").write_text(own.token + "\n")
+    write_private(folder / "token", own.token + "\n")
     flags = ("--url", own.url, "--token-file", "token", "--allow-address", "127.0.0.0/8")
     done = labtrawl(folder, "init", *flags)
     assert (done.code, done.err) == (0, "")

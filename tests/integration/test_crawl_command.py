@@ -15,6 +15,7 @@ from labtrawl.sandbox import Add, Edit, Fault, Move, Options, build_world
 from labtrawl.store.engine import database_path, open_snapshots
 from tests.integration.faults.crawling import ONE, OTHER, SIZES, WORLD
 from tests.rig.crawled import Key, assert_is_current, assert_is_truth
+from tests.rig.private import write_private
 from tests.rig.served import Served, served
 
 FEW = ("--resources", "issues,labels")
@@ -34,7 +35,7 @@ def gitlab() -> Iterator[Served]:
 def crawl(folder: Path, url: str, token: str, *flags: str, once: bool = True) -> Result:
     """Run the command on folder/out; it ends when all is there."""
     file = folder / "token"
-    file.write_text(token + "\n")
+    write_private(file, token + "\n")
     words = ["crawl", url, "--token-file", str(file), "--out", str(folder / "out"), *flags]
     words += ["--once"] if once else []
     return CliRunner().invoke(labtrawl, words, standalone_mode=False)

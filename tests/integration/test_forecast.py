@@ -18,6 +18,7 @@ from tests.integration.http.wire import listening
 from tests.integration.init import program
 from tests.integration.init.gitlab import NOT_FOUND, TOKEN, FakeGitLab, said
 from tests.integration.init.program import ALLOW, init, one_sentence
+from tests.rig.private import write_private
 from tests.rig.served import Served, served
 
 SIZES = {"groups": 3, "projects": 6, "issues": 60, "merge_requests": 30, "commits": 40}
@@ -46,7 +47,7 @@ def gitlab() -> Iterator[Served]:
 
 def crawl(folder: Path, there: Served, path: str, *flags: str) -> tuple[Result, dict[str, Any]]:
     """Run a first crawl to its end; return what it said and its summary."""
-    (folder / "token").write_text(there.token)
+    write_private(folder / "token", there.token)
     summary = folder / "summary.json"
     words = ["crawl", there.url + path, "--token-file", str(folder / "token"), "--once"]
     words += ["--out", str(folder / "out"), "--summary", str(summary), *flags]

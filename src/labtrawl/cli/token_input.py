@@ -1,7 +1,11 @@
 """A token from a file, the input or a hidden prompt; never from the command line."""
 
 import codecs
+import contextlib
+import os
 import re
+import shlex
+import stat
 import sys
 from pathlib import Path
 
@@ -35,7 +39,19 @@ def read_token(file: Path | None, *, is_terminal: bool) -> Secret:
             " ASCII, and nothing else"
         )
     conceal(token)
+    if file is not None and file != INPUT:
+        _warn_of_readers(file)
     return token
+
+
+def _warn_of_readers(path: Path) -> None:
+    """Say that others on this machine can read a token's file, where its owner could change that."""
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+        if is_ours and found.st_mode & (stat.S_IRGRP | stat.S_IROTH):
+            how = f"chmod 600 {shlex.quote(str(path))}"
+            click.echo(f"labtrawl: others on this machine can read the token: {how}", err=True)
 
 
 def file_text(path: Path) -> str:

@@ -20,6 +20,7 @@ from labtrawl.store.secrets import key_path
 from tests.integration.http.wire import listening, make_certificate, ok
 from tests.integration.init.gitlab import TOKEN, FakeGitLab, said
 from tests.integration.init.program import ALLOW, Ended, files, init, labtrawl, one_sentence, tokens
+from tests.rig.private import write_private
 
 
 async def test_init_says_what_the_token_sees_and_writes_what_start_reads(tmp_path: Path) -> None:
@@ -77,7 +78,7 @@ async def test_init_never_shows_or_keeps_the_token_in_clear(tmp_path: Path) -> N
     folder = tmp_path / "with a space"
     folder.mkdir()
     token = tmp_path / "token"
-    token.write_text(TOKEN)
+    write_private(token, TOKEN)
     echo = said({"message": f"no: {TOKEN}"}, status="401 No")
     worlds = [
         FakeGitLab(),
@@ -176,7 +177,7 @@ async def test_init_force_writes_anew_with_the_same_key(tmp_path: Path) -> None:
 
 
 async def test_token_file_may_begin_as_editors_of_windows_write_it(tmp_path: Path) -> None:
-    (tmp_path / "token.txt").write_text(f"\ufeff{TOKEN}\r\n")
+    write_private(tmp_path / "token.txt", f"\ufeff{TOKEN}\r\n")
     async with listening(FakeGitLab()) as wire:
         flags = ("--url", wire.base(), "--token-file", "token.txt", *ALLOW)
         ended = await labtrawl(tmp_path, "init", *flags)
@@ -240,7 +241,7 @@ def test_init_with_bad_input_says_one_sentence_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO())  # no terminal, wherever pytest runs
-    (tmp_path / "token").write_text(TOKEN)
+    write_private(tmp_path / "token", TOKEN)
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "key").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n")
     before = files(tmp_path)

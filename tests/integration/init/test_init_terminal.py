@@ -8,6 +8,7 @@ from labtrawl.config import load
 from tests.integration.http.wire import listening
 from tests.integration.init.gitlab import TOKEN, FakeGitLab
 from tests.integration.init.program import Terminal, files, tokens
+from tests.rig.private import write_private
 
 
 async def test_init_on_a_terminal_asks_hides_the_token_and_asks_for_a_private_address(
@@ -39,7 +40,7 @@ async def test_init_on_a_terminal_that_is_answered_no_writes_nothing(
     tmp_path: Path, refused_at: str
 ) -> None:
     async with listening(FakeGitLab()) as wire:
-        (tmp_path / "token").write_text(TOKEN)
+        write_private(tmp_path / "token", TOKEN)
         flags = ("--url", wire.base(), "--token-file", "token")
         async with Terminal(tmp_path, *flags) as terminal:
             await terminal.sees("[y/N]: ")
