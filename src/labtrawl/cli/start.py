@@ -50,7 +50,8 @@ def start(context: click.Context, settings: Settings, source: Source, daemon: bo
         _refuse_flags_before(context)
         return 0
     included(settings.scope.include)
-    programs_of(settings)  # what can be refused is refused before anything is made
+    if daemon or not settings.data_dir.exists():
+        programs_of(settings)  # refused in this terminal, before a folder is made
     if daemon:
         return _start_daemon(settings, source)
     return run_supervisor(settings, read_again=source.read)

@@ -181,6 +181,7 @@ def test_bad_input_is_one_sentence_without_a_traceback(
 
 
 def test_port_that_the_user_named_and_is_taken_is_refused() -> None:
+    Path("d").mkdir()  # of one that is not there it would say that no GitLab is connected
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = labtrawl("start", "--port", str(port), "--data-dir", "d")
