@@ -24,7 +24,7 @@ from labtrawl.dataset.layout import SegmentPrefix, folder_of, segment_path
 from labtrawl.dataset.policy import GatedRecord
 from labtrawl.errors import DatasetError, DiskFull
 
-# Of zstd, for frames of a megabyte: level 3 makes them 2 % smaller, and takes twice as long.
+# Of zstd, for frames of a megabyte: level 3 makes them 2 % smaller, and takes 1.7 times as long.
 LEVEL: Final = 1
 # Raw bytes of a frame: large enough to compress well, small enough to hold one for each lease.
 FRAME_BYTES: Final = 1 << 20
