@@ -57,7 +57,7 @@ async def _crawlers_until_done(one: Crawl) -> int:
     for run in range(1, MOST_RUNS):
         async with one.site.crawler(jobs=1) as engine, asyncio.timeout(20):
             while engine.requests() < REQUESTS and await _is_open(one):  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.001)  # the crawler works meanwhile, in this very loop
         if not await _is_open(one):
             return run
     return MOST_RUNS

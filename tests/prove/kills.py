@@ -72,7 +72,7 @@ def until(
     while not happened():
         if time.monotonic() > deadline:
             raise Stuck(f"not within {seconds:g} s: {what}")
-        time.sleep(every_seconds)
+        time.sleep(every_seconds)  # other processes do it, and tell nobody here
 
 
 @dataclass(slots=True)
@@ -303,7 +303,9 @@ def side_by_side(play: Callable[[Planned], Outcome], planned: Iterable[Planned])
     with ThreadPoolExecutor(AT_ONCE) as pool:
         try:
             return list(pool.map(play, planned))
-        except BaseException:
+        except (
+            BaseException
+        ):  # Ctrl+C too: without it each crawl that is planned would still be played
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
@@ -333,7 +335,7 @@ def strike(one: Crawl, planned: Sequence[Blow]) -> None:
     """Start a crawl, carry out the blows as long as it lasts, and let it come to its end."""
     one.start()
     for blow in planned:
-        time.sleep(blow.wait_seconds)
+        time.sleep(blow.wait_seconds)  # any instant may be the last one
         if one.is_finished():
             one.note("finished before the next kill")
             return

@@ -48,7 +48,7 @@ class Server:
             self._init()
             self._process = self._start()
             self._admin = psycopg.connect(self.url("postgres").reveal(), autocommit=True)
-        except BaseException:
+        except BaseException:  # no `stop` comes: Ctrl+C too leaves no folder behind
             shutil.rmtree(self._folder)
             raise
 

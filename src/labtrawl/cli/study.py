@@ -1,6 +1,5 @@
 """The mode at a start: it is pinned, and in a study the key of the pseudonyms is at hand."""
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +8,9 @@ from labtrawl.cli.database_file import check_is_database
 from labtrawl.config import Settings
 from labtrawl.domain.consent import Mode
 from labtrawl.domain.credential import Secret
-from labtrawl.errors import ConfigError, StoreError
+from labtrawl.errors import ConfigError
 from labtrawl.store.engine import Connection, Store, database_path, open_snapshots
-from labtrawl.store.migrate import is_newest
+from labtrawl.store.migrate import is_begun, is_newest
 from labtrawl.store.mode import check, pin, pinned
 from labtrawl.store.secrets import create_key_file, key_id_of, read_key
 
@@ -37,17 +36,18 @@ def study_key_path(data_dir: Path) -> Path:
 def check_mode(data_dir: Path, mode: Mode) -> None:
     """Raise ConfigError for a mode that a start would refuse for what the data folder holds.
 
-    Also for a file that is no database any more. One of an earlier version is left to that start.
+    Also for a database that is damaged; one that is empty or of an earlier version is left to that
+    start. Raises StoreError where it cannot be read.
     """
 
     def look(connection: Connection) -> None:
-        if is_newest(connection):
+        if is_begun(connection) and is_newest(connection):
             check(connection, mode)
 
     database = database_path(data_dir)
     check_is_database(database)
     if database.is_file():
-        with contextlib.suppress(StoreError), open_snapshots(database) as snapshots:
+        with open_snapshots(database) as snapshots:
             snapshots.read_now(look)
 
 

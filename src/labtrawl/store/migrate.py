@@ -45,6 +45,11 @@ def migrate(database: Database, revision: str = NEWEST) -> None:
         database.chmod(0o600)
 
 
+def is_begun(connection: Connection) -> bool:
+    """Say whether a SQLite file holds anything: a first start that was killed may leave it empty."""
+    return connection.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").first() is not None
+
+
 def is_newest(connection: Connection) -> bool:
     """Say whether a database that `migrate` has seen has the newest schema; changes nothing."""
     wanted = next(_prepared())

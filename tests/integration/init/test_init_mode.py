@@ -69,7 +69,11 @@ async def test_folder_of_a_team_without_data_may_become_a_study(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("content", "code", "says"),
-    [(b"no database", 2, "is damaged, it is no database"), (b"", 0, "")],
+    [
+        (b"no database", 2, "is damaged, it is no database"),
+        (b"SQLite format 3\0" + bytes(range(256)), 2, "the database refused: "),
+        (b"", 0, ""),
+    ],
 )
 async def test_damaged_database_is_refused_before_anything_is_written_and_an_empty_one_is_fine(
     tmp_path: Path, content: bytes, code: int, says: str

@@ -101,6 +101,7 @@ class Crawler:
         while True:
             room = JOBS_EACH - len(self._tasks)
             if room <= 0:
+                # Room comes when a job ends, which is hundreds of commits away.
                 await asyncio.sleep(0.02)
                 continue
             with contextlib.suppress(TimeoutError, LabtrawlError):
@@ -125,6 +126,7 @@ class Crawler:
                 job = list(self._tasks)[sent % len(self._tasks)]
                 await self._commit(job, group)
             sent = max(sent, due)
+            # The pace itself: what is due by then is sent at once.
             await asyncio.sleep(0.005)
 
     async def _commit(self, job: str, group: asyncio.TaskGroup) -> None:

@@ -125,7 +125,7 @@ class Stage:
         deadline = time.monotonic() + SECONDS
         while not self.read(happened):
             assert time.monotonic() < deadline, "the crawlers do not get on"
-            time.sleep(0.005)
+            time.sleep(0.005)  # other processes write the database, and tell nobody here
 
     def grow(self, events: int) -> None:
         """Wait for so many commits more."""
@@ -251,7 +251,7 @@ def kill_crawlers(folder: Path, kills: int, chance: Random) -> tuple[str, float]
         waits = []
         for _ in range(kills):
             stage.grow(100)
-            time.sleep(chance.uniform(0.0, 0.05))
+            time.sleep(chance.uniform(0.0, 0.05))  # any instant may be the last one
             waits.append(stage.kill_crawler(stage.busiest()))
         stage.grow(100)
         judge(stage, stage.end())

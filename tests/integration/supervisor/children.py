@@ -14,6 +14,7 @@ from labtrawl.supervisor.authentication import Credentials, announce_credentials
 from labtrawl.supervisor.channel import Peer
 from labtrawl.supervisor.child import Child
 
+# Ends by a signal, long before its time is over.
 SLEEPER = [sys.executable, "-c", "import time; print(flush=True); time.sleep(300)"]
 
 
@@ -106,7 +107,7 @@ async def stuck(path: str) -> None:
         start_grandchildren(path)
         await child.ready()
         await asyncio.sleep(0)
-        time.sleep(300)  # noqa: ASYNC251
+        time.sleep(300)  # noqa: ASYNC251 - a loop that no longer turns is what is tried
 
 
 async def parent(path: str) -> None:
@@ -149,7 +150,7 @@ def ignorant(path: str) -> None:
     """Knows nothing of channels and signals; only the system can end it with its supervisor."""
     note(path, event="begin", pid=os.getpid())
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(300)
+    time.sleep(300)  # until the system ends it
 
 
 def intruder(path: str, auth_socket: str) -> None:

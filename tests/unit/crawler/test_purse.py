@@ -175,6 +175,7 @@ async def test_wait_for_a_website_that_is_away_is_told_once_and_ends_when_it_is_
         waiter = asyncio.create_task(purse.take(scene.spender()))
         while not waiter.done():
             scene.seconds += 0.3
+            # The purse looks each LOOK_SECONDS of real time; once it has told, each look is waited for.
             await asyncio.sleep(0.3 if scene.told else 0.02)
     assert (scene.told, len(scene.asked)) == ([WAITS], 5)
 
@@ -194,6 +195,7 @@ async def test_answer_in_another_shape_is_asked_for_again() -> None:
         waiter = asyncio.create_task(purse.take(scene.spender()))
         while not waiter.done():
             scene.seconds += 0.6
+            # The purse asks again in this loop meanwhile, and tells nobody that it does.
             await asyncio.sleep(0.01)
     assert len(scene.asked) == 2
 
@@ -206,6 +208,7 @@ async def test_request_of_an_endpoint_with_a_limit_of_its_own_is_asked_for_in_on
         while len(scene.asked) < 2:
             scene.seconds += 0.6
             await purse.take(scene.spender(), "members_all")
+            # The question is asked in this loop meanwhile.
             await asyncio.sleep(0.01)
     assert [[(one.class_, one.spent) for one in asked.want] for asked in scene.asked] == [
         [("rest", 0), ("members_all", 0)],
@@ -262,6 +265,7 @@ async def test_wait_says_why_in_the_websites_words() -> None:
         waiter = asyncio.create_task(purse.take(scene.spender()))
         while not scene.told:
             scene.seconds += 0.3
+            # As above: the purse looks in this loop.
             await asyncio.sleep(0.02)
         scene.is_stopping = True
         with pytest.raises(Stopped):
