@@ -303,9 +303,7 @@ def side_by_side(play: Callable[[Planned], Outcome], planned: Iterable[Planned])
     with ThreadPoolExecutor(AT_ONCE) as pool:
         try:
             return list(pool.map(play, planned))
-        except (
-            BaseException
-        ):  # Ctrl+C too: without it each crawl that is planned would still be played
+        except BaseException:  # Ctrl+C too: the crawls that are planned would all still be played
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
