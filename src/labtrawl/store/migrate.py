@@ -46,8 +46,8 @@ def migrate(database: Database, revision: str = NEWEST) -> None:
 
 
 def is_begun(connection: Connection) -> bool:
-    """Say whether a SQLite file holds anything: a first start that was killed may leave it empty."""
-    return connection.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").first() is not None
+    """Say whether a database has tables: a first start that was killed may leave a file empty."""
+    return bool(inspect(connection).get_table_names())
 
 
 def is_newest(connection: Connection) -> bool:
