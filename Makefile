@@ -40,7 +40,7 @@ prove-full: dev ## the same, at all points
 	@scripts/strace.sh
 	@$(PYTEST) tests/prove -m "prove or prove_full" $(ARGS)
 
-proof: browser ## the long figures: an hour and a half on two free processors
+proof: browser ## the long figures: an hour on two free processors
 	@scripts/bootstrap.sh proof
 	@scripts/strace.sh
 	@$(PYTEST) -m proof $(ARGS)

@@ -4,7 +4,7 @@ import ast
 import re
 import time
 from pathlib import Path
-from statistics import fmean, variance
+from statistics import fmean, stdev
 
 import pytest
 
@@ -52,33 +52,29 @@ def test_secrets_are_never_compared_by_equality(repository: Path) -> None:
     assert comparisons("if given.token == known: pass") == ["given.token == known"]
 
 
-def durations(connection: Connection, text: str, count: int) -> list[float]:
+def typical(connection: Connection, text: str) -> float:
+    """Seconds of a look-up, of a hundred without the slowest twentieth: those are the machine's."""
     taken = []
-    for _ in range(count):
+    for _ in range(100):
         began = time.perf_counter()
         tokens.find(connection, text)
         taken.append(time.perf_counter() - began)
-    return taken
-
-
-def welch(first: list[float], second: list[float]) -> float:
-    """Welch's t of two samples, without the slowest twentieth: those are the machine's."""
-    kept = [sorted(each)[: len(each) * 19 // 20] for each in (first, second)]
-    spread = sum(variance(each) / len(each) for each in kept)
-    return float((fmean(kept[0]) - fmean(kept[1])) / spread**0.5)
+    return fmean(sorted(taken)[:95])
 
 
 @pytest.mark.proof
 async def test_near_miss_takes_as_long_as_a_far_one(tmp_path: Path) -> None:
+    """Student's t of what one takes longer, in pairs: a machine that changes its speed hides nothing."""
+
     def measure(connection: Connection) -> float:
         scopes = frozenset({TokenScope.CRAWLER})
         text = tokens.create(connection, "far", scopes).text.reveal()
         near, far = text[:-1] + "~", "~" * len(text)
-        taken: tuple[list[float], list[float]] = ([], [])
-        for _ in range(500):  # in turns: a machine that becomes slower is slower for both
-            taken[0].extend(durations(connection, near, 100))
-            taken[1].extend(durations(connection, far, 100))
-        return welch(*taken)
+        longer = []
+        for _ in range(500):
+            longer.append(typical(connection, near) - typical(connection, far))
+            longer.append(-typical(connection, far) + typical(connection, near))
+        return float(fmean(longer) / (stdev(longer) / len(longer) ** 0.5))
 
     async with store(tmp_path / "labtrawl.sqlite") as opened:
         assert abs(await opened.write(measure)) < 10
