@@ -64,14 +64,14 @@ def typical(connection: Connection, text: str) -> float:
 
 @pytest.mark.proof
 async def test_near_miss_takes_as_long_as_a_far_one(tmp_path: Path) -> None:
-    """Student's t of what one takes longer, in pairs: a machine that changes its speed hides nothing."""
+    """Student's t of what one takes longer, in pairs: a machine that changes its speed tells nothing."""
 
     def measure(connection: Connection) -> float:
         scopes = frozenset({TokenScope.CRAWLER})
         text = tokens.create(connection, "far", scopes).text.reveal()
         near, far = text[:-1] + "~", "~" * len(text)
         longer = []
-        for _ in range(500):
+        for _ in range(500):  # either comes first as often as the other
             longer.append(typical(connection, near) - typical(connection, far))
             longer.append(-typical(connection, far) + typical(connection, near))
         return float(fmean(longer) / (stdev(longer) / len(longer) ** 0.5))
